@@ -1,0 +1,1 @@
+"""The harness: cases, parity, lock-step workers, samples on disk, verdicts, report."""

@@ -1,0 +1,43 @@
+"""Every error the harness raises on purpose, in one tree.
+
+BenchError                  caught once, in `bench.cli`; its text is shown as it is
+├── UsageError              the command or a file it names is wrong            (exit code 2)
+├── BuildError              the Mojo library did not compile                   (exit code 3)
+├── WorkerError             a worker died, hung or answered an error
+│   └── WorkerTimeoutError  it did not answer in time
+└── StoreError              a run on disk is missing, damaged or from a newer version (exit code 2)
+
+Messages say what, where, and what to run next.
+"""
+
+
+class BenchError(Exception):
+    """Base of all errors of the harness."""
+
+    exit_code = 1
+
+
+class UsageError(BenchError):
+    """The command, or a file it names, is wrong."""
+
+    exit_code = 2
+
+
+class BuildError(BenchError):
+    """The Mojo library did not compile; carries the compiler's whole output."""
+
+    exit_code = 3
+
+
+class WorkerError(BenchError):
+    """A worker died, hung or answered with an error."""
+
+
+class WorkerTimeoutError(WorkerError):
+    """A worker did not answer in time and was ended."""
+
+
+class StoreError(BenchError):
+    """A run on disk is missing, damaged, or written by a newer version."""
+
+    exit_code = 2

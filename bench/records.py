@@ -1,0 +1,200 @@
+"""The words of the project as frozen values: read this file first.
+
+Problem -> Case -> Sample -> Estimate -> Ratio -> Verdict, and the Run that holds what was
+recorded. Records are data only: no clocks, no files, no statistics, no text for people.
+Readings (`Sample`, `ParityResult`, `Fault`, `Environment`) are stored; claims (`Estimate`,
+`Ratio`, `Verdict`) are derived from them again each time and never stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["forward", "backprop", "epoch", "call", "timer"]
+"""What is timed. `forward` and `backprop`: one batch; `epoch`: shuffle and all batches with the
+history recorded; `call`: an empty crossing from Python into the implementation; `timer`: two
+readings of the clock. The last two are floors: they have times and no verdict."""
+
+DType = Literal["float64", "float32"]
+
+PHASES: tuple[Phase, ...] = ("forward", "backprop", "epoch")
+FLOORS: tuple[Phase, ...] = ("call", "timer")
+
+SCHEMA_VERSION = 1
+"""Version of the files of a run. History: 1, the first (2026-11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a worker prepares: a network and its data. Parity is checked once per problem."""
+
+    layer_sizes: tuple[int, ...]
+    batch_size: int
+    rows: int  # training rows of the data set; an epoch has rows // batch_size batches
+    dtype: DType
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured: one phase of one problem. Its id is made in `bench.cases`."""
+
+    phase: Phase
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One seat in an invocation.
+
+    `label` names the seat in samples; `implementation` what sits there. The baseline sits
+    twice: its second seat (role `again`) is the A/A pair that measures the noise floor.
+    """
+
+    label: str
+    implementation: str
+    role: Literal["baseline", "again", "candidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading, raw and integer, never trimmed; warm-ups are kept and labelled."""
+
+    case: str  # case id
+    worker: str  # WorkerSpec.label
+    invocation: int
+    round: int
+    position: int  # 0 for the first to go in this round
+    loops: int
+    elapsed_ns: int  # of all loops together, by the implementation's own clock
+    at_ns: int  # when the reading was taken, on the runner's clock, from the start of the run
+    warmup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TensorCheck:
+    """One named tensor compared: error and tolerance on the same scale (see `bench.parity`)."""
+
+    name: str
+    shape: tuple[int, ...]
+    error: float
+    tolerance: float
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParityResult:
+    """All tensors of one problem, candidate against reference."""
+
+    problem: str  # problem id
+    reference: str
+    candidate: str
+    tensors: tuple[TensorCheck, ...]
+    reason: str = ""  # why it failed, in one line that names the tensor and the error; empty if ok
+
+    @property
+    def ok(self) -> bool:
+        """Whether every tensor agrees."""
+        return not self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A worker died, hung or refused: the case has no verdict, the run goes on."""
+
+    case: str
+    worker: str
+    invocation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run sets out to do, fixed before the first sample."""
+
+    preset: str
+    cases: tuple[Case, ...]
+    workers: tuple[WorkerSpec, ...]
+    invocations: int
+    rounds: dict[str, int]  # by case id; even, so that the turns balance
+    loops: dict[str, int]  # by case id; one common inner count for all workers
+    training_epochs: int  # of the loss curves in the report
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where a run took place. A fact that cannot be read is the text `unavailable (reason)`."""
+
+    machine: dict[str, Any]  # cpu, cores, caches, memory, system, load, steal, pressure, ...
+    software: dict[str, str]  # python, packages, compilers
+    workers: dict[str, dict[str, Any]] = field(default_factory=dict)  # by label: `describe`
+    data: dict[str, str] = field(default_factory=dict)  # data set name: sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What `run.json` holds. Samples, parity results and faults lie beside it as JSON lines."""
+
+    name: str
+    started: str  # ISO 8601, UTC
+    command: str
+    plan: Plan
+    environment: Environment
+    schema: int = SCHEMA_VERSION
+    status: Literal["running", "finished", "interrupted", "imported"] = "running"
+    source: Literal["bench", "pytest-benchmark"] = "bench"
+    environment_after: Environment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number that never travels without its interval."""
+
+    point: float
+    low: float
+    high: float
+    count: int  # invocations it rests on
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Baseline time over candidate time: above 1 the candidate is faster."""
+
+    case: str
+    baseline: str
+    candidate: str
+    estimate: Estimate
+
+
+VerdictKind = Literal["FASTER", "SLOWER", "EQUIVALENT", "UNRESOLVED", "INVALID"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be said of a candidate in one case, and why."""
+
+    kind: VerdictKind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeEstimate:
+    """Time of one repetition in nanoseconds: median with interval, and `can run in`."""
+
+    worker: str
+    median_ns: Estimate
+    minimum_ns: float  # the best reading; shown, never compared
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that is derived for one case and one candidate."""
+
+    case: Case
+    times: dict[str, TimeEstimate]  # by worker label
+    ratio: Ratio | None  # None: no ratio may be formed (see the verdict)
+    again: Ratio | None  # the baseline against itself: the noise floor
+    verdict: Verdict
+    drifting: int = 0  # invocations whose readings still moved at the end
