@@ -150,7 +150,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number that never travels without its interval."""
+    """A number that never travels without its interval (NaN ends where none can be formed)."""
 
     point: float
     low: float
@@ -196,5 +196,5 @@ class Result:
     times: dict[str, TimeEstimate]  # by worker label
     ratio: Ratio | None  # None: no ratio may be formed (see the verdict)
     again: Ratio | None  # the baseline against itself: the noise floor
-    verdict: Verdict
+    verdict: Verdict | None  # None: a floor, or a run whose kind of data supports none
     drifting: int = 0  # invocations whose readings still moved at the end

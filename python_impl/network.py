@@ -102,6 +102,14 @@ class MLP:
     def biases(self, arrays: Sequence[Array]) -> None:
         self._biases = check_arrays("biases", arrays, self._biases)
 
+    @property
+    def activations(self) -> tuple[Array, ...]:
+        """What the last `forward` kept: X, each hidden layer after ReLU, y_hat; read-only copies.
+
+        Empty before the first `forward` and after `fit`.
+        """
+        return _frozen_copies(self._activations)
+
     def forward(self, X: Array) -> Array:
         """Compute the output for a batch and keep what `backprop` needs.
 

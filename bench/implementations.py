@@ -1,0 +1,245 @@
+"""Which implementations exist and how each is driven: prepare, compute, time. No policy.
+
+A worker process holds one `Implementation`. `numpy` is timed by Python's clock around Python
+calls, `mojo` by Mojo's clock around Mojo calls: each in its own language.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import UsageError
+from bench.records import Phase, Problem
+
+Array = NDArray[Any]
+
+
+class Network(Protocol):
+    """The class that every implementation offers; `python_impl.MLP` documents it."""
+
+    weights: Any
+    biases: Any
+
+    @property
+    def activations(self) -> tuple[Array, ...]: ...  # noqa: D102
+    def forward(self, X: Array) -> Array: ...  # noqa: D102
+    def backprop(self, y: Array) -> tuple[list[Array], list[Array]]: ...  # noqa: D102
+    def step(self, grads_w: list[Array], grads_b: list[Array]) -> None: ...  # noqa: D102
+    def loss(self, y: Array, y_hat: Array) -> float: ...  # noqa: D102
+    def predict(self, X: Array) -> Array: ...  # noqa: D102
+    def fit(self, *data: Array | None, **options: Any) -> Any: ...  # noqa: D102
+
+
+class Implementation(Protocol):
+    """What a worker drives."""
+
+    name: str
+    language: str
+
+    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 0) -> Network:
+        """Make a network with fresh weights from the seed."""
+        ...
+
+    def time(
+        self, phase: Phase, loops: int, network: Network, X: Array, y: Array, batch_size: int
+    ) -> int:
+        """Repeat a phase `loops` times and return the nanoseconds of all of them together."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Tell versions, confirmed threads, denormal mode and other facts that must match."""
+        ...
+
+
+class NumPy:
+    """The baseline: `python_impl`, idiomatic NumPy."""
+
+    name = "numpy"
+    language = "Python"
+
+    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 0) -> Network:
+        """Make a network with fresh weights from the seed."""
+        from python_impl import MLP
+
+        return MLP(
+            problem.layer_sizes,
+            max_epochs=max_epochs,
+            batch_size=problem.batch_size,
+            seed=seed,
+            dtype=problem.dtype,
+        )
+
+    def time(
+        self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
+    ) -> int:
+        """Repeat a phase `loops` times by Python's monotonic clock."""
+        X_batch, y_batch = X[:batch_size], y[:batch_size]
+        clock = time.perf_counter_ns
+        turns = range(loops)
+        if phase == "forward":
+            start = clock()
+            for _ in turns:
+                network.forward(X_batch)
+            return clock() - start
+        if phase == "backprop":
+            network.forward(X_batch)
+            start = clock()
+            for _ in turns:
+                network.backprop(y_batch)
+            return clock() - start
+        if phase == "epoch":
+            losses, none = np.empty(len(X) // batch_size), np.empty(0)
+            start = clock()
+            for _ in turns:
+                network._epoch(X, y, None, losses, none)
+            return clock() - start
+        if phase == "call":
+            return _time_calls(_nothing, X_batch, loops)
+        start = clock()
+        for _ in turns:
+            clock()
+            clock()
+        return clock() - start
+
+    def describe(self) -> dict[str, Any]:
+        """Tell the BLAS that NumPy loaded, its core type and its threads."""
+        import threadpoolctl
+
+        np.ones((2, 2)) @ np.ones((2, 2))  # loads the BLAS
+        pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+        tiny = np.array([5e-324]) * 1.0
+        facts = {
+            "blas": ", ".join(
+                f"{pool['internal_api']} {pool.get('version', '')}".strip() for pool in pools
+            )
+            or "unavailable (none found by threadpoolctl)",
+            "blas core type": ", ".join(str(pool.get("architecture", "unknown")) for pool in pools)
+            or "unavailable (none found by threadpoolctl)",
+            "allocation": "idiomatic: NumPy allocates each result",
+        }
+        return {
+            "versions": {"python": platform.python_version(), "numpy": np.__version__},
+            "threads": max((pool["num_threads"] for pool in pools), default=1),
+            "denormals": "kept" if tiny[0] > 0 else "flushed",
+            "facts": facts,
+        }
+
+
+class Mojo:
+    """The candidate: `mojo_impl`, compiled Mojo."""
+
+    name = "mojo"
+    language = "Mojo"
+
+    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 0) -> Network:
+        """Make a network with fresh weights from the seed."""
+        from mojo_impl import MLP
+
+        return MLP(
+            problem.layer_sizes,
+            max_epochs=max_epochs,
+            batch_size=problem.batch_size,
+            seed=seed,
+            dtype=problem.dtype,
+        )
+
+    def time(
+        self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
+    ) -> int:
+        """Repeat a phase `loops` times by Mojo's monotonic clock; `call` crosses from Python."""
+        import mojo_impl
+
+        if phase == "call":
+            return _time_calls(mojo_impl.nothing, X[:batch_size], loops)
+        return mojo_impl.time_phase(network, phase, loops, X, y)
+
+    def describe(self) -> dict[str, Any]:
+        """Tell what the library was compiled for and how."""
+        import mojo_impl
+
+        return dict(mojo_impl.describe())
+
+
+IMPLEMENTATIONS: dict[str, Callable[[], Implementation]] = {"numpy": NumPy, "mojo": Mojo}
+BASELINE = "numpy"
+
+
+def implementation(name: str) -> Implementation:
+    """Return an implementation by name.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    try:
+        return IMPLEMENTATIONS[name]()
+    except KeyError:
+        known = ", ".join(IMPLEMENTATIONS)
+        raise UsageError(f"no implementation is called {name!r}; there are: {known}") from None
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Environment variables that fix the threads of every implementation before it starts."""
+    names = (
+        "OPENBLAS_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "MOJO_IMPL_THREADS",
+    )
+    return dict.fromkeys(names, str(threads))
+
+
+def tensors(network: Network, data: Mapping[str, Array], batch_size: int) -> dict[str, Array]:
+    """Run one batch through a fresh network and return every tensor by name.
+
+    Initial weights and biases; activations, y_hat and loss of the first batch; every gradient;
+    every parameter after one step. The network is one step further afterwards.
+    """
+    X, y = data["X"][:batch_size], data["y"][:batch_size]
+    found: dict[str, Array] = {}
+
+    def add(name: str, arrays: Any) -> None:
+        found.update({f"{name}[{place}]": np.array(array) for place, array in enumerate(arrays)})
+
+    add("initial weights", network.weights)
+    add("initial biases", network.biases)
+    y_hat = network.forward(X)
+    add("activations", network.activations)
+    found["y_hat"] = np.array(y_hat)
+    found["loss"] = np.array(network.loss(y, y_hat))
+    grads_w, grads_b = network.backprop(y)
+    add("grads_w", grads_w)
+    add("grads_b", grads_b)
+    network.step(grads_w, grads_b)
+    add("stepped weights", network.weights)
+    add("stepped biases", network.biases)
+    return found
+
+
+def thread_count() -> int:
+    """Count the threads of this process as the system sees them; 0 where it does not say."""
+    try:
+        return len(os.listdir("/proc/self/task"))  # noqa: PTH208
+    except OSError:
+        return 0
+
+
+def _nothing(X: Array) -> None:
+    """Take an array and do nothing: the floor of a Python call."""
+
+
+def _time_calls(call: Callable[[Array], object], X: Array, loops: int) -> int:
+    turns = range(loops)
+    start = time.perf_counter_ns()
+    for _ in turns:
+        call(X)
+    return time.perf_counter_ns() - start
