@@ -1,0 +1,1 @@
+"""Trains a multilayer perceptron in Mojo. Knows nothing of Python."""

@@ -1,0 +1,149 @@
+"""Multiplies matrices: C = op(A) op(B) with an epilogue fused in, in row-major float32 or float64.
+
+    matmul[dt, transpose_a, transpose_b, epilogue](
+        team, m, n, k, a, lda, b, ldb, c, ldc, aux, ldaux, alpha)
+
+op(A) is (m, k): `a` holds (m, k) with `lda` elements from row to row, or, transposed, (k, m).
+op(B) is (k, n): `b` holds (k, n) with `ldb` elements from row to row, or, transposed, (n, k).
+C is (m, n) with `ldc` elements from row to row; nothing else of `c` is written. C overlaps neither
+A, B nor `aux`. Sizes may be 0 (with k = 0 the product is 0); pointers need only the alignment of
+an element. `epilogue` says what becomes of an element v of the product:
+
+    STORE       c[i, j] = v                                  aux, alpha unused
+    BIAS        c[i, j] = v + aux[j]                         alpha, ldaux unused
+    BIAS_RELU   c[i, j] = max(v + aux[j], 0), NaN kept       alpha, ldaux unused
+    RELU_MASK   c[i, j] = v * (1 if aux[i, j] > 0 else 0)    aux (m, n), ldaux from row to row
+    SGD         c[i, j] = c[i, j] - alpha * v                aux unused
+
+Pass any valid pointer, say `c`, for an unused `aux`. RELU_MASK is a product, so that NaN and
+infinity in v give NaN where the mask is 0, as in NumPy. Each element is summed in one order of k,
+whatever the number of threads, so results are bitwise the same for all of them. `matmul` raises
+only when memory for its scratch runs out, and then before it writes to C.
+"""
+from mlp.threads import Team
+
+comptime Ptr[dt: DType] = Pointer[Scalar[dt], MutUntrackedOrigin]
+"""Memory of elements, owned by someone else.
+
+Parameters:
+    dt: Type of the elements.
+"""
+
+comptime STORE = 0
+"""Epilogue: c = v."""
+comptime BIAS = 1
+"""Epilogue: c = v + aux[j]."""
+comptime BIAS_RELU = 2
+"""Epilogue: c = max(v + aux[j], 0), NaN kept."""
+comptime RELU_MASK = 3
+"""Epilogue: c = v * (1 if aux[i, j] > 0 else 0), a product."""
+comptime SGD = 4
+"""Epilogue: c = c - alpha * v."""
+
+
+def matmul[
+    dt: DType, transpose_a: Bool, transpose_b: Bool, epilogue: Int
+](
+    mut team: Team,
+    m: Int,
+    n: Int,
+    k: Int,
+    a: Ptr[dt],
+    lda: Int,
+    b: Ptr[dt],
+    ldb: Int,
+    c: Ptr[dt],
+    ldc: Int,
+    aux: Ptr[dt],
+    ldaux: Int,
+    alpha: Scalar[dt],
+) raises:
+    """Compute C = op(A) op(B) with an epilogue; the module says what each argument means.
+
+    Parameters:
+        dt: Type of every element, float32 or float64.
+        transpose_a: Whether `a` holds A transposed, (k, m).
+        transpose_b: Whether `b` holds B transposed, (n, k).
+        epilogue: STORE, BIAS, BIAS_RELU, RELU_MASK or SGD.
+
+    Args:
+        team: Threads to use when there is work enough, and their scratch memory.
+        m: Rows of C.
+        n: Columns of C.
+        k: Length of the sums.
+        a: The left operand.
+        lda: Elements from one row of `a` to the next.
+        b: The right operand.
+        ldb: Elements from one row of `b` to the next.
+        c: The result, (m, n).
+        ldc: Elements from one row of `c` to the next.
+        aux: The second input of the epilogue: (n) for a bias, (m, n) for a mask.
+        ldaux: Elements from one row of a mask to the next.
+        alpha: The factor of SGD.
+
+    Raises:
+        When memory for scratch runs out; C is unchanged then.
+    """
+    naive_matmul[dt, transpose_a, transpose_b, epilogue](
+        m, n, k, a, lda, b, ldb, c, ldc, aux, ldaux, alpha
+    )
+
+
+def naive_matmul[
+    dt: DType, transpose_a: Bool, transpose_b: Bool, epilogue: Int
+](
+    m: Int,
+    n: Int,
+    k: Int,
+    a: Ptr[dt],
+    lda: Int,
+    b: Ptr[dt],
+    ldb: Int,
+    c: Ptr[dt],
+    ldc: Int,
+    aux: Ptr[dt],
+    ldaux: Int,
+    alpha: Scalar[dt],
+):
+    """Compute what `matmul` computes by three plain loops, summed in float64: its oracle.
+
+    Parameters:
+        dt: Type of every element, float32 or float64.
+        transpose_a: Whether `a` holds A transposed, (k, m).
+        transpose_b: Whether `b` holds B transposed, (n, k).
+        epilogue: STORE, BIAS, BIAS_RELU, RELU_MASK or SGD.
+
+    Args:
+        m: Rows of C.
+        n: Columns of C.
+        k: Length of the sums.
+        a: The left operand.
+        lda: Elements from one row of `a` to the next.
+        b: The right operand.
+        ldb: Elements from one row of `b` to the next.
+        c: The result, (m, n).
+        ldc: Elements from one row of `c` to the next.
+        aux: The second input of the epilogue: (n) for a bias, (m, n) for a mask.
+        ldaux: Elements from one row of a mask to the next.
+        alpha: The factor of SGD.
+    """
+    for i in range(m):
+        for j in range(n):
+            var v = Float64(0)
+            for p in range(k):
+                var x = a[
+                    unsafe_offset=p * lda + i if transpose_a else i * lda + p
+                ]
+                var y = b[
+                    unsafe_offset=j * ldb + p if transpose_b else p * ldb + j
+                ]
+                v += Float64(x) * Float64(y)
+            comptime if epilogue == BIAS or epilogue == BIAS_RELU:
+                v += Float64(aux[unsafe_offset=j])
+            comptime if epilogue == BIAS_RELU:
+                v = 0 if v < 0 else v
+            elif epilogue == RELU_MASK:
+                v *= Float64(aux[unsafe_offset=i * ldaux + j] > 0)
+            elif epilogue == SGD:
+                v = Float64(c[unsafe_offset=i * ldc + j]) - Float64(alpha) * v
+            c[unsafe_offset=i * ldc + j] = Scalar[dt](v)
