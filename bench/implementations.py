@@ -29,6 +29,7 @@ class Network(Protocol):
 
     @property
     def activations(self) -> tuple[Array, ...]: ...  # noqa: D102
+    def reset(self) -> None: ...  # noqa: D102
     def forward(self, X: Array) -> Array: ...  # noqa: D102
     def backprop(self, y: Array) -> tuple[list[Array], list[Array]]: ...  # noqa: D102
     def step(self, grads_w: list[Array], grads_b: list[Array]) -> None: ...  # noqa: D102

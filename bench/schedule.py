@@ -1,0 +1,123 @@
+"""Plans a run: whose turn it is, how often a sample repeats its work, how many rounds a case gets.
+
+Pure: no clocks, no processes; what the pilot measured comes in as numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from random import Random
+from typing import TypeVar
+
+from bench.records import Case
+
+Seat = TypeVar("Seat")
+
+SAMPLE_NS = 2_000_000
+"""A sample lasts at least this long in the fastest worker: ten thousand times the clock's
+resolution and a hundred times the pipe between runner and worker, yet short against the drift of
+a machine."""
+LEAST_ROUNDS, MOST_ROUNDS = 2, 40
+"""Two let the turns balance; beyond forty the median of an invocation hardly gains, since what
+differs from process to process stays."""
+
+
+def turns(seats: Sequence[Seat], invocation: int, rounds: int) -> list[tuple[Seat, ...]]:
+    """Return the order of the seats in each round of one case in one invocation.
+
+    Each order is followed by its mirror image (two seats: ABBA), so that what drifts in a line
+    cancels over every pair of rounds. The pairs walk through the rows of a Latin square and go on
+    in the next invocation where they stopped: over a whole walk each seat goes equally often in
+    each position and right after each other seat. (The square of E. J. Williams, Australian
+    Journal of Scientific Research A 2, 1949.)
+
+    Args:
+        seats: In any order.
+        invocation: Number of the invocation, from 0.
+        rounds: Rounds of the case in each invocation; even.
+    """
+    count = len(seats)
+    zigzag = [(place + 1) // 2 * (-1) ** (place + 1) for place in range(count)]  # 0 1 -1 2 -2 ...
+    # For an even count the second half of the square is the mirror image of the first.
+    rows = count if count % 2 else count // 2
+    orders = []
+    for pair in range(invocation * rounds // 2, (invocation + 1) * rounds // 2):
+        order = tuple(seats[(pair % rows + step) % count] for step in zigzag)
+        orders += [order, order[::-1]]
+    return orders
+
+
+def shuffled(cases: Iterable[Case], random: Random) -> list[Case]:
+    """Return the cases in random order, those of one problem together.
+
+    Together, because a worker prepares a problem once for all its phases: problems are shuffled,
+    and the phases of each.
+    """
+    by_problem = sorted(cases, key=lambda case: repr(case.problem))
+    groups = [list(group) for _, group in groupby(by_problem, key=lambda case: case.problem)]
+    random.shuffle(groups)
+    for group in groups:
+        random.shuffle(group)
+    return [case for group in groups for case in group]
+
+
+def calibrate(time: Callable[[int], int], target_ns: int = SAMPLE_NS) -> float:
+    """Estimate the nanoseconds of one repetition by doubling the count until a trial is long.
+
+    The first trial pays for cold caches and first touches and is not used. A trial of half the
+    target is long enough, since the target is not sharp.
+
+    Args:
+        time: Runs a number of repetitions and returns their nanoseconds together.
+        target_ns: How long a sample should be.
+    """
+    time(1)
+    loops = 1
+    while (elapsed_ns := time(loops)) < target_ns / 2:
+        loops *= 2
+    return elapsed_ns / loops
+
+
+def common_loops(each_ns: Iterable[float], target_ns: int = SAMPLE_NS) -> int:
+    """Return the smallest count for which the fastest worker's sample lasts as long as the target.
+
+    One count for all: if each side had its own, the start-up costs of a sample would be spread
+    over more repetitions on the faster side, which biases the ratio by about one percent. The
+    fastest side decides, because its sample is the shortest.
+
+    Args:
+        each_ns: Nanoseconds of one repetition, of each worker.
+        target_ns: How long a sample should be at least.
+    """
+    return max(1, math.ceil(target_ns / min(each_ns)))
+
+
+def share_rounds(round_ns: Mapping[str, float], budget_ns: float) -> dict[str, int]:
+    """Divide the time of one invocation among cases: an even number of rounds for each.
+
+    Every case gets the least number, whatever the budget. What is left goes, two rounds at a
+    time, to the case that has had the least time so far: each gets the same time, up to the most
+    rounds. The warm-up round counts as time.
+
+    Args:
+        round_ns: Nanoseconds of one round, all workers together, by case id.
+        budget_ns: Nanoseconds of an invocation that are there for rounds.
+    """
+    rounds = dict.fromkeys(round_ns, LEAST_ROUNDS)
+    left_ns = budget_ns - rounds_ns(round_ns, rounds)
+    growing = list(round_ns)
+    while growing:
+        name = min(growing, key=lambda one: rounds[one] * round_ns[one])
+        if rounds[name] + 2 > MOST_ROUNDS or 2 * round_ns[name] > left_ns:
+            growing.remove(name)
+        else:
+            rounds[name] += 2
+            left_ns -= 2 * round_ns[name]
+    return rounds
+
+
+def rounds_ns(round_ns: Mapping[str, float], rounds: Mapping[str, int]) -> float:
+    """Return the nanoseconds that all rounds of one invocation take, warm-up rounds included."""
+    return sum(round_ns[name] * (count + 1) for name, count in rounds.items())

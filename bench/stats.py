@@ -1,0 +1,395 @@
+"""Turns samples into estimates, ratios and verdicts. Pure: no clock, no files, no printing.
+
+Two levels are kept apart: readings inside one invocation share a process and are summed up by
+their median; only invocations, each with processes of its own, count as independent. Logarithms
+throughout, so that a ratio and its inverse get the same treatment. The rules in words, with a
+worked example, are in docs/method.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats as distributions
+
+from bench.cases import case_id, problem_id
+from bench.records import (
+    FLOORS,
+    Case,
+    Estimate,
+    Fault,
+    ParityResult,
+    Ratio,
+    Result,
+    Run,
+    Sample,
+    TimeEstimate,
+    Verdict,
+    VerdictKind,
+    WorkerSpec,
+)
+
+Floats = npt.NDArray[np.float64]
+Times = Mapping[str, Floats]
+"""One invocation of one case: ns per repetition by worker label, in the order of the rounds."""
+
+CONFIDENCE = 0.95
+BAND = 0.02
+"""Differences up to this are of no interest: a ratio from 1/1.02 to 1.02 counts as equal."""
+LEAST_FOR_VERDICT = 10
+MOST_WORTH_NAMING = 1000
+"""Beyond this many invocations, "so many more would settle it" helps nobody."""
+DRIFT_LEVEL = 0.01
+"""Chance that an invocation without drift is marked as drifting."""
+
+
+def results(
+    run: Run,
+    samples: Iterable[Sample],
+    parity: Iterable[ParityResult],
+    faults: Iterable[Fault],
+    band: float = BAND,
+) -> tuple[Result, ...]:
+    """Derive one result per case and candidate, in the order of the plan.
+
+    Floors have times only. A case that failed parity, was never checked, or had a fault is
+    INVALID and has no ratio. A run from pytest-benchmark has ratios of medians without an
+    interval, and no verdicts. An invocation counts for a case when every worker finished every
+    planned round of it; others are counted in `incomplete`.
+    """
+    baseline, again, _ = _seats(run)
+    compared = _compare(run, _readings(run, samples, parity, faults))
+    judged = [one for one in compared if one.enough and run.source == "bench"]
+    corrected = holm([p_value(one.logs) for one in judged])
+    p_of = {
+        (one.case, one.candidate): p_holm for one, p_holm in zip(judged, corrected, strict=True)
+    }
+    found = []
+    for one in compared:
+        name = case_id(one.case)
+        invocations = list(one.readings.invocations.values())
+        verdict = None
+        if one.readings.invalid:
+            verdict = Verdict("INVALID", one.readings.invalid)
+        elif (one.case, one.candidate) in p_of:
+            p_holm = p_of[one.case, one.candidate]
+            verdict = _judge(one.logs, one.floor_logs, p_holm, len(judged), band)
+        elif one.case.phase not in FLOORS and run.source == "bench":
+            verdict = Verdict("UNRESOLVED", _too_few(len(one.logs), has_floor=again is not None))
+        found.append(
+            Result(
+                one.case,
+                times=_times(run, invocations),
+                ratio=_ratio(name, baseline.label, one.candidate.label, one.logs),
+                again=_ratio(name, baseline.label, again.label, one.floor_logs) if again else None,
+                verdict=verdict,
+                drifting=sum(
+                    drifts(np.log(times[baseline.label] / times[one.candidate.label]), band)
+                    for times in invocations
+                    if len(one.logs) and run.source == "bench"
+                ),
+                incomplete=one.readings.incomplete,
+            )
+        )
+    return tuple(found)
+
+
+def geometric_means(
+    run: Run,
+    samples: Iterable[Sample],
+    parity: Iterable[ParityResult],
+    faults: Iterable[Fault],
+) -> tuple[Ratio, ...]:
+    """Average the ratios of each phase over its problems; `Ratio.case` is the phase.
+
+    Per invocation the mean over cells of the log-ratio, across invocations Student's t: cells of
+    one invocation share processes and are not independent. Only cells that have a ratio and
+    invocations in which all of them are complete take part; a phase with fewer than two such
+    cells has no mean. It says nothing that the cells do not say: show it beside them.
+    """
+    baseline, _, candidates = _seats(run)
+    readings = _readings(run, samples, parity, faults)
+    found = []
+    for phase in dict.fromkeys(case.phase for case in run.plan.cases if case.phase not in FLOORS):
+        names = [case_id(case) for case in run.plan.cases if case.phase == phase]
+        cells = [readings[name].invocations for name in names if not readings[name].invalid]
+        cells = [cell for cell in cells if cell]
+        shared = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []
+        for candidate in candidates:
+            logs = [
+                _log_ratios(run, [cell[number] for number in shared], baseline, candidate)
+                for cell in cells
+            ]
+            mean = np.mean(logs, axis=0) if len(cells) > 1 else np.empty(0)
+            ratio = _ratio(phase, baseline.label, candidate.label, mean)
+            found += [ratio] if ratio else []
+    return tuple(found)
+
+
+def noise_floor(again: Ratio | None) -> float:
+    """Return the largest difference that the baseline shows against itself, as a fraction.
+
+    The end of the A/A interval that lies farther from 1: 0.012 says 1.2 %. NaN without interval.
+    """
+    if again is None:
+        return math.nan
+    ends = (again.estimate.low, again.estimate.high)
+    return math.expm1(max(abs(math.log(end)) for end in ends))
+
+
+def t_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats, Floats]:
+    """Return mean, low and high of Student's t interval along the last axis.
+
+    The ends are NaN for fewer than two values. (Student, Biometrika 6, 1908.)
+    """
+    count = values.shape[-1]
+    mean = values.mean(axis=-1)
+    if count < 2:
+        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    half = _quantile(count, confidence) * values.std(axis=-1, ddof=1) / math.sqrt(count)
+    return mean, mean - half, mean + half
+
+
+def p_value(values: Floats) -> float:
+    """Return the two-sided p of Student's t test that the values have mean 0."""
+    mean, spread = float(values.mean()), float(values.std(ddof=1))
+    if spread == 0:
+        return 0.0 if mean else 1.0
+    statistic = abs(mean) / (spread / math.sqrt(len(values)))
+    return float(2 * distributions.t.sf(statistic, len(values) - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values so that the chance of any false alarm among them stays at the level.
+
+    The step-down method of Holm, Scandinavian Journal of Statistics 6, 1979.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def drifts(log_ratios: Floats, band: float = BAND) -> bool:
+    """Tell whether the log-ratios of one invocation, in order of rounds, still move.
+
+    They do when they rise or fall with the round (Kendall's tau, 1 % level, so at least five
+    rounds are needed to tell) and the medians of the two halves differ by more than the band.
+    What moves both sides alike, such as the machine's clock, cancels in the ratio and is no drift.
+    """
+    if np.ptp(log_ratios) == 0:
+        return False
+    half = len(log_ratios) // 2
+    moved = abs(np.median(log_ratios[-half:]) - np.median(log_ratios[:half]))
+    trend = distributions.kendalltau(np.arange(len(log_ratios)), log_ratios)
+    return bool(moved > math.log1p(band) and trend.pvalue < DRIFT_LEVEL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Readings:
+    """What was read of one case."""
+
+    invocations: dict[int, Times]  # the complete ones
+    incomplete: int
+    invalid: str  # why nothing may be said of the case; empty if something may
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """One case, one candidate: logarithms of the ratios, one per complete invocation."""
+
+    case: Case
+    candidate: WorkerSpec
+    readings: _Readings
+    logs: Floats  # of baseline over candidate; empty where no ratio may be formed
+    floor_logs: Floats  # of the baseline over itself
+
+    @property
+    def enough(self) -> bool:
+        return min(len(self.logs), len(self.floor_logs)) >= LEAST_FOR_VERDICT
+
+
+def _seats(run: Run) -> tuple[WorkerSpec, WorkerSpec | None, list[WorkerSpec]]:
+    seats = {spec.role: spec for spec in run.plan.workers}
+    candidates = [spec for spec in run.plan.workers if spec.role == "candidate"]
+    return seats["baseline"], seats.get("again"), candidates
+
+
+def _readings(
+    run: Run,
+    samples: Iterable[Sample],
+    parity: Iterable[ParityResult],
+    faults: Iterable[Fault],
+) -> dict[str, _Readings]:
+    """Sort what was recorded by case id."""
+    times: defaultdict[str, defaultdict[int, defaultdict[str, dict[int, float]]]]
+    times = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
+    for sample in samples:
+        if not sample.warmup:
+            per_repetition = sample.elapsed_ns / sample.loops
+            times[sample.case][sample.invocation][sample.worker][sample.round] = per_repetition
+    invalid = _invalid(run, parity, faults)
+    labels = [spec.label for spec in run.plan.workers]
+    found: dict[str, _Readings] = {}
+    for name in map(case_id, run.plan.cases):
+        # Files of pytest-benchmark have no rounds that belong together, and as many as it liked.
+        rounds = max(1, run.plan.rounds.get(name, 0) if run.source == "bench" else 1)
+        complete: dict[int, Times] = {
+            number: {
+                label: np.array([by_label[label][turn] for turn in sorted(by_label[label])])
+                for label in labels
+            }
+            for number, by_label in sorted(times[name].items())
+            if all(len(by_label[label]) >= rounds for label in labels)
+        }
+        found[name] = _Readings(complete, len(times[name]) - len(complete), invalid.get(name, ""))
+    return found
+
+
+def _invalid(run: Run, parity: Iterable[ParityResult], faults: Iterable[Fault]) -> dict[str, str]:
+    """Say by case id why nothing may be said of it."""
+    reasons: dict[str, str] = {}
+    for fault in faults:
+        reasons.setdefault(fault.case, f"{fault.worker}: {fault.reason}")
+    if run.source != "bench":
+        return reasons
+    checked: dict[str, str] = {}
+    for result in parity:
+        checked[result.problem] = checked.get(result.problem) or result.reason
+    for case in run.plan.cases:
+        failed = checked.get(problem_id(case.problem), "parity was not checked")
+        if failed and case.phase not in FLOORS:
+            reasons.setdefault(case_id(case), failed)
+    return reasons
+
+
+def _compare(run: Run, readings: Mapping[str, _Readings]) -> list[_Comparison]:
+    baseline, again, candidates = _seats(run)
+    compared = []
+    for case in run.plan.cases:
+        mine = readings[case_id(case)]
+        has_ratio = case.phase not in FLOORS and not mine.invalid
+        invocations = list(mine.invocations.values()) if has_ratio else []
+        floor_logs = _log_ratios(run, invocations, baseline, again) if again else np.empty(0)
+        for candidate in candidates:
+            logs = _log_ratios(run, invocations, baseline, candidate)
+            compared.append(_Comparison(case, candidate, mine, logs, floor_logs))
+    return compared
+
+
+def _log_ratios(
+    run: Run, invocations: Iterable[Times], baseline: WorkerSpec, other: WorkerSpec
+) -> Floats:
+    """Return per invocation the median over rounds of log(baseline / other).
+
+    Pairs the readings of a round; where there are no rounds, takes the medians of each side.
+    """
+    if run.source != "bench":
+        medians = [(np.median(t[baseline.label]), np.median(t[other.label])) for t in invocations]
+        return np.array([math.log(ours / theirs) for ours, theirs in medians])
+    return np.array(
+        [np.median(np.log(t[baseline.label] / t[other.label])) for t in invocations], np.float64
+    )
+
+
+def _ratio(name: str, baseline: str, other: str, logs: Floats) -> Ratio | None:
+    return Ratio(name, baseline, other, _estimate(logs)) if len(logs) else None
+
+
+def _times(run: Run, invocations: Sequence[Times]) -> dict[str, TimeEstimate]:
+    """Estimate the time of one repetition by worker label, on a logarithmic scale."""
+    if not invocations:
+        return {}
+    return {
+        label: TimeEstimate(
+            label,
+            _estimate(np.array([np.log(np.median(times[label])) for times in invocations])),
+            float(min(times[label].min() for times in invocations)),
+        )
+        for label in (spec.label for spec in run.plan.workers)
+    }
+
+
+def _estimate(logs: Floats) -> Estimate:
+    point, low, high = (math.exp(value) for value in t_interval(logs))
+    return Estimate(point, low, high, len(logs))
+
+
+def _judge(logs: Floats, floor_logs: Floats, p_holm: float, cells: int, band: float) -> Verdict:
+    """Give the verdict of docs/method.md on at least ten invocations.
+
+    EQUIVALENT stands on the plain interval, FASTER and SLOWER on the p corrected by Holm over
+    the cells of the run. Where the noise floor is wider than the band, nothing is EQUIVALENT.
+    """
+    mean, low, high = (float(value) for value in t_interval(logs))
+    floor = float(np.abs(t_interval(floor_logs)[1:]).max())
+    edge = math.log1p(band)
+    interval = f"the interval {math.exp(low):.4g} to {math.exp(high):.4g}"
+    floor_text = f"the noise floor of {math.expm1(floor):.1%}"
+    equal, different = _claims(mean, (high - low) / 2, p_holm < 1 - CONFIDENCE, floor, edge)
+    if equal:
+        return Verdict("EQUIVALENT", f"{interval} lies inside the band of ±{band:.0%}")
+    if different:
+        kind: VerdictKind = "FASTER" if mean > 0 else "SLOWER"
+        side = "above" if mean > 0 else "below"
+        return Verdict(kind, f"{interval} lies {side} 1, by more than {floor_text}")
+    if max(-low, high) <= edge:
+        reason = f"{floor_text} is wider than the band of ±{band:.0%}"
+    elif low <= 0 <= high:
+        reason = f"{interval} includes 1"
+    elif abs(mean) <= floor:
+        reason = f"the difference of {math.expm1(abs(mean)):.1%} is below {floor_text}"
+    else:
+        reason = f"{interval} excludes 1, but not after Holm's correction over {cells} cells"
+    return Verdict("UNRESOLVED", f"{reason}; {_outlook(logs, floor_logs, cells, edge)}")
+
+
+def _claims(mean: Any, half: Any, excludes_1: Any, floor: Any, edge: float) -> tuple[Any, Any]:
+    """Tell which claim holds, equal or different; all in logarithms, also for whole arrays."""
+    inside = np.abs(mean) + half <= edge
+    equal = np.logical_and(inside, floor <= edge)
+    return equal, np.logical_and(
+        np.logical_and(excludes_1, np.logical_not(inside)), np.abs(mean) > floor
+    )
+
+
+def _outlook(logs: Floats, floor_logs: Floats, cells: int, edge: float) -> str:
+    """Say how many more invocations would settle it, if they vary like those at hand.
+
+    Takes the strictest step of Holm's correction, so the number is rather too high.
+    """
+    counts = np.arange(len(logs) + 1, MOST_WORTH_NAMING + 1)
+    width = _quantile(counts, CONFIDENCE) / np.sqrt(counts)
+    strict = _quantile(counts, 1 - (1 - CONFIDENCE) / cells) / np.sqrt(counts)
+    spread, mean = logs.std(ddof=1), abs(logs.mean())
+    floor = abs(floor_logs.mean()) + width * floor_logs.std(ddof=1)
+    claims = _claims(mean, width * spread, mean > strict * spread, floor, edge)
+    settled = np.logical_or(*claims)
+    if not settled.any():
+        return f"even {MOST_WORTH_NAMING} invocations would not settle it"
+    more = int(counts[settled.argmax()]) - len(logs)
+    return f"about {_count(more, 'more invocation')} would settle it"
+
+
+def _too_few(count: int, *, has_floor: bool) -> str:
+    if not has_floor:
+        return "the run has no A/A pair, so its noise floor is not known"
+    only = f"only {_count(count, 'invocation')}" if count else "no complete invocation"
+    return f"{only}; a verdict needs {LEAST_FOR_VERDICT}"
+
+
+def _quantile(count: Any, confidence: float) -> Any:
+    """Return how many standard errors Student's t interval reaches to each side."""
+    return distributions.t.ppf((1 + confidence) / 2, np.asarray(count) - 1)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"

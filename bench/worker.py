@@ -1,0 +1,182 @@
+"""One process, one implementation: prepare, repeat, time, answer. Holds no policy.
+
+Speaks the lines of docs/design.md, "A worker's life": a JSON request a line in, a JSON answer a
+line out, in order. A request that cannot be served is answered with its error; only `quit`, the
+end of the input and signals end a worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TextIO, get_args
+
+import msgspec
+import numpy as np
+
+from bench.errors import UsageError
+from bench.implementations import Array, Implementation, Network, implementation, tensors
+from bench.records import Phase, Problem
+
+DATA = ("X", "y", "X_val", "y_val")
+GRID = (-6.0, 6.0, 601)
+"""Where `train` draws its curve: first point, last point, how many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """What `prepare` leaves behind: a problem, its data, and a network with fresh weights."""
+
+    problem: Problem
+    seed: int
+    data: dict[str, Array]
+    network: Network
+
+
+class Worker:
+    """Answers requests with one implementation."""
+
+    def __init__(self, implementation: Implementation) -> None:
+        self._implementation = implementation
+        self._prepared: Prepared | None = None
+        self._operations: dict[str, Callable[..., dict[str, Any]]] = {
+            "describe": self._describe,
+            "prepare": self._prepare,
+            "tensors": self._tensors,
+            "sample": self._sample,
+            "reset": self._reset,
+            "train": self._train,
+        }
+
+    def answer(self, line: str) -> dict[str, Any] | None:
+        """Serve one request and return the answer; None for `quit`."""
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict) or "op" not in request:
+                raise UsageError('a request is an object with an "op"')
+            operation = request.pop("op")
+            if operation == "quit":
+                return None
+            if operation not in self._operations:
+                known = ", ".join([*self._operations, "quit"])
+                raise UsageError(f"there is no operation {operation!r}; there are: {known}")
+            return {"ok": True, **self._operations[operation](**request)}
+        except Exception as error:
+            # All of them: the runner decides what an error means, a worker only reports it.
+            return {"ok": False, "error": type(error).__name__, "message": str(error)}
+
+    def _describe(self) -> dict[str, Any]:
+        mine = self._implementation
+        return {"implementation": mine.name, "language": mine.language, **mine.describe()}
+
+    def _prepare(self, problem: object, data: str, seed: int = 0) -> dict[str, Any]:
+        self._prepared = None  # a failure must not leave the last problem in place
+        checked = msgspec.convert(problem, Problem)
+        with np.load(data, allow_pickle=False) as arrays:
+            loaded = {name: arrays[name] for name in DATA}
+        network = self._implementation.create(checked, seed=seed)
+        self._prepared = Prepared(checked, seed, loaded, network)
+        # Set all that lives aside, so that the collector has next to nothing to look through.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        return {}
+
+    def _tensors(self, path: str, epochs: int) -> dict[str, Any]:
+        ready = self._ready()
+        ready.network.reset()
+        found = tensors(ready.network, ready.data, ready.problem.batch_size)
+        _, losses = self._fit(ready, epochs)
+        ready.network.reset()
+        _save(path, found | losses)
+        return {}
+
+    def _sample(self, phase: Phase, loops: int) -> dict[str, Any]:
+        ready = self._ready()
+        if phase not in get_args(Phase):
+            raise UsageError(
+                f"there is no phase {phase!r}; there are: {', '.join(get_args(Phase))}"
+            )
+        if type(loops) is not int or loops < 1:
+            raise UsageError(f"loops must be a whole number of at least 1; got {loops!r}")
+        X, y, batch_size = ready.data["X"], ready.data["y"], ready.problem.batch_size
+        with _no_garbage_collection():
+            elapsed = self._implementation.time(phase, loops, ready.network, X, y, batch_size)
+        return {"elapsed_ns": int(elapsed)}
+
+    def _reset(self) -> dict[str, Any]:
+        self._ready().network.reset()
+        return {}
+
+    def _train(self, path: str, epochs: int) -> dict[str, Any]:
+        ready = self._ready()
+        network, found = self._fit(ready, epochs)
+        if ready.problem.layer_sizes[0] == 1:
+            grid = np.linspace(*GRID, dtype=ready.problem.dtype)[:, np.newaxis]
+            found |= {"grid": grid, "curve": network.predict(grid)}
+        _save(path, found)
+        return {}
+
+    def _ready(self) -> Prepared:
+        if self._prepared is None:
+            raise UsageError("nothing is prepared; send prepare first")
+        return self._prepared
+
+    def _fit(self, ready: Prepared, epochs: int) -> tuple[Network, dict[str, Array]]:
+        """Train a network of its own, from fresh weights."""
+        network = self._implementation.create(ready.problem, max_epochs=epochs, seed=ready.seed)
+        history = network.fit(*(ready.data[name] for name in DATA))
+        losses = {
+            "training_loss": history.training_loss,
+            "validation_loss": history.validation_loss,
+        }
+        return network, losses
+
+
+def _save(path: str, arrays: dict[str, Array]) -> None:
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # the stubs mix in allow_pickle
+
+
+def serve(worker: Worker, requests: Iterable[str], replies: TextIO) -> None:
+    """Answer requests, a line each, until `quit` or the end of the input."""
+    for line in requests:
+        answer = worker.answer(line)
+        if answer is None:
+            return
+        replies.write(json.dumps(answer) + "\n")
+        replies.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run as a process: requests on standard input, answers to `BENCH_REPLY_FD`."""
+    parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__)
+    parser.add_argument("--implementation", required=True, help="what computes, such as numpy")
+    name = parser.parse_args(arguments).implementation
+    try:
+        descriptor = int(os.environ["BENCH_REPLY_FD"])
+        worker = Worker(implementation(name))
+    except (KeyError, ValueError, UsageError) as error:
+        parser.error(
+            f"{error} (BENCH_REPLY_FD must name an open file; workers are not run by hand)"
+        )
+    with os.fdopen(descriptor, "w") as replies:
+        serve(worker, sys.stdin, replies)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+if __name__ == "__main__":
+    main()
