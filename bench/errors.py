@@ -30,7 +30,17 @@ class BuildError(BenchError):
 
 
 class WorkerError(BenchError):
-    """A worker died, hung or answered with an error."""
+    """A worker died, hung or answered with an error.
+
+    Args:
+        worker: Label of its seat.
+        reason: What happened, in one line.
+    """
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(f"{worker}: {reason}")
+        self.worker = worker
+        self.reason = reason
 
 
 class WorkerTimeoutError(WorkerError):

@@ -1,0 +1,242 @@
+"""Live workers: one process each, and the crew that takes turns in one invocation.
+
+The only place that starts, asks and ends processes. Says what happened to a worker; what that
+means for a case is the runner's to decide.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+from bench.environment import PROJECT, without_paths
+from bench.errors import WorkerError, WorkerTimeoutError
+from bench.implementations import thread_environment
+from bench.records import Case, Problem, WorkerSpec
+
+PATIENCE_S = 60.0
+"""Least time to wait for any answer: long for a busy machine, short for a person."""
+GOODBYE_S = 2.0
+PADDING_BYTES = 4096
+LAST_WORDS = 3
+
+
+class Seat(Protocol):
+    """One worker, as the crew talks to it."""
+
+    def ask(self, op: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
+        """Send a request and return the answer.
+
+        Raises:
+            WorkerError: The worker died or refused.
+            WorkerTimeoutError: It did not answer in time, and was ended.
+        """
+        ...
+
+    def end(self) -> None:
+        """End the worker; to end it twice does nothing."""
+        ...
+
+
+StartSeat = Callable[[WorkerSpec, Mapping[str, str]], Seat]
+"""Starts the worker of a seat with these variables added to its environment."""
+
+
+class WorkerProcess:
+    """A worker as a process.
+
+    It gets a session of its own, so that Ctrl-C reaches only the runner, which then ends it. If
+    the runner itself is killed, the worker's input ends, and with it the worker.
+
+    Args:
+        spec: The seat.
+        variables: Added to the environment of this process.
+        command: What to start; by default `bench.worker` in this Python.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        variables: Mapping[str, str],
+        command: Sequence[str] | None = None,
+    ) -> None:
+        self._label = spec.label
+        worker = [sys.executable, "-m", "bench.worker", "--implementation", spec.implementation]
+        self._replies, their_end = os.pipe()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
+        self._unread = b""
+        try:
+            self._process = subprocess.Popen(
+                command or worker,
+                stdin=subprocess.PIPE,
+                stdout=self._output,
+                stderr=self._output,
+                pass_fds=(their_end,),
+                env={**os.environ, **variables, "BENCH_REPLY_FD": str(their_end)},
+                cwd=PROJECT,
+                start_new_session=True,
+            )
+        finally:
+            os.close(their_end)
+
+    def ask(self, op: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
+        """Send a request and return the answer (see `Seat`)."""
+        request = json.dumps({"op": op, **fields}).encode() + b"\n"
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(request)
+            self._process.stdin.flush()
+        except OSError:
+            raise self._death(op) from None
+        line = self._read_line(op, timeout_s)
+        try:
+            answer = json.loads(line)
+            if answer["ok"]:
+                return dict(answer)
+            refusal = f"refused {op}: {answer['error']}: {answer['message']}"
+        except (ValueError, TypeError, KeyError):
+            refusal = f"answered {op} with {line[:80]!r}, which is no answer"
+        raise WorkerError(self._label, without_paths(refusal))
+
+    def end(self) -> None:
+        """End the worker: ask it to go, and make it go if it does not."""
+        process = self._process
+        if process.stdin is None or process.stdin.closed:
+            return
+        try:
+            process.stdin.write(b'{"op": "quit"}\n')
+            process.stdin.close()
+        except OSError:
+            pass  # it is gone already
+        try:
+            process.wait(GOODBYE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        os.close(self._replies)
+        self._output.close()
+
+    def _read_line(self, op: str, timeout_s: float) -> bytes:
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._unread:
+            left_s = max(0.0, deadline - time.monotonic())
+            readable, _, _ = select.select([self._replies], [], [], left_s)
+            if not readable:
+                self._process.kill()
+                words = f"did not answer {op} within {timeout_s:.0f} s and was ended"
+                raise WorkerTimeoutError(self._label, words)
+            part = os.read(self._replies, 65536)
+            if not part:
+                raise self._death(op)
+            self._unread += part
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _death(self, op: str) -> WorkerError:
+        """Say how the process ended, and its last words."""
+        try:
+            status = self._process.wait(GOODBYE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return WorkerError(self._label, f"closed its answers during {op} and was ended")
+        how = f"exit code {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
+        self._output.seek(0)
+        lines = self._output.read().decode(errors="replace").strip().splitlines()
+        words = " | ".join(line.strip() for line in lines[-LAST_WORDS:])
+        return WorkerError(
+            self._label,
+            f"died during {op} ({how})" + (f": {without_paths(words)}" if words else ""),
+        )
+
+
+class Crew:
+    """The workers of one invocation, all with the same number of threads.
+
+    Args:
+        specs: The seats.
+        threads: Threads of every worker, set before it starts and confirmed by it.
+        start: Starts one worker.
+        random: Draws the padding of the environment block: where a process's memory lands
+            shifts its speed, so each start gets another layout.
+
+    Raises:
+        WorkerError: A worker does not start, or does not keep the contract: it has another
+            number of threads, or treats subnormal numbers differently from the first.
+    """
+
+    def __init__(
+        self, specs: Sequence[WorkerSpec], threads: int, start: StartSeat, random: Random
+    ) -> None:
+        self.specs = tuple(specs)
+        self.threads = threads
+        self.descriptions: dict[str, dict[str, Any]] = {}
+        self._problem: Problem | None = None
+        self._seats: dict[str, Seat] = {}
+        try:
+            for spec in specs:
+                padding = "x" * random.randrange(PADDING_BYTES)
+                variables = {**thread_environment(threads), "BENCH_PADDING": padding}
+                self._seats[spec.label] = start(spec, variables)
+            for spec in specs:
+                self.descriptions[spec.label] = self.ask(spec.label, "describe")
+                self._check_contract(spec.label)
+        except BaseException:
+            self.end()
+            raise
+
+    def ask(self, label: str, op: str, timeout_s: float = PATIENCE_S, **fields: Any) -> Any:
+        """Ask one worker; see `Seat.ask`."""
+        return self._seats[label].ask(op, timeout_s, **fields)
+
+    def prepare(self, problem: Problem, data: Path, seed: int) -> None:
+        """Have every worker prepare a problem, unless it has, and return to fresh weights."""
+        for label in self._seats:
+            if problem == self._problem:
+                self.ask(label, "reset")
+            else:
+                self.ask(label, "prepare", problem=asdict(problem), data=str(data), seed=seed)
+        self._problem = problem
+
+    def sample(self, label: str, case: Case, loops: int, timeout_s: float) -> int:
+        """Take one sample and return its nanoseconds; an epoch starts from fresh weights.
+
+        Raises:
+            WorkerError: Also when the worker's clock did not move.
+        """
+        if case.phase == "epoch":
+            self.ask(label, "reset")
+        answer = self.ask(label, "sample", timeout_s, phase=case.phase, loops=loops)
+        elapsed_ns = answer.get("elapsed_ns")
+        if not isinstance(elapsed_ns, int) or elapsed_ns <= 0:
+            raise WorkerError(label, f"measured {elapsed_ns!r} ns for {loops} repetitions")
+        return elapsed_ns
+
+    def end(self) -> None:
+        """End every worker."""
+        for seat in self._seats.values():
+            seat.end()
+
+    def _check_contract(self, label: str) -> None:
+        mine = self.descriptions[label]
+        first_label, first = next(iter(self.descriptions.items()))
+        if mine.get("threads") != self.threads:
+            raise WorkerError(
+                label, f"was started with {self.threads} threads and has {mine.get('threads')}"
+            )
+        if mine.get("denormals") != first.get("denormals"):
+            raise WorkerError(
+                label,
+                f"subnormal numbers are {mine.get('denormals')} here "
+                f"and {first.get('denormals')} in {first_label}",
+            )
