@@ -1,0 +1,180 @@
+"""Why the numbers may be believed: parity, faults, environment -> tables of plain text.
+
+No files, no markup, no escaping.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.records import Fault, ParityResult, Run
+from bench.tables import error_share, parity_table, rows_of
+from bench.wording import DASH, TIMES, count_text, listing, significant
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A plain table of text; the first cell of a row names it."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A problem that failed parity, with every tensor that did."""
+
+    problem: str
+    reason: str
+    tensors: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What was compared before timing."""
+
+    text: str
+    table: Facts
+    failures: Sequence[Failure]
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What went wrong while measuring."""
+
+    text: str
+    table: Facts
+    disturbed: Facts
+
+
+def parity_facts(parity: Sequence[ParityResult]) -> Parity:
+    """Tell what was compared before timing: the worst of each kind, and every failure."""
+    table = parity_table(parity)
+    kinds = list(dict.fromkeys(table["kind"]))
+    rows = []
+    for problem, part in table.groupby("problem", sort=False):
+        share = dict(zip(part["kind"], part["share"], strict=True))
+        rows.append([str(problem), *(_share_text(share.get(kind)) for kind in kinds)])
+    failures = [
+        Failure(
+            result.problem,
+            result.reason,
+            Facts(
+                ("tensor", "shape", "error", "tolerance", "error/tolerance"),
+                [
+                    (
+                        check.name,
+                        TIMES.join(map(str, check.shape)) or "one number",
+                        f"{check.error:.2g}",
+                        f"{check.tolerance:.2g}",
+                        _share_text(error_share(check)),
+                    )
+                    for check in result.tensors
+                    if not check.ok
+                ],
+            ),
+        )
+        for result in parity
+        if not result.ok
+    ]
+    return Parity(_parity_text(parity, table), Facts(("problem", *kinds), rows), failures)
+
+
+def _parity_text(parity: Sequence[ParityResult], table: pd.DataFrame) -> str:
+    if not parity:
+        return "Nothing was compared in this run, so nothing here says that both compute the same."
+    tensors = count_text(int(table["tensors"].sum()), "tensor")
+    problems = count_text(len(parity), "problem")
+    failed = sum(not result.ok for result in parity)
+    if failed:
+        verdict = f"{failed} of {problems} failed"
+    else:
+        verdict = f"all agree, the worst at {_share_text(table['share'].max())} of its tolerance"
+    return (
+        f"Before timing, {tensors} of {problems} were compared by name: {verdict}. The table shows "
+        "the worst error/tolerance of each kind of tensor: 0 is bit for bit the same, above 1 is "
+        "a failure."
+    )
+
+
+def _share_text(share: float | None) -> str:
+    if share is None:
+        return DASH
+    if not math.isfinite(share):
+        return "beyond any ✕"
+    return f"{significant(share, 2) if share else '0'}{' ✕' if share > 1 else ''}"
+
+
+def fault_facts(faults: Sequence[Fault], table: pd.DataFrame) -> Faults:
+    """Tell which workers failed and which invocations were disturbed."""
+    rows = [(fault.case, fault.worker, str(fault.invocation), fault.reason) for fault in faults]
+    disturbed = [
+        (str(row.case), str(row.drifting), str(row.incomplete))
+        for row in rows_of(table)
+        if row.drifting or row.incomplete
+    ]
+    found = []
+    if rows:
+        found.append(f"{count_text(len(rows), 'fault')}; cases with one have no verdict")
+    if disturbed:
+        found.append(
+            f"{count_text(len(disturbed), 'case')} with disturbed invocations (drifting: readings "
+            "still moved at the end, kept; incomplete: a reading is missing, left out)"
+        )
+    text = "None: every worker answered, every invocation is complete, and no readings drifted."
+    return Faults(
+        f"{listing(found)}." if found else text,
+        Facts(("case", "worker", "invocation", "reason"), rows),
+        Facts(("case", "drifting invocations", "incomplete invocations"), disturbed),
+    )
+
+
+def environment_facts(run: Run) -> list[Facts]:
+    """Tell where the run took place: machine, software, workers, data."""
+    before, after = run.environment, run.environment_after
+    machine = flatten(before.machine)
+    later = flatten(after.machine) if after else {}
+    changed = {key: value for key, value in later.items() if machine.get(key, value) != value}
+    heads = ("fact", "before the run", "after the run") if changed else ("fact", "value")
+    tables = [
+        Facts(
+            heads,
+            [
+                (key, value, changed.get(key, "the same")) if changed else (key, value)
+                for key, value in machine.items()
+            ],
+            "Machine",
+        ),
+        Facts(("name", "version"), list(flatten(before.software).items()), "Software"),
+    ]
+    workers = {label: flatten(described) for label, described in before.workers.items()}
+    keys = list(dict.fromkeys(key for facts in workers.values() for key in facts))
+    tables += [
+        Facts(
+            ("fact", *workers),
+            [(key, *(facts.get(key, DASH) for facts in workers.values())) for key in keys],
+            "Workers, as each described itself (threads confirmed inside the process)",
+        ),
+        Facts(("data", "sha256"), list(flatten(before.data).items()), "Data"),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Write nested facts as one level of text: `{"load": {"1m": 0.5}}` is `load 1m: 0.5`."""
+    flat: dict[str, str] = {}
+    for key, value in facts.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name} ")
+        elif isinstance(value, list | tuple):
+            flat[name] = ", ".join(map(str, value))
+        else:
+            flat[name] = str(value)
+    return flat

@@ -1,0 +1,145 @@
+"""A stored run -> report.html, report.md, results.csv and charts/*.svg, beside its raw data.
+
+Reads only what is stored, and writes the same bytes for the same input. What is said is made in
+`bench.page`; here are files and escaping: a run may come from a stranger.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench import stats, store, wording
+from bench.charts import curve_chart, loss_chart, speedup_chart, time_chart
+from bench.datasets import true_sinc
+from bench.drawing import Chart
+from bench.errors import StoreError
+from bench.page import FILES, make_page
+from bench.records import Result
+from bench.tables import result_table
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPaths:
+    """The two pages of a report."""
+
+    html: Path
+    markdown: Path
+
+
+def build(run_dir: Path) -> ReportPaths:
+    """Make the report of a run from its stored data, again each time.
+
+    Args:
+        run_dir: The folder of the run, such as `results/reference`.
+
+    Raises:
+        StoreError: The run is missing, damaged or from a newer version, or the folder cannot be
+            written.
+    """
+    stored = store.load(run_dir)
+    readings = stored.run, stored.samples, stored.parity, stored.faults
+    results = stats.results(*readings)
+    table = result_table(stored.run, results)
+    charts = make_charts(stored, table)
+    files = [name for name, _ in FILES if (run_dir / name).exists()]
+    page = make_page(
+        stored, results, table, stats.geometric_means(*readings), charts, [*files, "results.csv"]
+    )
+    paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
+    try:
+        (run_dir / "charts").mkdir(exist_ok=True)
+        for chart in charts:
+            _write(run_dir / "charts" / f"{chart.name}.svg", chart.svg)
+        _write(run_dir / "results.csv", table.to_csv(index=False, lineterminator="\n"))
+        _write(
+            paths.markdown, _environment(markdown_text).get_template("report.md").render(page=page)
+        )
+        _write(paths.html, _environment(None).get_template("report.html").render(page=page))
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the report into {run_dir}: {error.strerror}; "
+            "make the folder writable or copy the run elsewhere"
+        ) from error
+    return paths
+
+
+def conclusion(stored: store.Stored, results: Sequence[Result]) -> str:
+    """Say in one sentence what the results of a run support."""
+    return wording.conclusion(stored.run, results)
+
+
+def make_charts(stored: store.Stored, table: pd.DataFrame) -> list[Chart]:
+    """Draw every chart that the data of a run allows."""
+    names = wording.seat_names(stored.run)
+    seats = {
+        worker.role: worker.implementation
+        for worker in stored.run.plan.workers
+        if worker.role != "again"
+    }
+
+    def of_both(kind: str) -> dict[str, Any]:
+        return {
+            role: stored.training[f"{implementation}/{kind}"]
+            for role, implementation in seats.items()
+            if f"{implementation}/{kind}" in stored.training
+        }
+
+    data = {key: stored.training[key] for key in ("X", "y") if key in stored.training}
+    curves = data | of_both("curve")
+    grid = of_both("grid").get("baseline", np.empty((0, 1)))
+    if len(grid) and data.get("y", grid).shape[1] == 1:
+        curves["grid"] = grid
+    charts = (
+        speedup_chart(table, *names),
+        time_chart(table, *names),
+        loss_chart(of_both("training_loss"), stored.run.plan.training_epochs, *names),
+        curve_chart(curves, true_sinc(grid).ravel(), *names),
+    )
+    return [chart for chart in charts if chart is not None]
+
+
+def markdown_text(value: Any) -> Any:
+    """Write a value so that Markdown shows it as it is: no markup, no table cell, no HTML in it."""
+    if isinstance(value, Markup):
+        return value
+    text = re.sub(r"([\\`*\[\]|~$]|\b_|_\b)", r"\\\1", " ".join(str(value).split()))
+    return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+
+
+def markdown_code(value: str) -> Markup:
+    """Write a command as inline code, whatever it holds."""
+    text = " ".join(value.split())
+    fence = "`" * (max((len(ticks) for ticks in re.findall("`+", text)), default=0) + 1)
+    return Markup(f"{fence}{text}{fence}")
+
+
+def _environment(finalize: Any) -> Environment:
+    """Make jinja2 escape every value: for HTML by itself, for Markdown by `finalize`."""
+    environment = Environment(
+        loader=PackageLoader("bench"),
+        autoescape=True,
+        finalize=finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["code"] = markdown_code
+    return environment
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file in one move, so that no reader sees half of it."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)  # noqa: PTH105

@@ -1,0 +1,262 @@
+"""Numbers and sentences for people, in one place: screen, page and Markdown use the same.
+
+Pure: takes records and numbers, returns plain text. Escaping is the business of the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import get_args
+
+from bench.records import PHASES, Case, Estimate, Result, Run, VerdictKind
+
+NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+DASH = "\N{EN DASH}"
+TIMES = " \N{MULTIPLICATION SIGN} "
+VERDICTS: tuple[VerdictKind, ...] = get_args(VerdictKind)
+MARKS: dict[str, str] = {
+    "FASTER": "▲",
+    "SLOWER": "▼",
+    "EQUIVALENT": "=",
+    "UNRESOLVED": "?",
+    "INVALID": "✕",
+}
+"""One sign per verdict, so that colour never carries it alone."""
+
+UNITS: tuple[tuple[str, float], ...] = (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
+
+PHASE_TEXTS = {
+    "forward": "forward: the output of one batch",
+    "backprop": "backprop: the gradients of one batch, after its forward",
+    "epoch": "epoch: shuffle, then forward, loss, backprop and step of every batch",
+    "call": "call: an empty crossing from Python with one array",
+    "timer": "timer: two readings of the clock",
+}
+
+GLOSSARY = (
+    ("case", "One phase of one network with one batch size, dtype and number of threads."),
+    (
+        "round",
+        "One turn of every worker on one case, in balanced order; workers never run at the same "
+        "time.",
+    ),
+    (
+        "invocation",
+        "One fresh set of worker processes. Where a process lies in memory shifts its speed for "
+        "as long as it lives, so the invocation, not the reading, is what the statistics count.",
+    ),
+    (
+        "ratio",
+        "The baseline's time over the candidate's, both from the same round: above 1 the "
+        "candidate is faster.",
+    ),
+    (
+        "interval",
+        "In parentheses: where the value lies with 95 % confidence, by Student's t over "
+        "invocations.",
+    ),
+    (
+        "A/A floor",
+        "The baseline against itself, as a second worker in the same invocations. It shows what "
+        "this machine cannot tell apart; a smaller difference is not a result.",
+    ),
+    ("can run in", "The shortest reading. It is shown and never compared."),
+    ("FASTER, SLOWER", "The interval excludes 1, and the difference leaves band and A/A floor."),
+    ("EQUIVALENT", "The interval lies inside the band of ±2 %."),
+    ("UNRESOLVED", "The readings do not settle it; the reason says what would."),
+    (
+        "INVALID",
+        "The results differ, a worker failed, or the comparison was not fair: there is no ratio.",
+    ),
+    (
+        "error/tolerance",
+        "How far a tensor of one implementation lies from the other's, as a part of what is "
+        "allowed: above 1 is a failure, 0 is bit for bit the same.",
+    ),
+)
+
+HOW_TO_READ = (
+    "The ratio is {baseline}'s time over {candidate}'s: above 1 {candidate} is faster, below 1 "
+    "{baseline} is.",
+    "In parentheses stands the 95 % interval, over fresh processes. A verdict is given only where "
+    "the interval supports one and the difference is larger than what {baseline} shows against "
+    "itself (the A/A floor).",
+    "Both did the same work from the same data, weights and order of batches, in turns, and were "
+    "checked to compute the same numbers. A verdict holds for this machine, these versions and "
+    "these sizes.",
+)
+
+IMPORTED_NOTICE = (
+    "This page was made from a file of pytest-benchmark and holds times, but no verdicts: there "
+    "one implementation is timed after the other, in a single process, so a drift of the machine "
+    "or the luck of one process's memory layout cannot be told from a difference. "
+    "`bench run` measures in turns and in fresh processes; docs/method.md says why."
+)
+
+NAMES = {"numpy": "NumPy", "mojo": "Mojo"}
+
+
+def implementation_name(name: str) -> str:
+    """Write an implementation's name as people do."""
+    return NAMES.get(name, name)
+
+
+def seat_names(run: Run) -> tuple[str, str]:
+    """Name baseline and candidate of a run for people."""
+    baseline = next((w for w in run.plan.workers if w.role == "baseline"), None)
+    candidate = next((w for w in run.plan.workers if w.role == "candidate"), None)
+    return (
+        implementation_name(baseline.implementation) if baseline else "baseline",
+        implementation_name(candidate.implementation) if candidate else "candidate",
+    )
+
+
+def count_text(count: int, noun: str) -> str:
+    """Count things: `1 thread`, `2 threads`."""
+    return f"{count} {noun}{'s' if count != 1 else ''}"
+
+
+def decimals(point: float, low: float, high: float) -> int:
+    """Count the decimals that an interval supports; negative for tens, hundreds, ...
+
+    The last digit shown is the first uncertain one: half the interval is written with one digit,
+    or with two where it begins with 1 or 2. Without an interval, three digits of the point.
+    """
+    leading = math.floor(math.log10(abs(point))) if point and math.isfinite(point) else 0
+    half = (high - low) / 2
+    if not (math.isfinite(half) and half > 0):
+        return 2 - leading
+    place = math.floor(math.log10(half))
+    places = -place + (1 if half / 10.0**place < 3 else 0)
+    return max(places, -leading)
+
+
+def number(value: float, places: int) -> str:
+    """Write a number with so many decimals, thousands set apart; a dash where there is none."""
+    if not math.isfinite(value):
+        return DASH
+    return f"{round(value, places):,.{max(places, 0)}f}".replace(",", NARROW_SPACE)
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number without an interval to so many digits; a dash where there is none."""
+    if not math.isfinite(value):
+        return DASH
+    if value and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{digits - 1}e}"
+    return number(value, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0))
+
+
+def interval(point: float, low: float, high: float, scale: float = 1.0) -> tuple[str, str]:
+    """Write a value and its interval to the digits the interval supports: `1.83`, `1.80–1.86`.
+
+    The second text is empty where there is no interval. `scale` divides all three.
+    """
+    point, low, high = point / scale, low / scale, high / scale
+    places = decimals(point, low, high)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return number(point, places), ""
+    return number(point, places), f"{number(low, places)}{DASH}{number(high, places)}"
+
+
+def ratio_text(estimate: Estimate) -> str:
+    """Write a ratio with its interval: `1.83 (1.80–1.86)`."""
+    value, ends = interval(estimate.point, estimate.low, estimate.high)
+    return f"{value} ({ends})" if ends else f"{value} (no interval)"
+
+
+def unit_for(values_ns: Iterable[float]) -> tuple[str, float]:
+    """Choose one unit for a column: the largest in which no value is below 1.
+
+    Returns:
+        The unit and its length in nanoseconds.
+    """
+    finite = [value for value in values_ns if math.isfinite(value) and value > 0]
+    least = min(finite, default=1.0)
+    return next((unit for unit in UNITS if least >= unit[1]), UNITS[-1])
+
+
+def time_text(value_ns: float) -> str:
+    """Write a single time with its own unit, three digits: `45.3 µs`."""
+    unit, length = unit_for([value_ns])
+    return f"{significant(value_ns / length)}{NARROW_SPACE}{unit}"
+
+
+def listing(parts: Sequence[str]) -> str:
+    """Join with commas and a final `and`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def setting_text(cases: Iterable[Case]) -> str:
+    """Say which dtypes and threads cases have: `float64, 1 thread each`."""
+    problems = [case.problem for case in cases]
+    dtypes = sorted({problem.dtype for problem in problems}, reverse=True)
+    threads = sorted({problem.threads for problem in problems})
+    counts = " or ".join(map(str, threads))
+    plural = "thread" if threads == [1] else "threads"
+    return f"{listing(dtypes)}, {counts} {plural} each" if problems else "no cases"
+
+
+def machine_text(run: Run) -> str:
+    """Name the processor of a run."""
+    cpu = str(run.environment.machine.get("cpu", "unavailable"))
+    return "an unnamed processor" if cpu.startswith("unavailable") else cpu
+
+
+def conclusion(run: Run, results: Sequence[Result]) -> str:
+    """Say in one sentence what the results support, whatever they are."""
+    whole, phases = conclusion_parts(run, results)
+    return f"{whole}: {'; '.join(phases)}." if phases else f"{whole}."
+
+
+def conclusion_parts(run: Run, results: Sequence[Result]) -> tuple[str, list[str]]:
+    """Say the conclusion in parts: of the whole, then of each phase; without final stops."""
+    baseline, candidate = seat_names(run)
+    timed = [result for result in results if result.case.phase in PHASES]
+    where = f"On {machine_text(run)} ({setting_text(result.case for result in timed)})"
+    if run.source != "bench":
+        return (
+            f"{where}, {baseline} and {candidate} were timed one after the other in a single "
+            "process, which gives times but supports no verdict on which is faster"
+        ), []
+    judged = [result for result in timed if result.verdict is not None]
+    if not judged:
+        return f"{where}, nothing was measured that could tell {candidate} from {baseline}", []
+    total = Counter(result.verdict.kind for result in judged if result.verdict)
+    phases = [
+        f"{phase} {_phase_text(of_phase, baseline)}"
+        for phase in PHASES
+        if (of_phase := [result for result in judged if result.case.phase == phase])
+    ]
+    return f"{where}, {candidate} compared with {baseline} was {_counts_text(total)}", phases
+
+
+def _counts_text(counts: Counter[VerdictKind]) -> str:
+    """Count verdicts: `faster in 4 of 6 cases, slower in 1 and unresolved in 1`."""
+    total = counts.total()
+    parts = [(kind.lower(), counts[kind]) for kind in VERDICTS if counts[kind]]
+    if len(parts) == 1:
+        ((word, _),) = parts
+        return f"{word} in the one case" if total == 1 else f"{word} in all {total} cases"
+    first, *rest = parts
+    return listing(
+        [f"{first[0]} in {first[1]} of {total} cases", *(f"{w} in {n}" for w, n in rest)]
+    )
+
+
+def _phase_text(results: Sequence[Result], baseline: str) -> str:
+    """Say what happened in one phase: the verdicts and the smallest and largest ratio."""
+    counts = Counter(result.verdict.kind for result in results if result.verdict)
+    estimates = sorted(
+        (result.ratio.estimate for result in results if result.ratio is not None),
+        key=lambda estimate: estimate.point,
+    )
+    verdict = next(iter(counts)).lower() if len(results) == 1 else _counts_text(counts)
+    if not estimates:
+        return f"{verdict}, without a ratio"
+    ends = [ratio_text(estimates[0])]
+    if len(estimates) > 1:
+        ends.append(ratio_text(estimates[-1]))
+    return f"{verdict}, at {' to '.join(ends)} times {baseline}'s speed"
