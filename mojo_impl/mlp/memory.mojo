@@ -1,7 +1,7 @@
-"""Holds memory that a value owns, and the one error of this package that is no one's mistake.
+"""Holds memory that a value owns, and the error of running out of it.
 
-Memory comes from the C library, so that running out of it is an error the caller can handle; a
-`List` would end the process. No container grows, copies or checks more than its bounds here.
+Memory comes from the C library, so that a shortage is an error the caller can handle; a `List`
+would end the process. Nothing here grows, and bounds are checked only when assertions are on.
 """
 from std.ffi import external_call
 from std.sys import size_of
@@ -26,6 +26,46 @@ struct OutOfMemory(ImplicitlyCopyable, Writable):
         writer.write("out of memory: ", self.bytes, " bytes were refused")
 
 
+struct Plan[T: ImplicitlyCopyable](ImplicitlyCopyable):
+    """How much room several arrays take in one buffer, each from a cache line on.
+
+    Parameters:
+        T: Type of an element.
+    """
+
+    comptime most = (Int.MAX >> 2) // size_of[Self.T]()
+    """More elements than memory can hold, and few enough to add two of."""
+
+    var count: Int
+    """Elements of all arrays so far."""
+
+    def __init__(out self):
+        """Begin with no arrays."""
+        self.count = 0
+
+    def add(mut self, rows: Int, columns: Int) raises OutOfMemory -> Int:
+        """Add an array of (rows, columns).
+
+        Args:
+            rows: From 0.
+            columns: From 0.
+
+        Returns:
+            The place of its first element in the buffer.
+
+        Raises:
+            When no memory could hold the arrays.
+        """
+        comptime line = CACHE_LINE // size_of[Self.T]()
+        if columns > 0 and rows > Self.most // columns:
+            raise OutOfMemory(Int.MAX)
+        var place = self.count
+        self.count += (rows * columns + line - 1) // line * line
+        if self.count > Self.most:
+            raise OutOfMemory(Int.MAX)
+        return place
+
+
 struct Buffer[T: ImplicitlyCopyable](Movable):
     """A fixed number of elements, all bytes zero at first, freed with the buffer.
 
@@ -47,15 +87,11 @@ struct Buffer[T: ImplicitlyCopyable](Movable):
         Raises:
             When memory runs out.
         """
-        # One line more than needed, so that nothing of size 0 is asked for and a vector that
-        # starts on the last element stays inside.
-        comptime most = (Int.MAX - 2 * CACHE_LINE) // size_of[Self.T]()
-        if count > most:
+        if count > Plan[Self.T].most:
             raise OutOfMemory(Int.MAX)
+        # At least one line, as the C library may refuse to allocate nothing.
         var bytes = (
-            (count * size_of[Self.T]() + 2 * CACHE_LINE - 1)
-            // CACHE_LINE
-            * CACHE_LINE
+            (count * size_of[Self.T]() + CACHE_LINE) // CACHE_LINE * CACHE_LINE
         )
         var address = external_call["aligned_alloc", Int](CACHE_LINE, bytes)
         if address == 0:

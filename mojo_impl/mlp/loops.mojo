@@ -1,0 +1,135 @@
+"""Goes over elements one by one: what is neither a matrix product nor random.
+
+Arguments that share a name share a shape; nothing here allocates or knows where an array ends.
+"""
+from std.algorithm import vectorize
+from std.sys import simd_width_of
+
+from mlp.matmul import Ptr
+
+
+def loss[dt: DType, //](y: Ptr[dt], y_hat: Ptr[dt], count: Int) -> Float64:
+    """Return the mean of the squared errors, summed in float64.
+
+    Args:
+        y: Targets.
+        y_hat: Outputs.
+        count: How many there are of each; at least 1.
+
+    Returns:
+        The loss.
+    """
+    return squared_errors[store=False](y, y_hat, y, count) / Float64(count)
+
+
+def squared_errors[
+    dt: DType, //, store: Bool
+](y: Ptr[dt], y_hat: Ptr[dt], errors: Ptr[dt], count: Int) -> Float64:
+    """Sum (y_hat - y)**2: differences and squares in dtype, the sum in float64.
+
+    Parameters:
+        dt: Type of the elements.
+        store: Whether to keep the differences.
+
+    Args:
+        y: Targets.
+        y_hat: Outputs.
+        errors: Where y_hat - y goes; unused without `store`.
+        count: How many there are of each.
+
+    Returns:
+        The sum.
+    """
+    comptime lanes = simd_width_of[dt]()
+    var sums = SIMD[DType.float64, lanes](0)
+
+    def add[width: Int](i: Int) {mut sums, var y, var y_hat, var errors}:
+        var difference = y_hat.unsafe_load[width=width](i) - y.unsafe_load[
+            width=width
+        ](i)
+        comptime if store:
+            errors.unsafe_store(i, difference)
+        var squares = (difference * difference).cast[DType.float64]()
+        comptime if width == lanes:
+            sums += rebind[SIMD[DType.float64, lanes]](squares)
+        else:
+            sums[0] += squares.reduce_add()
+
+    vectorize[lanes](count, add)
+    return sums.reduce_add()
+
+
+def column_sums[
+    dt: DType, //, subtract: Bool
+](rows: Ptr[dt], n: Int, width: Int, sums: Ptr[dt], rate: Scalar[dt]):
+    """Sum n rows, from the first to the last as NumPy does.
+
+    Parameters:
+        dt: Type of the elements.
+        subtract: Whether to subtract the sums from `sums`, times `rate`, or to store them there.
+
+    Args:
+        rows: What to sum, (n, width).
+        n: How many rows.
+        width: How many columns.
+        sums: Where the sums go, (1, width).
+        rate: The factor; unused without `subtract`.
+    """
+
+    def columns[
+        lanes: Int
+    ](j: Int) {var rows, var n, var width, var sums, var rate}:
+        var total = SIMD[dt, lanes](0)
+        for row in range(n):
+            total += rows.unsafe_load[width=lanes](row * width + j)
+        comptime if subtract:
+            total = sums.unsafe_load[width=lanes](j) - rate * total
+        sums.unsafe_store(j, total)
+
+    # Four vectors at a time, so that wide rows are read in long pieces.
+    comptime lanes = simd_width_of[dt]()
+    var wide = width // (4 * lanes) * (4 * lanes)
+    for j in range(0, wide, 4 * lanes):
+        columns[4 * lanes](j)
+    var whole = width // lanes * lanes
+    for j in range(wide, whole, lanes):
+        columns[lanes](j)
+    for j in range(whole, width):
+        columns[1](j)
+
+
+def descend[
+    dt: DType, //
+](parameters: Ptr[dt], gradients: Ptr[dt], count: Int, rate: Scalar[dt]):
+    """Subtract `rate` times the gradients from the parameters.
+
+    Args:
+        parameters: What moves.
+        gradients: Where from.
+        count: How many there are of each.
+        rate: The factor.
+    """
+
+    def move[width: Int](i: Int) {var parameters, var gradients, var rate}:
+        parameters.unsafe_store(
+            i,
+            parameters.unsafe_load[width=width](i)
+            - rate * gradients.unsafe_load[width=width](i),
+        )
+
+    vectorize[simd_width_of[dt]()](count, move)
+
+
+def copy[dt: DType, //](source: Ptr[dt], target: Ptr[dt], count: Int):
+    """Copy elements to memory that does not overlap.
+
+    Args:
+        source: Where from.
+        target: Where to.
+        count: How many.
+    """
+
+    def move[width: Int](i: Int) {var source, var target}:
+        target.unsafe_store(i, source.unsafe_load[width=width](i))
+
+    vectorize[simd_width_of[dt]()](count, move)

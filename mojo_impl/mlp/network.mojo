@@ -1,0 +1,414 @@
+"""A multilayer perceptron in Mojo: dense layers, ReLU, linear output, squared error, SGD.
+
+The twin of `python_impl/network.py`, with its names and the order of its arithmetic. Arrays of the
+caller are dense and row-major, and the caller has checked them: nothing here knows their ends.
+Shapes: n rows of a batch, width `in` or `out` of a layer. What `backprop` needs of the batch, X
+and y_hat, stays with the caller; the network keeps what lies between.
+"""
+from std.math import sqrt
+from std.utils.numerics import nan
+
+from mlp.layer import Layer
+from mlp.loops import copy, descend, loss, squared_errors
+from mlp.matmul import Ptr
+from mlp.memory import Buffer, OutOfMemory, Plan
+from mlp.random import RandomState
+from mlp.threads import Team
+
+comptime Arrays[dt: DType] = Pointer[Ptr[dt], MutUntrackedOrigin]
+"""One array per layer.
+
+Parameters:
+    dt: Type of the elements.
+"""
+
+comptime PREDICT_ROWS = 256
+"""Rows that `predict` takes through the layers at a time, so that they stay in the cache."""
+
+
+@fieldwise_init
+struct DataSet[dt: DType](ImplicitlyCopyable):
+    """Inputs and targets that belong together; memory of the caller.
+
+    Parameters:
+        dt: Type of every element.
+    """
+
+    var X: Ptr[Self.dt]
+    """(n, in)."""
+    var y: Ptr[Self.dt]
+    """(n, out)."""
+    var rows: Int
+    """Their n; 0 where there is no such data."""
+
+
+struct Network[dt: DType](Movable):
+    """Layers, their parameters, the memory to run a batch, and the random stream.
+
+    Parameters:
+        dt: Type of every element, float32 or float64.
+    """
+
+    var depth: Int
+    """How many layers there are."""
+    var width_in: Int
+    """Columns of X."""
+    var width_out: Int
+    """Columns of y."""
+    var layers: Buffer[Layer[Self.dt]]
+    """From the input to the output."""
+    var seed: UInt32
+    """Where the random stream starts."""
+    var random: RandomState
+    """The stream: first the weights, then one shuffle an epoch."""
+    var rows: Int
+    """Rows of the batch that `forward` saw last; 0 when there is nothing for `backprop`."""
+    var _parameters: Buffer[Scalar[Self.dt]]
+    var _activity: Buffer[Scalar[Self.dt]]  # outputs and deltas of all layers
+    var _capacity: Int  # rows that fit in there
+    var _passing: Buffer[Scalar[Self.dt]]  # two outputs of the widest layer
+    var _batch: Buffer[
+        Scalar[Self.dt]
+    ]  # X, y and y_hat of one batch of an epoch
+    var _y: Int  # where y begins in there
+    var _y_hat: Int
+    var _order: Buffer[Int]
+
+    def __init__(
+        out self,
+        layer_sizes: ImmSpan[Int, _],
+        seed: UInt32,
+    ) raises OutOfMemory:
+        """Make a network with fresh weights.
+
+        Args:
+            layer_sizes: Width of the input, of each hidden layer, and of the output; two or
+                more, from 1.
+            seed: Where the random stream starts.
+
+        Raises:
+            When memory runs out.
+        """
+        self.depth = len(layer_sizes) - 1
+        self.width_in = layer_sizes[0]
+        self.width_out = layer_sizes[self.depth]
+        self.layers = Buffer[Layer[Self.dt]](self.depth)
+        self.seed = seed
+        self.random = RandomState(seed)
+        self.rows = 0
+        self._activity = Buffer[Scalar[Self.dt]](0)
+        self._capacity = 0
+        self._passing = Buffer[Scalar[Self.dt]](0)
+        self._batch = Buffer[Scalar[Self.dt]](0)
+        self._y = 0
+        self._y_hat = 0
+        self._order = Buffer[Int](0)
+        var plan = Plan[Scalar[Self.dt]]()
+        for place in range(self.depth):
+            var width_out = layer_sizes[place + 1]
+            _ = plan.add(layer_sizes[place], width_out)
+            _ = plan.add(1, width_out)
+        self._parameters = Buffer[Scalar[Self.dt]](plan.count)
+        var start = self._parameters.start
+        plan = Plan[Scalar[Self.dt]]()
+        for place in range(self.depth):
+            var width_in = layer_sizes[place]
+            var width_out = layer_sizes[place + 1]
+            var weights = start.unsafe_offset(plan.add(width_in, width_out))
+            var biases = start.unsafe_offset(plan.add(1, width_out))
+            # Outputs and deltas get their places in `_reserve`, when the first batch comes.
+            self.layers[place] = Layer(
+                width_in, width_out, weights, biases, start, start
+            )
+        self.reset()
+
+    def reset(mut self):
+        """Go back to the initial weights and to the start of the random stream."""
+        self.random = RandomState(self.seed)
+        self.rows = 0
+        for place in range(self.depth):
+            var layer = self.layers[place]
+            var scale = sqrt(
+                4.0 / (Float64(layer.width_in) + Float64(layer.width_out))
+            )
+            for i in range(layer.width_in * layer.width_out):
+                layer.weights[unsafe_offset=i] = Scalar[Self.dt](
+                    self.random.randn() * scale
+                )
+            for i in range(layer.width_out):
+                layer.biases[unsafe_offset=i] = 0
+
+    def forward(
+        mut self, mut team: Team, X: Ptr[Self.dt], n: Int, y_hat: Ptr[Self.dt]
+    ) raises:
+        """Compute the output for a batch and keep what `backprop` needs.
+
+        Args:
+            team: The threads to use.
+            X: Inputs, (n, in).
+            n: Rows, at least 1.
+            y_hat: Where the output goes, (n, out).
+
+        Raises:
+            When memory runs out; there is nothing for `backprop` then.
+        """
+        self._reserve(n)
+        self.rows = 0
+        var inputs = X
+        for place in range(self.depth - 1):
+            var layer = self.layers[place]
+            layer.forward[relu=True](team, inputs, n, layer.output)
+            inputs = layer.output
+        self.layers[self.depth - 1].forward[relu=False](team, inputs, n, y_hat)
+        self.rows = n
+
+    def backprop(
+        mut self,
+        mut team: Team,
+        X: Ptr[Self.dt],
+        y_hat: Ptr[Self.dt],
+        y: Ptr[Self.dt],
+        grads_w: Arrays[Self.dt],
+        grads_b: Arrays[Self.dt],
+    ) raises:
+        """Compute the gradients for the batch that `forward` saw last, summed over it.
+
+        Args:
+            team: The threads to use.
+            X: The inputs that `forward` got, (rows, in).
+            y_hat: The output that it gave, (rows, out).
+            y: Targets, (rows, out).
+            grads_w: Where the gradients of the weights go, one (in, out) per layer.
+            grads_b: Where those of the biases go, one (1, out) per layer.
+
+        Raises:
+            When memory runs out.
+        """
+        _ = self._fill_last_delta(y_hat, y)
+        for place in reversed(range(self.depth)):
+            self.layers[place].gradients(
+                team,
+                X if place == 0 else self.layers[place - 1].output,
+                self.rows,
+                grads_w[unsafe_offset=place],
+                grads_b[unsafe_offset=place],
+            )
+            if place > 0:
+                self.layers[place].fill_delta_below(
+                    team, self.rows, self.layers[place - 1]
+                )
+
+    def step(
+        mut self,
+        grads_w: Arrays[Self.dt],
+        grads_b: Arrays[Self.dt],
+        rate: Scalar[Self.dt],
+    ):
+        """Move every parameter by -rate * gradient.
+
+        Args:
+            grads_w: Gradients of the weights, one (in, out) per layer.
+            grads_b: Gradients of the biases, one (1, out) per layer.
+            rate: Learning rate over batch size.
+        """
+        for place in range(self.depth):
+            var layer = self.layers[place]
+            descend(
+                layer.weights,
+                grads_w[unsafe_offset=place],
+                layer.width_in * layer.width_out,
+                rate,
+            )
+            descend(
+                layer.biases,
+                grads_b[unsafe_offset=place],
+                layer.width_out,
+                rate,
+            )
+
+    def predict(
+        mut self, mut team: Team, X: Ptr[Self.dt], n: Int, y_hat: Ptr[Self.dt]
+    ) raises:
+        """Compute the output for X without touching what `forward` kept.
+
+        Args:
+            team: The threads to use.
+            X: Inputs, (n, in).
+            n: Rows.
+            y_hat: Where the output goes, (n, out).
+
+        Raises:
+            When memory runs out.
+        """
+        var widest = 0
+        for place in range(self.depth - 1):
+            widest = max(widest, self.layers[place].width_out)
+        var plan = Plan[Scalar[Self.dt]]()
+        _ = plan.add(min(n, PREDICT_ROWS), widest)
+        var half = plan.add(min(n, PREDICT_ROWS), widest)
+        if plan.count > self._passing.count:
+            self._passing = Buffer[Scalar[Self.dt]](plan.count)
+        for start in range(0, n, PREDICT_ROWS):
+            var rows = min(n - start, PREDICT_ROWS)
+            var inputs = X.unsafe_offset(start * self.width_in)
+            for place in range(self.depth - 1):
+                var output = self._passing.start.unsafe_offset(place % 2 * half)
+                self.layers[place].forward[relu=True](
+                    team, inputs, rows, output
+                )
+                inputs = output
+            self.layers[self.depth - 1].forward[relu=False](
+                team,
+                inputs,
+                rows,
+                y_hat.unsafe_offset(start * self.width_out),
+            )
+
+    def begin_epoch(mut self, rows: Int, batch_size: Int) raises:
+        """Draw the order of the next epoch and make room for its batches.
+
+        Args:
+            rows: Rows of the data.
+            batch_size: Rows of a batch.
+
+        Raises:
+            When memory runs out; the stream is untouched then.
+        """
+        self._reserve(batch_size)
+        var plan = Plan[Scalar[Self.dt]]()
+        _ = plan.add(batch_size, self.width_in)
+        self._y = plan.add(batch_size, self.width_out)
+        self._y_hat = plan.add(batch_size, self.width_out)
+        if plan.count > self._batch.count:
+            self._batch = Buffer[Scalar[Self.dt]](plan.count)
+        if rows > self._order.count:
+            self._order = Buffer[Int](rows)
+        for i in range(rows):
+            self._order[i] = i
+        self.random.shuffle(self._order.start, rows)
+
+    def train_batches(
+        mut self,
+        mut team: Team,
+        data: DataSet[Self.dt],
+        validation: DataSet[Self.dt],
+        batch_size: Int,
+        rate: Scalar[Self.dt],
+        first: Int,
+        last: Int,
+        training_loss: Ptr[DType.float64],
+        validation_loss: Ptr[DType.float64],
+    ) raises:
+        """Train on batches `first` to `last` - 1 of the epoch that `begin_epoch` began.
+
+        Each batch: forward, its loss, backprop, step; then, where there is validation data, the
+        loss on its rows start:end, the same numbers as the batch's place in the epoch. There is
+        nothing for `backprop` afterwards.
+
+        Args:
+            team: The threads to use.
+            data: What to train on.
+            validation: What to compute the validation loss on.
+            batch_size: Rows of a batch.
+            rate: Learning rate over batch size.
+            first: The first batch.
+            last: One beyond the last batch; the data has that many full batches.
+            training_loss: Where the loss of every batch of the epoch goes.
+            validation_loss: The same for the validation loss; unused where there is none.
+
+        Raises:
+            When memory runs out.
+        """
+        var X = self._batch.start
+        var y = X.unsafe_offset(self._y)
+        var y_hat = X.unsafe_offset(self._y_hat)
+        for batch in range(first, last):
+            var start = batch * batch_size
+            for row in range(batch_size):
+                var source = self._order[start + row]
+                copy(
+                    data.X.unsafe_offset(source * self.width_in),
+                    X.unsafe_offset(row * self.width_in),
+                    self.width_in,
+                )
+                copy(
+                    data.y.unsafe_offset(source * self.width_out),
+                    y.unsafe_offset(row * self.width_out),
+                    self.width_out,
+                )
+            training_loss[unsafe_offset=batch] = self._train_batch(
+                team, X, y, batch_size, y_hat, rate
+            )
+            if validation.rows > 0:
+                validation_loss[unsafe_offset=batch] = self._loss_on(
+                    team, validation, start, batch_size, y_hat
+                )
+        self.rows = 0
+
+    def _train_batch(
+        mut self,
+        mut team: Team,
+        X: Ptr[Self.dt],
+        y: Ptr[Self.dt],
+        n: Int,
+        y_hat: Ptr[Self.dt],
+        rate: Scalar[Self.dt],
+    ) raises -> Float64:
+        """Make one step of SGD and return the loss before it."""
+        self.forward(team, X, n, y_hat)
+        var loss = self._fill_last_delta(y_hat, y)
+        for place in reversed(range(self.depth)):
+            var layer = self.layers[place]
+            if place > 0:  # needs the weights as they are before the step
+                layer.fill_delta_below(team, n, self.layers[place - 1])
+            layer.update(
+                team,
+                X if place == 0 else self.layers[place - 1].output,
+                n,
+                rate,
+            )
+        return loss
+
+    def _loss_on(
+        mut self,
+        mut team: Team,
+        data: DataSet[Self.dt],
+        start: Int,
+        batch_size: Int,
+        y_hat: Ptr[Self.dt],
+    ) raises -> Float64:
+        """Return the loss on rows from `start`, as far as there are; NaN where there are none."""
+        var rows = min(data.rows - start, batch_size)
+        if rows <= 0:
+            return nan[DType.float64]()
+        var X = data.X.unsafe_offset(start * self.width_in)
+        var y = data.y.unsafe_offset(start * self.width_out)
+        self.predict(team, X, rows, y_hat)
+        return loss(y, y_hat, rows * self.width_out)
+
+    def _fill_last_delta(
+        mut self, y_hat: Ptr[Self.dt], y: Ptr[Self.dt]
+    ) -> Float64:
+        """Fill the delta of the last layer, y_hat - y, and return the loss."""
+        var count = self.rows * self.width_out
+        var delta = self.layers[self.depth - 1].delta
+        return squared_errors[store=True](y, y_hat, delta, count) / Float64(
+            count
+        )
+
+    def _reserve(mut self, n: Int) raises OutOfMemory:
+        """Make room for the outputs and deltas of n rows."""
+        if n <= self._capacity:
+            return
+        var plan = Plan[Scalar[Self.dt]]()
+        for place in range(self.depth):
+            _ = plan.add(n, self.layers[place].width_out)
+            _ = plan.add(n, self.layers[place].width_out)
+        self._activity = Buffer[Scalar[Self.dt]](plan.count)
+        self._capacity = n
+        var start = self._activity.start
+        plan = Plan[Scalar[Self.dt]]()
+        for place in range(self.depth):
+            ref layer = self.layers[place]
+            layer.output = start.unsafe_offset(plan.add(n, layer.width_out))
+            layer.delta = start.unsafe_offset(plan.add(n, layer.width_out))

@@ -1,0 +1,277 @@
+"""Tests of `mlp.network` by itself; the Python suites compare it with NumPy.
+
+Memory that is handed over by its address is kept to the end of a test by `_ = buffer^`: a value
+dies after its last use, and a pointer into it is not one.
+"""
+from std.math import isnan
+from std.testing import TestSuite, assert_almost_equal, assert_equal
+from std.testing import assert_raises, assert_true
+
+from mlp.loops import loss
+from mlp.matmul import Ptr
+from mlp.memory import Buffer
+from mlp.network import DataSet, Network, PREDICT_ROWS
+from mlp.random import RandomState
+from mlp.threads import Team
+
+comptime f64 = DType.float64
+
+
+def make[dt: DType](var sizes: List[Int]) raises -> Network[dt]:
+    return Network[dt](sizes, 3)
+
+
+def draw[dt: DType](count: Int, seed: Int) raises -> Buffer[Scalar[dt]]:
+    var stream = RandomState(UInt32(seed))
+    var values = Buffer[Scalar[dt]](count)
+    for i in range(count):
+        values[i] = Scalar[dt](stream.randn())
+    return values^
+
+
+struct Gradients[dt: DType](Movable):
+    """Room for the gradients of a network, as `backprop` fills it."""
+
+    var numbers: Buffer[Scalar[Self.dt]]
+    var w: Buffer[Ptr[Self.dt]]
+    var b: Buffer[Ptr[Self.dt]]
+
+    def __init__(out self, network: Network[Self.dt]) raises:
+        var total = 0
+        for place in range(network.depth):
+            var layer = network.layers[place]
+            total += (layer.width_in + 1) * layer.width_out
+        self.numbers = Buffer[Scalar[Self.dt]](total)
+        self.w = Buffer[Ptr[Self.dt]](network.depth)
+        self.b = Buffer[Ptr[Self.dt]](network.depth)
+        var free = self.numbers.start
+        for place in range(network.depth):
+            var layer = network.layers[place]
+            self.w[place] = free
+            free = free.unsafe_offset(layer.width_in * layer.width_out)
+            self.b[place] = free
+            free = free.unsafe_offset(layer.width_out)
+
+
+def test_forward_of_a_network_done_by_hand() raises:
+    var network = make[f64]([1, 2, 1])
+    var first = network.layers[0]
+    first.weights[unsafe_offset=0] = 2
+    first.weights[unsafe_offset=1] = -3
+    first.biases[unsafe_offset=0] = 1
+    first.biases[unsafe_offset=1] = 0.5
+    var second = network.layers[1]
+    second.weights[unsafe_offset=0] = 10
+    second.weights[unsafe_offset=1] = 100
+    second.biases[unsafe_offset=0] = 7
+    var team = Team(1)
+    var X = Buffer[Float64](2)
+    var y_hat = Buffer[Float64](2)
+    X[0] = 1  # 2 * 1 + 1 = 3, and -3 + 0.5 is cut off
+    X[1] = -1  # -2 + 1 is cut off, and 3 + 0.5 = 3.5
+    network.forward(team, X.start, 2, y_hat.start)
+    assert_equal(y_hat[0], 37)
+    assert_equal(y_hat[1], 357)
+    assert_equal(network.rows, 2)
+    _ = X^
+
+
+def test_gradients_match_finite_differences() raises:
+    var network = make[f64]([3, 5, 4, 2])
+    var team = Team(1)
+    comptime n = 7
+    var X = draw[f64](n * 3, 11)
+    var y = draw[f64](n * 2, 12)
+    var y_hat = Buffer[Float64](n * 2)
+    var gradients = Gradients(network)
+    network.forward(team, X.start, n, y_hat.start)
+    network.backprop(
+        team,
+        X.start,
+        y_hat.start,
+        y.start,
+        gradients.w.start,
+        gradients.b.start,
+    )
+    comptime h = 1e-6
+    for place in range(network.depth):
+        var layer = network.layers[place]
+        var weights = layer.width_in * layer.width_out
+        for i in range(weights + layer.width_out):
+            var is_weight = i < weights
+            var at = i if is_weight else i - weights
+            var parameter = layer.weights if is_weight else layer.biases
+            var gradient = gradients.w[place] if is_weight else gradients.b[
+                place
+            ]
+            var kept = parameter[unsafe_offset=at]
+            # The gradient belongs to half the sum of the squared errors.
+            parameter[unsafe_offset=at] = kept + h
+            network.predict(team, X.start, n, y_hat.start)
+            var above = loss(y.start, y_hat.start, n * 2) * n
+            parameter[unsafe_offset=at] = kept - h
+            network.predict(team, X.start, n, y_hat.start)
+            var below = loss(y.start, y_hat.start, n * 2) * n
+            parameter[unsafe_offset=at] = kept
+            assert_almost_equal(
+                gradient[unsafe_offset=at], (above - below) / (2 * h), atol=1e-6
+            )
+    _ = (X^, y^, y_hat^, gradients^)
+
+
+def check_epoch_is_its_parts[dt: DType](rows: Int, batch: Int) raises:
+    """Train one epoch fused, and by forward, backprop and step: the same numbers to rounding."""
+    var fused = make[dt]([3, 17, 2])
+    var parts = make[dt]([3, 17, 2])
+    var team = Team(1)
+    var X = draw[dt](rows * 3, 1)
+    var y = draw[dt](rows * 2, 2)
+    var batches = rows // batch
+    var losses = Buffer[Float64](batches)
+    comptime rate = Scalar[dt](0.01)
+    fused.begin_epoch(rows, batch)
+    fused.train_batches(
+        team,
+        DataSet(X.start, y.start, rows),
+        DataSet(X.start, y.start, 0),
+        batch,
+        rate,
+        0,
+        batches,
+        losses.start,
+        losses.start,
+    )
+    assert_equal(fused.rows, 0)
+
+    var order = Buffer[Int](rows)
+    for i in range(rows):
+        order[i] = i
+    parts.random.shuffle(order.start, rows)
+    var X_batch = Buffer[Scalar[dt]](batch * 3)
+    var y_batch = Buffer[Scalar[dt]](batch * 2)
+    var y_hat = Buffer[Scalar[dt]](batch * 2)
+    var gradients = Gradients(parts)
+    for place in range(batches):
+        for row in range(batch):
+            for i in range(3):
+                X_batch[row * 3 + i] = X[order[place * batch + row] * 3 + i]
+            for i in range(2):
+                y_batch[row * 2 + i] = y[order[place * batch + row] * 2 + i]
+        parts.forward(team, X_batch.start, batch, y_hat.start)
+        assert_almost_equal(
+            losses[place],
+            loss(y_batch.start, y_hat.start, batch * 2),
+            rtol=1e-5 if dt == DType.float32 else 1e-13,
+        )
+        parts.backprop(
+            team,
+            X_batch.start,
+            y_hat.start,
+            y_batch.start,
+            gradients.w.start,
+            gradients.b.start,
+        )
+        parts.step(gradients.w.start, gradients.b.start, rate)
+    for place in range(parts.depth):
+        var one = fused.layers[place]
+        var other = parts.layers[place]
+        for i in range(one.width_in * one.width_out):
+            assert_almost_equal(
+                one.weights[unsafe_offset=i],
+                other.weights[unsafe_offset=i],
+                atol=1e-5 if dt == DType.float32 else 1e-14,
+            )
+    _ = (fused^, parts^, X_batch^, y_batch^, y_hat^, gradients^)
+
+
+def test_epoch_is_its_parts() raises:
+    check_epoch_is_its_parts[DType.float64](23, 5)
+    check_epoch_is_its_parts[DType.float32](23, 5)
+    check_epoch_is_its_parts[DType.float64](4, 1)
+
+
+def test_validation_loss_on_what_is_there() raises:
+    var network = make[f64]([1, 4, 1])
+    var team = Team(1)
+    var X = draw[f64](9, 1)
+    var y = draw[f64](9, 2)
+    var training = Buffer[Float64](3)
+    var validation = Buffer[Float64](3)
+    network.begin_epoch(9, 3)
+    network.train_batches(
+        team,
+        DataSet(X.start, y.start, 9),
+        DataSet(X.start, y.start, 4),
+        3,
+        0,
+        0,
+        3,
+        training.start,
+        validation.start,
+    )
+    var y_hat = Buffer[Float64](9)
+    network.predict(team, X.start, 9, y_hat.start)
+    # At rate 0 the weights stay: rows 0 to 2, then row 3 alone, then none.
+    assert_equal(validation[0], loss(y.start, y_hat.start, 3))
+    assert_equal(
+        validation[1],
+        loss(y.start.unsafe_offset(3), y_hat.start.unsafe_offset(3), 1),
+    )
+    assert_true(isnan(validation[2]))
+    _ = (X^, y^, training^)
+
+
+def test_predict_is_forward_and_leaves_its_cache() raises:
+    comptime n = PREDICT_ROWS + 3
+    var network = make[f64]([2, 9, 9, 3])
+    var team = Team(1)
+    var X = draw[f64](n * 2, 1)
+    var forward = Buffer[Float64](n * 3)
+    var predicted = Buffer[Float64](n * 3)
+    network.forward(team, X.start, n, forward.start)
+    var kept = network.layers[1].output[unsafe_offset=n * 9 - 1]
+    network.predict(team, X.start, n, predicted.start)
+    for i in range(n * 3):
+        assert_almost_equal(forward[i], predicted[i], atol=1e-14)
+    assert_equal(network.rows, n)
+    assert_equal(network.layers[1].output[unsafe_offset=n * 9 - 1], kept)
+    _ = X^
+
+
+def test_nan_passes_through_relu() raises:
+    var network = make[f64]([1, 3, 1])
+    var team = Team(1)
+    var X = Buffer[Float64](1)
+    var y_hat = Buffer[Float64](1)
+    X[0] = Float64.MAX * 2 - Float64.MAX * 2  # Inf - Inf
+    network.forward(team, X.start, 1, y_hat.start)
+    assert_true(isnan(y_hat[0]))
+    _ = X^
+
+
+def test_reset_draws_the_same_weights_and_order() raises:
+    var network = make[f64]([2, 3, 1])
+    var fresh = network.layers[0].weights[unsafe_offset=5]
+    network.begin_epoch(10, 2)
+    var first = network._order[0] + 10 * network._order[1]
+    network.layers[0].weights[unsafe_offset=5] = 0
+    network.layers[1].biases[unsafe_offset=0] = 1
+    network.reset()
+    assert_equal(network.layers[0].weights[unsafe_offset=5], fresh)
+    assert_equal(network.layers[1].biases[unsafe_offset=0], 0)
+    network.begin_epoch(10, 2)
+    assert_equal(network._order[0] + 10 * network._order[1], first)
+
+
+def test_memory_that_cannot_be_had_is_an_error() raises:
+    with assert_raises(contains="out of memory"):
+        _ = make[f64]([2**40, 2**40])
+    with assert_raises(contains="out of memory"):
+        _ = make[f64]([1, 2**59, 2**59, 2**59, 2**59, 1])
+    var network = make[f64]([1, 2**20, 1])
+    with assert_raises(contains="out of memory"):
+        network.begin_epoch(4, 2**45)
+
+
+def main() raises:
+    TestSuite.discover_tests[__functions_in_module()]().run()
