@@ -1,0 +1,30 @@
+"""What every test file may ask for: the networks by name, and how hypothesis searches."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# `project` draws the same examples each time, so that a red check means a change; `explore`
+# looks for new ones: HYPOTHESIS_PROFILE=explore make test
+settings.register_profile("project", max_examples=60, deadline=None, derandomize=True)
+settings.register_profile("explore", max_examples=2000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
+
+NETWORKS = {"numpy": "python_impl", "mojo": "mojo_impl"}
+
+
+@pytest.fixture(params=list(NETWORKS), scope="session")
+def MLP(request: pytest.FixtureRequest) -> Any:  # noqa: N802
+    """The class of one implementation; the test runs once for each."""
+    return import_module(NETWORKS[request.param]).MLP
+
+
+@pytest.fixture(scope="session")
+def twins() -> tuple[Any, Any]:
+    """The NumPy class and the Mojo class."""
+    return tuple(import_module(package).MLP for package in NETWORKS.values())  # type: ignore[return-value]
