@@ -138,10 +138,36 @@ def cases_of(problems: Iterable[Problem], phases: Sequence[Phase] = PHASES) -> t
     return tuple(Case(phase, problem) for problem in problems for phase in phases) + floors
 
 
-def preset_problems(preset: Preset, threads: int = 1) -> tuple[Problem, ...]:
-    """List the problems of a preset."""
-    return tuple(
-        Problem(*NETWORKS[index], dtype, threads)
-        for index in preset.networks
-        for dtype in preset.dtypes
+def preset_problems(
+    preset: Preset,
+    *,
+    layers: Sequence[tuple[int, ...]] = (),
+    batch_size: int | None = None,
+    rows: int | None = None,
+    dtypes: Sequence[DType] = (),
+    threads: Sequence[int] = (1,),
+) -> tuple[Problem, ...]:
+    """List the problems of a preset, each part replaced by what is given.
+
+    Layer sizes of the matrix bring their batch size and rows with them; others have a batch of 20
+    and 500 rows, or 25 batches of rows where the batch is larger than 20.
+
+    Raises:
+        UsageError: A batch is larger than the data set, or a number is below 1.
+    """
+    known = {network[0]: network for network in NETWORKS}
+    default = batch_size or 20
+    networks = [known.get(sizes, (sizes, default, 25 * max(20, default))) for sizes in layers]
+    problems = tuple(
+        Problem(sizes, batch_size or own_batch_size, rows or own_rows, dtype, count)
+        for sizes, own_batch_size, own_rows in networks or [NETWORKS[i] for i in preset.networks]
+        for dtype in dtypes or preset.dtypes
+        for count in threads
     )
+    for problem in problems:
+        if min(problem.batch_size, problem.threads) < 1 or problem.rows < problem.batch_size:
+            raise UsageError(
+                f"{network_text(problem)} with {problem.rows} rows on {problem.threads} threads: "
+                "batch and threads must be at least 1, and rows at least the batch"
+            )
+    return tuple(dict.fromkeys(problems))

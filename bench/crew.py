@@ -181,7 +181,7 @@ class Crew:
         self.specs = tuple(specs)
         self.threads = threads
         self.descriptions: dict[str, dict[str, Any]] = {}
-        self._problem: Problem | None = None
+        self._prepared: dict[str, Problem] = {}
         self._seats: dict[str, Seat] = {}
         try:
             for spec in specs:
@@ -199,14 +199,14 @@ class Crew:
         """Ask one worker; see `Seat.ask`."""
         return self._seats[label].ask(op, timeout_s, **fields)
 
-    def prepare(self, problem: Problem, data: Path, seed: int) -> None:
-        """Have every worker prepare a problem, unless it has, and return to fresh weights."""
-        for label in self._seats:
-            if problem == self._problem:
-                self.ask(label, "reset")
-            else:
-                self.ask(label, "prepare", problem=asdict(problem), data=str(data), seed=seed)
-        self._problem = problem
+    def prepare(self, label: str, problem: Problem, data: Path, seed: int) -> None:
+        """Have a worker prepare a problem or, if it has it already, go back to fresh weights."""
+        if self._prepared.get(label) == problem:
+            self.ask(label, "reset")
+            return
+        self._prepared.pop(label, None)
+        self.ask(label, "prepare", problem=asdict(problem), data=str(data), seed=seed)
+        self._prepared[label] = problem
 
     def sample(self, label: str, case: Case, loops: int, timeout_s: float) -> int:
         """Take one sample and return its nanoseconds; an epoch starts from fresh weights.

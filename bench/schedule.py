@@ -121,3 +121,9 @@ def share_rounds(round_ns: Mapping[str, float], budget_ns: float) -> dict[str, i
 def rounds_ns(round_ns: Mapping[str, float], rounds: Mapping[str, int]) -> float:
     """Return the nanoseconds that all rounds of one invocation take, warm-up rounds included."""
     return sum(round_ns[name] * (count + 1) for name, count in rounds.items())
+
+
+def duration_text(seconds: float) -> str:
+    """Write a planned duration: `40 s`, `2 min 30 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

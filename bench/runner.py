@@ -1,0 +1,271 @@
+"""Runs a benchmark: parity, pilot, invocations in turns, training; every record saved at once.
+
+Measures, and draws no conclusions. A worker that fails costs its case and no more (see
+`bench.session`); a person who ends the run early keeps what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import parity
+from bench.cases import NETWORKS, case_id, case_text, network_text
+from bench.crew import PATIENCE_S, Crew
+from bench.records import Case, Fault, ParityResult, Plan, Problem, Run, Sample, WorkerSpec
+from bench.schedule import (
+    calibrate,
+    common_loops,
+    duration_text,
+    rounds_ns,
+    share_rounds,
+    shuffled,
+    turns,
+)
+from bench.session import Edges, Order, Progress, Record, Session, ask_arrays, patience_s
+from bench.store import RunWriter
+
+SETTLE_S = 0.08
+"""Pause before a sample when there are several threads: those of OpenBLAS spin on for up to 60 ms
+after a call, and would take a core from the next worker."""
+PARITY_EPOCHS = 2
+HANGING = 20
+"""A worker that takes so many times longer than in the pilot is taken for hanging."""
+TURN_NS = 500_000
+"""What a turn costs beside its sample: pipe, file, and the next process waking up."""
+TRAINING = Problem(*NETWORKS[0], "float64", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """What the pilot found: nanoseconds, by case id."""
+
+    each_ns: dict[str, float]  # one repetition in the slowest worker
+    round_ns: dict[str, float]  # one round of all workers
+
+
+def measure(
+    order: Order, path: Path, started: datetime, progress: Progress, edges: Edges | None = None
+) -> Run:
+    """Make a run in a new folder and return it.
+
+    Ctrl-C (KeyboardInterrupt) ends the workers, and the run is `interrupted`; all that was
+    measured is on disk either way.
+
+    Args:
+        order: What to measure.
+        path: The folder to make; its name is the name of the run.
+        started: Now.
+        progress: Tells a person.
+        edges: The world, unless a test has another.
+
+    Raises:
+        UsageError: The folder exists already.
+        StoreError: It cannot be written.
+    """
+    edges = edges or Edges()
+    plan = _plan(order, {}, {})
+    since = started.astimezone(UTC).isoformat(timespec="seconds")
+    run = Run(path.name, since, order.command, plan, edges.environment())
+    with RunWriter(path, run) as writer:
+        session = Session(order, progress, edges, writer.add)
+        try:
+            _check_parity(session)
+            plan, pilot = _pilot(session)
+            run = replace(run, plan=plan, environment=session.describe(run.environment))
+            writer.update(run)
+            _take_turns(session, plan, pilot)
+            if training := _train(session):
+                writer.add_training(training)
+            run = replace(run, status="finished")
+        except KeyboardInterrupt:
+            progress.note("interrupted: what was measured so far is kept")
+            run = replace(run, status="interrupted")
+        run = replace(run, environment_after=edges.environment())
+        writer.update(run)
+    return run
+
+
+def check_parity(
+    order: Order, progress: Progress, edges: Edges | None = None
+) -> tuple[list[ParityResult], list[Fault]]:
+    """Only compare, problem by problem; faults stand for what could not be compared."""
+    records: list[Record] = []
+    _check_parity(Session(order, progress, edges or Edges(), records.append))
+    return (
+        [record for record in records if isinstance(record, ParityResult)],
+        [record for record in records if isinstance(record, Fault)],
+    )
+
+
+def _check_parity(session: Session) -> None:
+    """Compare every candidate with the baseline; what differs is not timed."""
+    problems = list(dict.fromkeys(case.problem for case in session.order.cases))
+    session.progress.stage("parity", len(problems))
+
+    def compare(crew: Crew, problem: Problem) -> None:
+        session.progress.now(network_text(problem))
+        for result in _compare(session, crew, problem):
+            session.save(result)
+            if not result.ok:
+                session.exclude(session.names_of(problem))
+                session.progress.note(f"parity failed: {result.problem}: {result.reason}")
+        session.progress.advance(1)
+
+    for threads in session.thread_counts:
+        group = [problem for problem in problems if problem.threads == threads]
+        session.with_crew(session.pair, threads, group, session.names_of, compare)
+
+
+def _compare(session: Session, crew: Crew, problem: Problem) -> list[ParityResult]:
+    """Compare one problem; float32 is judged by the baseline's own distance to float64."""
+    baseline, *candidates = session.pair
+    session.prepare(crew, problem)
+    computed = {
+        spec.label: ask_arrays(crew, spec.label, "tensors", problem, PARITY_EPOCHS)
+        for spec in session.pair
+    }
+    reference = exact = computed[baseline.label]
+    if problem.dtype != "float64":
+        twin = replace(problem, dtype="float64")
+        crew.prepare(baseline.label, twin, session.data_of(twin), session.order.seed)
+        exact = ask_arrays(crew, baseline.label, "tensors", twin, PARITY_EPOCHS)
+    return [
+        parity.check(
+            problem,
+            baseline.implementation,
+            spec.implementation,
+            reference,
+            computed[spec.label],
+            exact,
+        )
+        for spec in candidates
+    ]
+
+
+def _pilot(session: Session) -> tuple[Plan, Pilot]:
+    """Find out how long each case takes, and plan loops and rounds from that."""
+    order, clock_ns = session.order, session.edges.clock_ns
+    session.progress.stage("pilot", sum(len(session.remaining(t)) for t in session.thread_counts))
+    times: dict[str, dict[str, float]] = {}
+    preparing_ns: list[int] = []
+
+    def try_out(crew: Crew, case: Case) -> None:
+        session.progress.now(case_text(case))
+        began_ns = clock_ns()
+        session.prepare(crew, case.problem)
+        preparing_ns.append(clock_ns() - began_ns)
+        each_ns = {}
+        for spec in session.pair:
+
+            def time(loops: int, label: str = spec.label) -> int:
+                return crew.sample(label, case, loops, patience_s(case, loops))
+
+            each_ns[spec.label] = calibrate(time)
+        times[case_id(case)] = each_ns
+        session.progress.advance(1)
+
+    for threads in session.thread_counts:
+        group = session.remaining(threads)
+        session.with_crew(order.workers, threads, group, _name_of, try_out)
+    cases = [case for threads in session.thread_counts for case in session.remaining(threads)]
+    loops = {case_id(case): common_loops(times[case_id(case)].values()) for case in cases}
+    pilot = Pilot(
+        {name: max(times[name].values()) for name in loops},
+        {case_id(case): _round_ns(session, case, loops, times) for case in cases},
+    )
+    once_ns = sum(preparing_ns) + sum(session.start_ns.values())
+    rounds = share_rounds(pilot.round_ns, order.seconds * 1e9 / order.invocations - once_ns)
+    total_s = order.invocations * (once_ns + rounds_ns(pilot.round_ns, rounds)) / 1e9
+    text = (
+        f"{len(cases)} cases, {order.invocations} invocations of {len(order.workers)} workers: "
+        f"timing takes about {duration_text(total_s)}"
+    )
+    if total_s > 1.2 * order.seconds:
+        text += f", not {duration_text(order.seconds)}: fewer rounds would not balance"
+    session.progress.note(text)
+    return _plan(order, rounds, loops), pilot
+
+
+def _round_ns(
+    session: Session, case: Case, loops: dict[str, int], times: dict[str, dict[str, float]]
+) -> float:
+    """Estimate what one round of all workers takes."""
+    name, workers = case_id(case), session.order.workers
+    again_ns = times[name][session.pair[0].label]
+    samples_ns = sum(loops[name] * times[name].get(spec.label, again_ns) for spec in workers)
+    settle_ns = SETTLE_S * 1e9 if case.problem.threads > 1 else 0
+    return samples_ns + len(workers) * (TURN_NS + settle_ns)
+
+
+def _take_turns(session: Session, plan: Plan, pilot: Pilot) -> None:
+    """Take all samples: per invocation fresh workers, groups and cases in random order."""
+    total_ns = plan.invocations * rounds_ns(pilot.round_ns, plan.rounds)
+    session.progress.stage("timing", total_ns)
+    began_ns = session.edges.clock_ns()
+    for invocation in range(plan.invocations):
+
+        def take_rounds(crew: Crew, case: Case, invocation: int = invocation) -> None:
+            name = case_id(case)
+            loops = plan.loops[name]
+            wait_s = max(PATIENCE_S, HANGING * loops * pilot.each_ns[name] / 1e9)
+            session.progress.now(case_text(case))
+            session.prepare(crew, case.problem)
+            orders = turns(crew.specs, invocation, plan.rounds[name])
+            for number, order in enumerate([orders[0], *orders]):  # round 0 is a warm-up
+                for position, spec in enumerate(order):
+                    if crew.threads > 1:
+                        session.edges.sleep(SETTLE_S)
+                    elapsed_ns = crew.sample(spec.label, case, loops, wait_s)
+                    at_ns = session.edges.clock_ns() - began_ns
+                    turn = (name, spec.label, invocation, number, position)
+                    session.save(Sample(*turn, loops, elapsed_ns, at_ns, warmup=number == 0))
+                session.progress.advance(pilot.round_ns[name])
+
+        groups = session.random.sample(session.thread_counts, len(session.thread_counts))
+        for threads in groups:
+            cases = shuffled(session.remaining(threads), session.random)
+            session.with_crew(plan.workers, threads, cases, _name_of, take_rounds, invocation)
+
+
+def _train(session: Session) -> dict[str, Any]:
+    """Train each implementation on the seed network; return the arrays of training.npz."""
+    epochs = session.order.training_epochs
+    if not epochs:
+        return {}
+    session.progress.stage("training", len(session.pair))
+    found: dict[str, Any] = {}
+
+    def train(crew: Crew, spec: WorkerSpec) -> None:
+        session.progress.now(f"{spec.label}, {epochs} epochs")
+        session.prepare(crew, TRAINING)
+        arrays = ask_arrays(crew, spec.label, "train", TRAINING, epochs)
+        found.update({f"{spec.implementation}/{name}": array for name, array in arrays.items()})
+        session.progress.advance(1)
+
+    for spec in session.pair:  # each alone, so that a fault of one leaves the other's curve
+        session.with_crew([spec], TRAINING.threads, [spec], lambda _: ["training"], train)
+    with np.load(session.data_of(TRAINING), allow_pickle=False) as data:
+        return {"X": data["X"], "y": data["y"], **found}
+
+
+def _name_of(case: Case) -> Sequence[str]:
+    return [case_id(case)]
+
+
+def _plan(order: Order, rounds: dict[str, int], loops: dict[str, int]) -> Plan:
+    return Plan(
+        order.preset,
+        order.cases,
+        order.workers,
+        order.invocations,
+        rounds,
+        loops,
+        order.training_epochs,
+        order.seed,
+    )

@@ -1,0 +1,214 @@
+"""What the stages of a run share: crews that are replaced when a worker fails, data, faults.
+
+A worker's failure becomes a `Fault` of what was being worked on; the work goes on with a fresh
+crew. What is worked on, and in which order, is decided in `bench.runner`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from bench.cases import case_id, flops
+from bench.crew import PATIENCE_S, Crew, StartSeat, WorkerProcess
+from bench.datasets import data_file
+from bench.environment import PROJECT, read_environment, without_paths
+from bench.errors import WorkerError
+from bench.records import (
+    FLOORS,
+    Case,
+    Environment,
+    Fault,
+    ParityResult,
+    Problem,
+    Sample,
+    WorkerSpec,
+)
+
+SLOWEST_FLOPS_PER_S = 1e8
+"""A worker that computes more slowly than this is taken for hanging."""
+
+Record = Sample | ParityResult | Fault
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """Tells a person how far the run is."""
+
+    def stage(self, name: str, total: float) -> None:
+        """Begin a stage of so much work, in a unit of its own."""
+        ...
+
+    def now(self, text: str) -> None:
+        """Say what is being done now."""
+        ...
+
+    def advance(self, amount: float) -> None:
+        """Say that so much more of the stage is done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for."""
+
+    preset: str
+    cases: tuple[Case, ...]
+    workers: tuple[WorkerSpec, ...]
+    invocations: int = 1
+    seconds: float = 1.0  # what the timing should take
+    training_epochs: int = 0  # 0: no training
+    command: str = ""
+    seed: int = 0
+
+
+def _data_file(problem: Problem) -> tuple[Path, str]:
+    return data_file(problem, PROJECT / "build" / "data")
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Where a run touches the world."""
+
+    start: StartSeat = WorkerProcess
+    clock_ns: Callable[[], int] = time.perf_counter_ns
+    sleep: Callable[[float], None] = time.sleep
+    environment: Callable[[], Environment] = read_environment
+    data_file: Callable[[Problem], tuple[Path, str]] = _data_file
+
+
+class Session:
+    """The state of a run while it runs.
+
+    Args:
+        order: What was asked for.
+        progress: Tells a person.
+        edges: The world.
+        save: Puts a record where it is safe.
+    """
+
+    def __init__(
+        self, order: Order, progress: Progress, edges: Edges, save: Callable[[Record], object]
+    ) -> None:
+        self.order = order
+        self.progress = progress
+        self.edges = edges
+        self.save = save
+        self.random = Random(order.seed)
+        # The second seat of the baseline computes what the first does: no need to ask it.
+        self.pair = tuple(spec for spec in order.workers if spec.role != "again")
+        self.thread_counts = list(dict.fromkeys(case.problem.threads for case in order.cases))
+        self.start_ns: dict[int, int] = {}  # what starting a crew took last, by its threads
+        self._out: set[str] = set()
+        self._data: dict[Problem, tuple[Path, str]] = {}
+        self._descriptions: dict[str, dict[str, Any]] = {}
+
+    def remaining(self, threads: int) -> list[Case]:
+        """List the cases that have neither failed parity nor had a fault."""
+        return [
+            case
+            for case in self.order.cases
+            if case.problem.threads == threads and case_id(case) not in self._out
+        ]
+
+    def exclude(self, names: Iterable[str]) -> None:
+        """Let these cases not be measured any more."""
+        self._out.update(names)
+
+    def names_of(self, problem: Problem) -> list[str]:
+        """List the ids of the cases that stand or fall with the parity of a problem."""
+        cases = (case for case in self.order.cases if case.problem == problem)
+        return [case_id(case) for case in cases if case.phase not in FLOORS]
+
+    def with_crew(
+        self,
+        specs: Sequence[WorkerSpec],
+        threads: int,
+        items: Sequence[Item],
+        names_of: Callable[[Item], Iterable[str]],
+        work: Callable[[Crew, Item], None],
+        invocation: int = 0,
+    ) -> None:
+        """Work item by item with one crew, and with a fresh one after a fault.
+
+        A fault counts for the names of its item. A crew that does not even start will not start
+        for the next item either: its fault counts for all items left.
+        """
+        crew: Crew | None = None
+        try:
+            for place, item in enumerate(items):
+                failed = items[place:]
+                try:
+                    crew = crew or self._start(specs, threads)
+                    failed = [item]
+                    work(crew, item)
+                except WorkerError as error:
+                    self._record(
+                        error, [name for one in failed for name in names_of(one)], invocation
+                    )
+                    if crew is None:
+                        return
+                    crew.end()
+                    crew = None
+        finally:
+            if crew is not None:
+                crew.end()
+
+    def prepare(self, crew: Crew, problem: Problem) -> None:
+        """Have every worker of a crew hold a problem with fresh weights."""
+        for spec in crew.specs:
+            crew.prepare(spec.label, problem, self.data_of(problem), self.order.seed)
+
+    def data_of(self, problem: Problem) -> Path:
+        """Return the data file of a problem; its checksum is kept for the run."""
+        if problem not in self._data:
+            self._data[problem] = self.edges.data_file(problem)
+        return self._data[problem][0]
+
+    def describe(self, environment: Environment) -> Environment:
+        """Add what the workers said of themselves and the checksums of the data."""
+        data = {path.stem: digest for path, digest in self._data.values()}
+        return replace(environment, workers=without_paths(self._descriptions), data=data)
+
+    def _start(self, specs: Sequence[WorkerSpec], threads: int) -> Crew:
+        began_ns = self.edges.clock_ns()
+        crew = Crew(specs, threads, self.edges.start, self.random)
+        self.start_ns[threads] = self.edges.clock_ns() - began_ns
+        for label, description in crew.descriptions.items():
+            name = label if threads == self.thread_counts[0] else f"{label}, {threads} threads"
+            self._descriptions.setdefault(name, description)
+        return crew
+
+    def _record(self, error: WorkerError, names: Sequence[str], invocation: int) -> None:
+        self.exclude(names)
+        for name in dict.fromkeys(names):
+            self.save(Fault(name, error.worker, invocation, error.reason))
+        self.progress.note(f"fault: {error}")
+
+
+def patience_s(case: Case, times: float) -> float:
+    """Return how long to wait for so many repetitions of a case that nobody has timed yet."""
+    return PATIENCE_S + times * flops(case) / SLOWEST_FLOPS_PER_S
+
+
+def ask_arrays(
+    crew: Crew, label: str, op: str, problem: Problem, epochs: int
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Have a worker write the arrays of `tensors` or `train`, and read them."""
+    wait_s = patience_s(Case("epoch", problem), 2 * (epochs + 1))  # validation takes time as well
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"{op}.npz"
+        crew.ask(label, op, wait_s, path=str(path), epochs=epochs)
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
