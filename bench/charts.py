@@ -43,10 +43,10 @@ def speedup_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart |
         candidate: Display name.
 
     Returns:
-        The chart, or None where no case has a ratio.
+        The chart, or None where no case has a ratio with an interval.
     """
     panels = _panels(table)
-    if not panels or not table["ratio"].notna().any():
+    if not panels or not table["ratio_low"].notna().any():
         return None
     ends = table[["ratio", "ratio_low", "ratio_high", "again_low", "again_high"]].to_numpy(float)
     finite = ends[np.isfinite(ends) & (ends > 0)]
@@ -117,7 +117,8 @@ def time_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | No
             words += [_time_words(row, unit, length, baseline, candidate) for row in rows_of(rows)]
         legend(figure, axes[0].get_legend_handles_labels()[0])
         title = f"Times of {baseline} and {candidate}, by phase and network"
-        caption = "Medians with 95 % intervals; to the left is faster. Each phase has its own axis."
+        bars = "with 95 %" if table["baseline_low_ns"].notna().any() else "without"
+        caption = f"Medians {bars} intervals; to the left is faster. Each phase has its own axis."
         return finish("times", title, figure, caption, f"{title}. {'; '.join(words)}.")
 
 

@@ -185,20 +185,6 @@ def implementation(name: str) -> Implementation:
         raise UsageError(f"no implementation is called {name!r}; there are: {known}") from None
 
 
-def thread_environment(threads: int) -> dict[str, str]:
-    """Environment variables that fix the threads of every implementation before it starts."""
-    names = (
-        "OPENBLAS_NUM_THREADS",
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "MOJO_IMPL_THREADS",
-    )
-    return dict.fromkeys(names, str(threads))
-
-
 def tensors(network: Network, data: Mapping[str, Array], batch_size: int) -> dict[str, Array]:
     """Run one batch through a fresh network and return every tensor by name.
 

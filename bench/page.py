@@ -23,6 +23,7 @@ from bench.wording import (
     DASH,
     GLOSSARY,
     HOW_TO_READ,
+    HOW_TO_READ_IMPORTED,
     IMPORTED_NOTICE,
     MARKS,
     PHASE_TEXTS,
@@ -143,7 +144,10 @@ def make_page(
         machine=_machine_line(run),
         notices=_notices(stored, table),
         sections=[s for s in SECTIONS if charts or s[0] != "charts"],
-        how_to_read=[line.format(baseline=baseline, candidate=candidate) for line in HOW_TO_READ],
+        how_to_read=[
+            line.format(baseline=baseline, candidate=candidate)
+            for line in (HOW_TO_READ if run.source == "bench" else HOW_TO_READ_IMPORTED)
+        ],
         baseline=baseline,
         candidate=candidate,
         phases=[
@@ -239,7 +243,7 @@ def _phase(
                 name,
                 significant(getattr(row, f"{role}_minimum_ns") / length),
                 _rate(row, role),
-                TIMES.join(map(str, (row.invocations, row.rounds, row.loops))),
+                TIMES.join(str(n or DASH) for n in (row.invocations, row.rounds, row.loops)),
             )
             for role, name in (("baseline", baseline), ("candidate", candidate))
         ]

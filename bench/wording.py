@@ -88,6 +88,14 @@ HOW_TO_READ = (
     "these sizes.",
 )
 
+HOW_TO_READ_IMPORTED = (
+    "Times are medians over the rounds of one process. They carry no interval, for nothing is "
+    "known of how they would differ in another process.",
+    "The ratio is {baseline}'s time over {candidate}'s. Without an interval it is not a result.",
+    "Both were checked to compute the same numbers before they were timed. The epoch is a `fit` of "
+    "one epoch, called from Python.",
+)
+
 IMPORTED_NOTICE = (
     "This page was made from a file of pytest-benchmark and holds times, but no verdicts: there "
     "one implementation is timed after the other, in a single process, so a drift of the machine "
@@ -152,19 +160,20 @@ def significant(value: float, digits: int = 3) -> str:
 def interval(point: float, low: float, high: float, scale: float = 1.0) -> tuple[str, str]:
     """Write a value and its interval to the digits the interval supports: `1.83`, `1.80–1.86`.
 
-    The second text is empty where there is no interval. `scale` divides all three.
+    The second text says so where there is no interval, and is empty where there is no value.
+    `scale` divides all three.
     """
     point, low, high = point / scale, low / scale, high / scale
     places = decimals(point, low, high)
     if not (math.isfinite(low) and math.isfinite(high)):
-        return number(point, places), ""
+        return number(point, places), "no interval" if math.isfinite(point) else ""
     return number(point, places), f"{number(low, places)}{DASH}{number(high, places)}"
 
 
 def ratio_text(estimate: Estimate) -> str:
     """Write a ratio with its interval: `1.83 (1.80–1.86)`."""
     value, ends = interval(estimate.point, estimate.low, estimate.high)
-    return f"{value} ({ends})" if ends else f"{value} (no interval)"
+    return f"{value} ({ends})"
 
 
 def unit_for(values_ns: Iterable[float]) -> tuple[str, float]:

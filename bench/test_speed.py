@@ -1,0 +1,102 @@
+"""The cases of a preset for people who live in pytest: `pytest bench`, by pytest-benchmark.
+
+Every network is checked for parity before it is timed. Times come without verdicts: here one
+implementation is timed after the other in a single process (docs/method.md). `epoch` is a `fit` of
+one epoch, by the public method, so the checks of its data are in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from bench.cases import PRESETS, case_id, case_text, preset_problems
+from bench.datasets import data_for
+from bench.errors import UsageError
+from bench.implementations import BASELINE, IMPLEMENTATIONS, Array, implementation, tensors
+from bench.parity import check
+from bench.pytest_import import EXTRA, Extra
+from bench.records import PHASES, Case, ParityResult, Problem
+
+EPOCHS_COMPARED = 2
+EPOCH_ROUNDS = 20
+CANDIDATES = tuple(name for name in IMPLEMENTATIONS if name != BASELINE)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Cross the cases of the preset with the implementations."""
+    preset = metafunc.config.getoption("--bench-preset")
+    if preset not in PRESETS:
+        raise pytest.UsageError(f"--bench-preset: {preset!r} is none of {', '.join(PRESETS)}")
+    cases = [Case(phase, p) for p in preset_problems(PRESETS[preset]) for phase in PHASES]
+    metafunc.parametrize("case", cases, ids=case_id)
+    metafunc.parametrize("name", IMPLEMENTATIONS)
+
+
+@pytest.fixture(scope="session")
+def described() -> dict[str, dict[str, Any]]:
+    """What each implementation says of itself, once it is confirmed to use one thread."""
+    found = {}
+    for name in IMPLEMENTATIONS:
+        mine = implementation(name)
+        found[name] = {"implementation": name, "language": mine.language, **mine.describe()}
+        if found[name]["threads"] != 1:
+            raise UsageError(
+                f"{name} uses {found[name]['threads']} threads, not 1: it was loaded before "
+                "bench/conftest.py could set that; run `pytest bench` by itself, or set "
+                "OPENBLAS_NUM_THREADS=1, OMP_NUM_THREADS=1 and MOJO_IMPL_THREADS=1 first"
+            )
+    return found
+
+
+def test_speed(
+    benchmark: Any, case: Case, name: str, described: dict[str, Any], pytestconfig: pytest.Config
+) -> None:
+    """Time one case in one implementation, after checking that both compute the same."""
+    problem = case.problem
+    parity = [compared(problem, candidate) for candidate in CANDIDATES]
+    assert not any(result.reason for result in parity), [result.reason for result in parity]
+
+    preset = pytestconfig.getoption("--bench-preset")
+    benchmark.group = case_text(case)
+    benchmark.extra_info[EXTRA] = msgspec.to_builtins(
+        Extra(case, name, preset, described[name], tuple(parity))
+    )
+    data = data_for(problem)
+    network = implementation(name).create(problem)
+    X, y = data.X[: problem.batch_size], data.y[: problem.batch_size]
+    if case.phase == "forward":
+        benchmark(network.forward, X)
+    elif case.phase == "backprop":
+        network.forward(X)
+        benchmark(network.backprop, y)
+    else:
+        turns = {"rounds": EPOCH_ROUNDS, "warmup_rounds": 1}
+        benchmark.pedantic(network.fit, (data.X, data.y), setup=network.reset, **turns)
+
+
+@cache
+def compared(problem: Problem, candidate: str) -> ParityResult:
+    """Compare a candidate with the baseline, once per problem."""
+    reference, found = computed(problem, BASELINE), computed(problem, candidate)
+    reference64 = computed(replace(problem, dtype="float64"), BASELINE)
+    return check(problem, BASELINE, candidate, reference, found, reference64)
+
+
+@cache
+def computed(problem: Problem, name: str) -> dict[str, Array]:
+    """Run one batch and a short training from fresh weights, and return every tensor."""
+    data = data_for(problem)
+    mine = implementation(name)
+    network = mine.create(problem, max_epochs=EPOCHS_COMPARED)
+    history = network.fit(data.X, data.y, data.X_val, data.y_val)
+    found = tensors(mine.create(problem), data.arrays(), problem.batch_size)
+    return found | {
+        "training_loss": np.asarray(history.training_loss),
+        "validation_loss": np.asarray(history.validation_loss),
+    }
