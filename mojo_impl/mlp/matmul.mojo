@@ -6,7 +6,7 @@
 op(A) is (m, k): `a` holds (m, k) with `lda` elements from row to row, or, transposed, (k, m).
 op(B) is (k, n): `b` holds (k, n) with `ldb` elements from row to row, or, transposed, (n, k).
 C is (m, n) with `ldc` elements from row to row; nothing else of `c` is written. C overlaps neither
-A, B nor `aux`. Sizes may be 0 (with k = 0 the product is 0); pointers need only the alignment of
+A, B nor `aux`; what lies between the rows of `b` may be read, but never matters. Sizes may be 0 (with k = 0 the product is 0); pointers need only the alignment of
 an element. `epilogue` says what becomes of an element v of the product:
 
     STORE       c[i, j] = v                                  aux, alpha unused
@@ -20,25 +20,24 @@ infinity in v give NaN where the mask is 0, as in NumPy. Each element is summed 
 whatever the number of threads, so results are bitwise the same for all of them. `matmul` raises
 only when memory for its scratch runs out, and then before it writes to C.
 """
+from std.sys import simd_width_of
+
+from mlp.kernel import (
+    BIAS,
+    BIAS_RELU,
+    Ptr,
+    RELU_MASK,
+    Result,
+    SGD,
+    STORE,
+    TILE_VECTORS,
+    part,
+)
+from mlp.product import Blocks, Product
 from mlp.threads import Team
 
-comptime Ptr[dt: DType] = Pointer[Scalar[dt], MutUntrackedOrigin]
-"""Memory of elements, owned by someone else.
-
-Parameters:
-    dt: Type of the elements.
-"""
-
-comptime STORE = 0
-"""Epilogue: c = v."""
-comptime BIAS = 1
-"""Epilogue: c = v + aux[j]."""
-comptime BIAS_RELU = 2
-"""Epilogue: c = max(v + aux[j], 0), NaN kept."""
-comptime RELU_MASK = 3
-"""Epilogue: c = v * (1 if aux[i, j] > 0 else 0), a product."""
-comptime SGD = 4
-"""Epilogue: c = c - alpha * v."""
+# What packing one element costs in multiply-adds, for weighing the shapes of a share.
+comptime _PACKING = 8
 
 
 def matmul[
@@ -84,8 +83,96 @@ def matmul[
     Raises:
         When memory for scratch runs out; C is unchanged then.
     """
-    naive_matmul[dt, transpose_a, transpose_b, epilogue](
-        m, n, k, a, lda, b, ldb, c, ldc, aux, ldaux, alpha
+    if m <= 0 or n <= 0:
+        return
+    var threads = max(1, min(team.threads, m * n * k // team.work_per_thread))
+    var grid = _Grid.choose(TILE_VECTORS * simd_width_of[dt](), m, n, threads)
+    var blocks = Blocks.choose[dt](m, k, team.l2_bytes)
+    var room = blocks.room[dt]()
+    var shares = _Shares(
+        Product[dt, transpose_a, transpose_b](
+            m,
+            n,
+            k,
+            a,
+            lda,
+            b,
+            ldb,
+            Result[dt](
+                c,
+                ldc,
+                epilogue,
+                aux,
+                ldaux if epilogue == RELU_MASK else 0,
+                alpha,
+                False,
+            ),
+        ),
+        grid,
+        blocks,
+        team.scratch[dt](room * grid.size()),
+        room,
+    )
+    team.run[_compute_share[dt, transpose_a, transpose_b]](shares, grid.size())
+
+
+@fieldwise_init
+struct _Grid(ImplicitlyCopyable):
+    """How the elements of C are shared between threads: each has one block of a grid."""
+
+    var rows: Int
+    var columns: Int
+
+    def size(self) -> Int:
+        return self.rows * self.columns
+
+    @staticmethod
+    def choose(panel: Int, m: Int, n: Int, threads: Int) -> Self:
+        """Choose the fastest grid of at most so many threads; columns are shared by the panel.
+
+        Each takes the time of its largest share and of packing its rows of A and columns of B.
+        """
+        var best = Self(1, 1)
+        var least = Int.MAX
+        for rows in range(1, threads + 1):
+            var columns = threads // rows
+            var m_share = -(-m // rows)
+            var n_share = -(-n // (panel * columns)) * panel
+            var time = m_share * n_share + _PACKING * (m_share + n_share)
+            if time < least:
+                best = Self(rows, columns)
+                least = time
+        return best
+
+
+@fieldwise_init
+struct _Shares[dt: DType, transpose_a: Bool, transpose_b: Bool]:
+    """What the threads of a product share."""
+
+    var product: Product[Self.dt, Self.transpose_a, Self.transpose_b]
+    var grid: _Grid
+    var blocks: Blocks
+    var scratch: Ptr[Self.dt]
+    var room: Int  # elements of scratch for each thread
+
+
+def _compute_share[
+    dt: DType, transpose_a: Bool, transpose_b: Bool
+](shares: _Shares[dt, transpose_a, transpose_b], thread: Int):
+    """Compute the block of C of one thread."""
+    ref grid = shares.grid
+    ref product = shares.product
+    comptime panel = TILE_VECTORS * simd_width_of[dt]()
+    var panels = (product.n + panel - 1) // panel
+    var row = thread // grid.columns
+    var column = thread % grid.columns
+    var i = part(product.m, grid.rows, row)
+    var m = part(product.m, grid.rows, row + 1) - i
+    var j = part(panels, grid.columns, column) * panel
+    var end = part(panels, grid.columns, column + 1) * panel
+    # In bounds: each thread has `room` elements of scratch of its own.
+    product.block(i, m, j, min(end, product.n) - j).compute(
+        shares.blocks, shares.scratch.unsafe_offset(thread * shares.room)
     )
 
 

@@ -1,37 +1,121 @@
-"""Runs one task on every thread of a team, and keeps the scratch memory of each thread.
+"""Runs one task on several threads at once, and keeps what they work with: scratch memory, the cache.
 
-A `Team` belongs to one caller at a time: `run` is a parallel region that returns when every thread
-has finished. There is no barrier inside a region, no queue and no nesting.
+A `Team` belongs to one caller at a time. `run` is a parallel region: it returns when every thread
+has finished. There is no barrier inside a region, no queue and no nesting. A thread without a
+task first spins, then sleeps. Only POSIX threads are used, so that Linux and macOS run, and test,
+the same code.
 """
+from std.atomic import Atomic
+from std.collections import Array
 from std.ffi import external_call
+from std.sys import CompilationTarget, size_of
+from std.sys.intrinsics import inlined_assembly
+from std.time import perf_counter_ns
 
-comptime Bytes = Pointer[UInt8, MutUntrackedOrigin]
-"""Memory without a type, owned by someone else."""
+from mlp.caches import l2_bytes
+
+comptime MAX_THREADS = 1024
+"""Most threads of a team, far above the machines of today: more is taken for a mistake."""
+
+# Waking a sleeping thread takes about this long, so spinning as long before sleeping costs at
+# most twice what the better of the two would.
+comptime _SPIN_NS = 200_000
+comptime _LOOKS = 64  # looks at a word between two looks at the clock
+
+comptime _Task = def(Int, Int) thin -> None  # (address of the context, thread)
+comptime _STOP = -1
+# An order is a count of regions and the threads that take part in one word, so that a thread
+# that is left out of a region never mixes the facts of two.
+comptime _COUNT = 2 * MAX_THREADS
 
 
-struct Team:
-    """A fixed number of threads; the caller is thread 0, so a team of one costs nothing."""
+struct _Shared:
+    """What the threads of a team share. Words that several of them write are lines apart."""
+
+    var order: Atomic[Int64]  # what to do: changes with each region
+    var apart_1: Array[Int64, 15]
+    var pending: Atomic[Int64]  # threads, without the caller, not yet finished
+    var apart_2: Array[Int64, 15]
+    var sleepers: Atomic[Int64]  # threads that sleep or are about to
+    var apart_3: Array[Int64, 15]
+    var born: Atomic[Int64]  # threads that have taken their number
+    var task: _Task
+    var context: Int
+    var mutex: Array[
+        Int64, 8
+    ]  # a pthread_mutex_t: 40 bytes on Linux, 64 on macOS
+    var wake: Array[Int64, 8]  # a pthread_cond_t: 48 bytes on both
+
+    def __init__(out self):
+        self.order = Atomic[Int64](0)
+        self.apart_1 = Array[Int64, 15](fill=0)
+        self.pending = Atomic[Int64](0)
+        self.apart_2 = Array[Int64, 15](fill=0)
+        self.sleepers = Atomic[Int64](0)
+        self.apart_3 = Array[Int64, 15](fill=0)
+        self.born = Atomic[Int64](0)
+        self.task = _nothing
+        self.context = 0
+        self.mutex = Array[Int64, 8](fill=0)
+        self.wake = Array[Int64, 8](fill=0)
+
+
+comptime _SharedPointer = Pointer[_Shared, MutUntrackedOrigin]
+
+
+struct Team(Movable):
+    """A fixed number of threads; the caller is thread 0, so a team of one starts none."""
 
     var threads: Int
-    """How many threads take part in a region, the caller included."""
+    """How many threads there are, the caller included."""
+    var l2_bytes: Int
+    """Size of the second-level cache of a core, as the machine tells it. May be set, say to test
+    small products in many blocks."""
+    var work_per_thread: Int
+    """Multiply-adds that repay one thread more: some 20 microseconds of them. May be set."""
+    var _shared: _SharedPointer
+    var _started: List[Int]
+    var _process: Int32
+    var _scratch: Int
+    var _scratch_bytes: Int
 
     def __init__(out self, threads: Int) raises:
         """Start `threads - 1` threads.
 
         Args:
-            threads: How many threads take part, the caller included; at least 1.
+            threads: How many threads there are to be, the caller included: 1 to MAX_THREADS.
 
         Raises:
-            When `threads` is below 1, or the system refuses to start a thread.
+            When `threads` is out of range, memory runs out or the system refuses a thread.
         """
-        if threads < 1:
-            raise Error("a team needs at least 1 thread, got ", threads)
+        if threads < 1 or threads > MAX_THREADS:
+            raise Error(t"a team has 1 to {MAX_THREADS} threads, not {threads}")
         self.threads = threads
+        self.l2_bytes = l2_bytes()
+        self.work_per_thread = 1 << 20
+        self._process = _process_id()
+        self._scratch = 0
+        self._scratch_bytes = 0
+        self._shared = _SharedPointer(
+            unsafe_from_address=_allocate(size_of[_Shared]())
+        )
+        self._shared.unsafe_write(_Shared())
+        self._started = _start(self._shared, threads - 1)
+
+    def __deinit__(deinit self):
+        """Stop the threads, wait for them and free the memory."""
+        # In a forked process there are no such threads, and nobody to wait for.
+        if self._process == _process_id():
+            _stop(self._shared, self._started)
+        external_call["free", NoneType](Int(self._shared))
+        external_call["free", NoneType](self._scratch)
 
     def run[
         Context: AnyType, //, task: def(Context, Int) thin -> None
-    ](mut self, ref context: Context):
-        """Call `task(context, thread)` once on each thread and wait for all of them.
+    ](mut self, ref context: Context, threads: Int):
+        """Call `task(context, thread)` for each thread from 0 to `threads - 1`; wait for all.
+
+        In a process forked from the one that made the team, the caller does all of it.
 
         Parameters:
             Context: What the task is given; inferred.
@@ -39,6 +123,180 @@ struct Team:
 
         Args:
             context: Shared by all threads and only read, except through pointers in it.
+            threads: How many threads take part, at most those of the team.
         """
-        for thread in range(self.threads):
-            task(context, thread)
+        debug_assert(
+            0 <= threads <= self.threads, "more threads than there are"
+        )
+        if threads <= 1 or self._process != _process_id():
+            for thread in range(threads):
+                task(context, thread)
+            return
+        ref shared = self._shared[]
+        # Nobody reads these now: the last region is over, the next order not yet given. The
+        # address of `context` is good for as long as this call, and no thread uses it longer.
+        shared.task = _call[task]
+        shared.context = Int(Pointer(to=context))
+        shared.pending.store(Int64(threads - 1))
+        var count = shared.order.load() // _COUNT + 1
+        _give(self._shared, count * _COUNT + Int64(threads))
+        task(context, 0)
+        # The others are at work or waking up, so this yields and does not sleep.
+        while True:
+            for _ in range(_LOOKS):
+                if shared.pending.load() == 0:
+                    return
+                _pause()
+            _yield()
+
+    def scratch[
+        dt: DType
+    ](mut self, count: Int) raises -> Pointer[Scalar[dt], MutUntrackedOrigin]:
+        """Lend memory for scratch, good until the next call.
+
+        Parameters:
+            dt: Type of the elements.
+
+        Args:
+            count: How many elements.
+
+        Returns:
+            The memory, aligned to 64 bytes, its content undefined.
+
+        Raises:
+            When memory runs out.
+        """
+        var bytes = count * size_of[Scalar[dt]]()
+        if bytes > self._scratch_bytes or self._scratch == 0:
+            external_call["free", NoneType](self._scratch)
+            self._scratch = 0
+            self._scratch = _allocate(bytes)
+            self._scratch_bytes = bytes
+        return Pointer[Scalar[dt], MutUntrackedOrigin](
+            unsafe_from_address=self._scratch
+        )
+
+
+def _start(shared: _SharedPointer, count: Int) raises -> List[Int]:
+    """Start so many threads and return their handles; start none if one is refused."""
+    var started = List[Int](capacity=count)
+    _ = external_call["pthread_mutex_init", Int32](_mutex(shared), Int(0))
+    _ = external_call["pthread_cond_init", Int32](_condition(shared), Int(0))
+    for _ in range(count):
+        var handle = Int(0)
+        var refused = external_call["pthread_create", Int32](
+            Pointer(to=handle), Int(0), _live, Int(shared)
+        )
+        if refused != 0:
+            _stop(shared, started)
+            raise Error(
+                t"the system refused thread {len(started) + 1} of {count}: error"
+                t" {refused}; ask for fewer threads"
+            )
+        started.append(handle)
+    return started^
+
+
+def _stop(shared: _SharedPointer, started: List[Int]):
+    """Let all threads end and wait until they have."""
+    _give(shared, _STOP)
+    for handle in started:
+        _ = external_call["pthread_join", Int32](handle, Int(0))
+
+
+def _give(shared: _SharedPointer, order: Int64):
+    """Publish an order and wake who sleeps."""
+    shared[].order.store(order)
+    # A thread counts itself a sleeper before its last look at the order, and both are sequentially
+    # consistent: either it sees this order or it is seen here. The lock then makes sure that it
+    # is not between that look and its sleep.
+    if shared[].sleepers.load() > 0:
+        _ = external_call["pthread_mutex_lock", Int32](_mutex(shared))
+        _ = external_call["pthread_cond_broadcast", Int32](_condition(shared))
+        _ = external_call["pthread_mutex_unlock", Int32](_mutex(shared))
+
+
+def _live(address: Int) abi("C") -> Int:
+    """Do what the orders say until told to stop: the life of a thread."""
+    var shared = _SharedPointer(unsafe_from_address=address)
+    var thread = Int(shared[].born.fetch_add(1)) + 1
+    var order = Int64(0)
+    while True:
+        order = _next_order(shared, order)
+        if order == _STOP:
+            return 0
+        if Int64(thread) < order % _COUNT:
+            shared[].task(shared[].context, thread)
+            _ = shared[].pending.fetch_sub(1)
+
+
+def _next_order(shared: _SharedPointer, last: Int64) -> Int64:
+    """Wait for an order other than the last: spin for a while, then sleep."""
+    var patience = perf_counter_ns() + _SPIN_NS
+    while perf_counter_ns() < patience:
+        for _ in range(_LOOKS):
+            var order = shared[].order.load()
+            if order != last:
+                return order
+            _pause()
+        _yield()
+    _ = shared[].sleepers.fetch_add(1)
+    _ = external_call["pthread_mutex_lock", Int32](_mutex(shared))
+    while shared[].order.load() == last:
+        _ = external_call["pthread_cond_wait", Int32](
+            _condition(shared), _mutex(shared)
+        )
+    _ = external_call["pthread_mutex_unlock", Int32](_mutex(shared))
+    _ = shared[].sleepers.fetch_sub(1)
+    return shared[].order.load()
+
+
+def _call[
+    Context: AnyType, //, task: def(Context, Int) thin -> None
+](address: Int, thread: Int):
+    """Call a task with the context at an address."""
+    task(
+        Pointer[Context, MutUntrackedOrigin](unsafe_from_address=address)[],
+        thread,
+    )
+
+
+def _nothing(address: Int, thread: Int):
+    """Do nothing: the task before the first region."""
+    pass
+
+
+def _mutex(shared: _SharedPointer) -> Int:
+    return Int(Pointer(to=shared[].mutex))
+
+
+def _condition(shared: _SharedPointer) -> Int:
+    return Int(Pointer(to=shared[].wake))
+
+
+def _process_id() -> Int32:
+    return external_call["getpid", Int32]()
+
+
+@always_inline
+def _pause():
+    """Tell the core that this is a spin loop."""
+    comptime if CompilationTarget.is_x86():
+        inlined_assembly["pause", NoneType, constraints=""]()
+    elif CompilationTarget.has_neon():
+        inlined_assembly["yield", NoneType, constraints=""]()
+
+
+def _yield():
+    """Offer the core to another thread."""
+    _ = external_call["sched_yield", Int32]()
+
+
+def _allocate(bytes: Int) raises -> Int:
+    """Return the address of so many bytes, rounded up to whole lines, aligned to 64."""
+    var address = external_call["aligned_alloc", Int](
+        64, (max(bytes, 1) + 63) // 64 * 64
+    )
+    if address == 0:
+        raise Error(t"out of memory: {bytes} bytes wanted")
+    return address

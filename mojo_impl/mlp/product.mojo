@@ -1,0 +1,202 @@
+"""Multiplies two matrices on one thread, in blocks that fit the second-level cache.
+
+Chooses the blocks and which operands to pack; knows nothing of threads.
+"""
+from std.sys import simd_width_of, size_of
+
+from mlp.kernel import (
+    Ptr,
+    Result,
+    SGD,
+    STORE,
+    TILE_ROWS,
+    TILE_VECTORS,
+    WIDEST_TILE,
+    Panel,
+    multiply_panel,
+    part,
+)
+from mlp.pack import pack_a, pack_b
+
+
+@fieldwise_init
+struct Blocks(ImplicitlyCopyable):
+    """How a product is cut to fit the second-level cache."""
+
+    var k: Int
+    """Most k of a block; the same for every share of a product, as it orders the sums."""
+    var m: Int
+    """Most rows of a packed block of A."""
+    var in_place: Int
+    """Most elements of an operand that is read in place when used more than once."""
+
+    @staticmethod
+    def choose[dt: DType](m: Int, k: Int, l2_bytes: Int) -> Self:
+        """Give a block of A three quarters of the cache and a panel of B a sixteenth.
+
+        Parameters:
+            dt: Type of the elements.
+
+        Args:
+            m: Rows of the product.
+            k: Length of its sums.
+            l2_bytes: Size of the second-level cache.
+
+        Returns:
+            The sizes of the blocks.
+        """
+        comptime S = size_of[Scalar[dt]]()
+        comptime panel_row = TILE_VECTORS * simd_width_of[dt]() * S
+        # Below 128 the epilogue shows; above 512 a block of A gets too few rows.
+        var k_most = min(max(l2_bytes // 16 // panel_row, 128), 512)
+        var k_block = max(1, min(k, k_most))
+        var m_most = max(TILE_ROWS, l2_bytes * 3 // 4 // (S * k_block))
+        return Self(k_block, min(m, m_most), l2_bytes // 2 // S)
+
+    def room[dt: DType](self) -> Int:
+        """Say how much scratch `Product.compute` needs.
+
+        Parameters:
+            dt: Type of the elements.
+
+        Returns:
+            So many elements, a multiple of 64.
+        """
+        comptime panel = WIDEST_TILE * simd_width_of[dt]()
+        return (self.k * (panel + self.m) + TILE_ROWS + 63) // 64 * 64
+
+
+@fieldwise_init
+struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
+    ImplicitlyCopyable
+):
+    """A product, or a block of its C with all of its k.
+
+    Parameters:
+        dt: Type of the elements.
+        transpose_a: Whether `a` holds A transposed, (k, m).
+        transpose_b: Whether `b` holds B transposed, (n, k).
+    """
+
+    var m: Int
+    """Rows of C."""
+    var n: Int
+    """Columns of C."""
+    var k: Int
+    """Length of the sums."""
+    var a: Ptr[Self.dt]
+    """The left operand."""
+    var lda: Int
+    """Elements from row to row of `a`."""
+    var b: Ptr[Self.dt]
+    """The right operand."""
+    var ldb: Int
+    """Elements from row to row of `b`."""
+    var result: Result[Self.dt]
+    """Where the product goes."""
+
+    def _a_at(self, i: Int, p: Int) -> Ptr[Self.dt]:
+        """Where op(A)[i, p] is."""
+        comptime if Self.transpose_a:
+            return self.a.unsafe_offset(p * self.lda + i)
+        else:
+            return self.a.unsafe_offset(i * self.lda + p)
+
+    def _b_at(self, p: Int, j: Int) -> Ptr[Self.dt]:
+        """Where op(B)[p, j] is."""
+        comptime if Self.transpose_b:
+            return self.b.unsafe_offset(j * self.ldb + p)
+        else:
+            return self.b.unsafe_offset(p * self.ldb + j)
+
+    def block(self, i: Int, m: Int, j: Int, n: Int) -> Self:
+        """Cut out the part of the product that makes a block of C.
+
+        Args:
+            i: The first row of the block.
+            m: Its rows.
+            j: The first column of the block.
+            n: Its columns.
+
+        Returns:
+            That part.
+        """
+        return Self(
+            m,
+            n,
+            self.k,
+            self._a_at(i, 0),
+            self.lda,
+            self._b_at(0, j),
+            self.ldb,
+            self.result.at(i, j),
+        )
+
+    def compute(self, blocks: Blocks, scratch: Ptr[Self.dt]):
+        """Compute C on this thread.
+
+        Blocks of k outside, of rows of A inside them, then panels of B. A block of A is packed
+        when it is large and used by several panels; it stays in the second-level cache. A panel
+        is packed when B is transposed or large and several tiles use it.
+
+        Args:
+            blocks: How to cut; `blocks.k` is to be the same for all blocks of C.
+            scratch: `blocks.room` elements that no other thread uses.
+        """
+        comptime W = simd_width_of[Self.dt]()
+        var vectors = (self.n + W - 1) // W
+        var panels = 1
+        if vectors > WIDEST_TILE:
+            panels = (vectors + TILE_VECTORS - 1) // TILE_VECTORS
+        var packs_a = panels > 1 and self.m * self.k > blocks.in_place
+        var packs_b = packs_a or Self.transpose_b
+        packs_b |= self.m > TILE_ROWS and self.k * self.n > blocks.in_place
+        var m_blocks = (self.m + blocks.m - 1) // blocks.m if packs_a else 1
+        var k_blocks = max(1, (self.k + blocks.k - 1) // blocks.k)
+        var packed_a = scratch.unsafe_offset(blocks.k * WIDEST_TILE * W)
+        for k_block in range(k_blocks):
+            var p = part(self.k, k_blocks, k_block)
+            var k = part(self.k, k_blocks, k_block + 1) - p
+            for m_block in range(m_blocks):
+                var i = part(self.m, m_blocks, m_block)
+                var m = part(self.m, m_blocks, m_block + 1) - i
+                if packs_a:
+                    pack_a[Self.dt, Self.transpose_a](
+                        m, k, self._a_at(i, p), self.lda, packed_a
+                    )
+                var result = self.result.at(i, 0)
+                result.adds = k_block > 0
+                if k_block < k_blocks - 1 and result.epilogue != SGD:
+                    result.epilogue = STORE
+                for panel in range(panels):
+                    var v = part(vectors, panels, panel)
+                    var width = part(vectors, panels, panel + 1) - v
+                    var columns = min(self.n - v * W, width * W)
+                    var b = Panel[Self.dt](
+                        self._b_at(p, v * W),
+                        self.ldb,
+                        columns - (width - 1) * W,
+                        k,
+                    )
+                    if packs_b:
+                        pack_b[Self.dt, Self.transpose_b](
+                            k, columns, width, b.b, b.ldb, scratch
+                        )
+                        b.b = scratch
+                        b.ldb = width * W
+                    elif b.lanes < W:
+                        # Reading on, the last vector ends in the next row, but that of the last
+                        # row, and of several short ones, would end beyond B.
+                        b.safe_k = max(0, k - 1) if b.ldb >= W else 0
+                    var c = result.at(0, v * W)
+                    # The width as a parameter: a tile must know its registers.
+                    comptime for w in range(1, WIDEST_TILE + 1):
+                        if width == w:
+                            if packs_a:
+                                multiply_panel[Self.dt, w, True, True](
+                                    m, k, packed_a, 0, b, c
+                                )
+                            else:
+                                multiply_panel[
+                                    Self.dt, w, Self.transpose_a, False
+                                ](m, k, self._a_at(i, p), self.lda, b, c)
