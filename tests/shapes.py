@@ -48,8 +48,12 @@ def in_float64(problem: Problem) -> Problem:
 def run(
     MLP: Any, problem: Problem, *, seed: int = 0, epochs: int = 2, data: DataSet | None = None
 ) -> dict[str, Array]:
-    """Return every tensor of the parity table, from fresh networks of one implementation."""
+    """Return every tensor of the parity table, from fresh networks of one implementation.
+
+    The data is that of the problem unless given; it is cast to the problem's dtype.
+    """
     arrays = (data or data_for(problem)).arrays()
+    arrays = {key: array.astype(problem.dtype) for key, array in arrays.items()}
     options = {"batch_size": problem.batch_size, "seed": seed, "dtype": problem.dtype}
     found = tensors(MLP(problem.layer_sizes, **options), arrays, problem.batch_size)
     history = MLP(problem.layer_sizes, max_epochs=epochs, **options).fit(
