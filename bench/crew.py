@@ -22,8 +22,8 @@ from typing import Any, Protocol
 
 from bench.environment import PROJECT, without_paths
 from bench.errors import WorkerError, WorkerTimeoutError
-from bench.implementations import thread_environment
 from bench.records import Case, Problem, WorkerSpec
+from bench.threads import thread_environment
 
 PATIENCE_S = 60.0
 """Least time to wait for any answer: long for a busy machine, short for a person."""

@@ -1,0 +1,102 @@
+"""Tables on the terminal. What they say is made in `bench.wording` and `bench.stats`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import cycle
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.cases import case_text
+from bench.records import Fault, ParityResult, Result, WorkerSpec
+from bench.stats import noise_floor
+from bench.store import Stored
+from bench.tables import error_share
+from bench.wording import DASH, MARKS, ratio_text, seat_names, significant, time_text
+
+WIDTH_OF_FILES = 160
+"""Columns where there is no terminal: nothing is cut off in a file or a pipe."""
+
+
+def console(file: TextIO | None = None) -> Console:
+    """Return a console on a stream, standard output by default."""
+    file = file or sys.stdout
+    return Console(file=file, width=None if file.isatty() else WIDTH_OF_FILES, highlight=False)
+
+
+def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: the first column is text, all others are numbers or short words."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, head in enumerate(heads):
+        table.add_column(Text(head), justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console().print(table)
+
+
+def show_results(stored: Stored, results: Sequence[Result]) -> None:
+    """Print a run's table, and below it why cases have no verdict."""
+    baseline = next(spec for spec in stored.run.plan.workers if spec.role == "baseline")
+    candidates = [spec for spec in stored.run.plan.workers if spec.role == "candidate"]
+    names = seat_names(stored.run)
+    rows, reasons = [], []
+    for result, candidate in zip(results, cycle(candidates), strict=False):
+        verdict = result.verdict
+        floor = noise_floor(result.again)
+        rows.append(
+            (
+                case_text(result.case),
+                _time(result, baseline),
+                _time(result, candidate),
+                ratio_text(result.ratio.estimate) if result.ratio else DASH,
+                DASH if math.isnan(floor) else f"±{floor:.1%}",
+                f"{MARKS[verdict.kind]} {verdict.kind}" if verdict else DASH,
+            )
+        )
+        if verdict and verdict.kind in ("UNRESOLVED", "INVALID"):
+            reasons.append(f"{case_text(result.case)}: {verdict.kind}: {verdict.reason}")
+    heads = ("case", *names, f"ratio {names[0]}/{names[1]} (95 %)", "A/A floor", "verdict")
+    show_table(heads, rows)
+    show_lines([*reasons, *stored.notes])
+
+
+def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> None:
+    """Print the worst tensor of each problem, every tensor that differs, and every fault."""
+    rows, lines = [], []
+    for result in results:
+        worst = max(result.tensors, key=error_share)
+        rows.append(
+            (
+                result.problem,
+                str(len(result.tensors)),
+                worst.name,
+                significant(error_share(worst), 2),
+                "ok" if result.ok else "FAILED",
+            )
+        )
+        lines += [
+            f"{result.problem}: {check.name} of {result.candidate} differs from "
+            f"{result.reference}: error {check.error:.2g}, tolerance {check.tolerance:.2g}"
+            for check in result.tensors
+            if not check.ok
+        ]
+    lines += [f"{fault.case}: {fault.worker}: {fault.reason}" for fault in faults]
+    show_table(("problem", "tensors", "worst tensor", "error/tolerance", "parity"), rows)
+    show_lines(lines)
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Print lines of plain text, unwrapped."""
+    for line in lines:
+        console().print(Text(line), soft_wrap=True)
+
+
+def _time(result: Result, spec: WorkerSpec) -> str:
+    time = result.times.get(spec.label)
+    return time_text(time.median_ns.point) if time else DASH
