@@ -76,11 +76,14 @@ def check_network(
     number = secrets.randbits(32) if seed is None else _whole_number("seed", seed, 0)
     if number > MAX_SEED:
         raise ValueError(f"seed must be at most {MAX_SEED}; got {number}")
+    kind = None
     try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind not in (np.dtype(np.float64), np.dtype(np.float32)) or dtype is None:
+        if dtype is not None:  # which NumPy takes for float64
+            kind = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError):
+        pass
+    # None is asked for by itself: to NumPy, None == float64.
+    if kind is None or kind not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise ValueError(f"dtype must be 'float64' or 'float32'; got {dtype!r}")
     return NetworkArguments(sizes, float(learning_rate), epochs, batch, number, kind)
 
