@@ -133,7 +133,9 @@ def flops(case: Case) -> int:
 def cases_of(problems: Iterable[Problem], phases: Sequence[Phase] = PHASES) -> tuple[Case, ...]:
     """Cross problems with phases and add the floors, once per thread count."""
     problems = tuple(problems)
-    firsts = {problem.threads: problem for problem in reversed(problems)}
+    firsts: dict[int, Problem] = {}
+    for problem in problems:
+        firsts.setdefault(problem.threads, problem)
     floors = tuple(Case(phase, problem) for problem in firsts.values() for phase in FLOORS)
     return tuple(Case(phase, problem) for problem in problems for phase in phases) + floors
 

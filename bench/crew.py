@@ -102,10 +102,10 @@ class WorkerProcess:
         line = self._read_line(op, timeout_s)
         try:
             answer = json.loads(line)
-            if answer["ok"]:
+            if answer.pop("ok"):
                 return dict(answer)
             refusal = f"refused {op}: {answer['error']}: {answer['message']}"
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             refusal = f"answered {op} with {line[:80]!r}, which is no answer"
         raise WorkerError(self._label, without_paths(refusal))
 

@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import TextIO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +23,9 @@ from bench.wording import DASH, MARKS, ratio_text, seat_names, significant, time
 WIDTH_OF_FILES = 160
 """Columns where there is no terminal: nothing is cut off in a file or a pipe."""
 
+WORDS = ("case", "problem", "worst tensor", "parity", "verdict")
+"""Heads of columns that hold words."""
+
 
 def console(file: TextIO | None = None) -> Console:
     """Return a console on a stream, standard output by default."""
@@ -31,10 +34,11 @@ def console(file: TextIO | None = None) -> Console:
 
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: the first column is text, all others are numbers or short words."""
+    """Print a table: columns of words to the left, of numbers to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, head in enumerate(heads):
-        table.add_column(Text(head), justify="right" if place else "left", overflow="fold")
+    for head in heads:
+        justify: JustifyMethod = "left" if head in WORDS else "right"
+        table.add_column(Text(head), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console().print(table)
@@ -45,7 +49,8 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
     baseline = next(spec for spec in stored.run.plan.workers if spec.role == "baseline")
     candidates = [spec for spec in stored.run.plan.workers if spec.role == "candidate"]
     names = seat_names(stored.run)
-    rows, reasons = [], []
+    rows = []
+    reasons: dict[str, list[str]] = {}
     for result, candidate in zip(results, cycle(candidates), strict=False):
         verdict = result.verdict
         floor = noise_floor(result.again)
@@ -60,10 +65,13 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
             )
         )
         if verdict and verdict.kind in ("UNRESOLVED", "INVALID"):
-            reasons.append(f"{case_text(result.case)}: {verdict.kind}: {verdict.reason}")
+            names_of = reasons.setdefault(f"{verdict.kind}: {verdict.reason}", [])
+            names_of.append(case_text(result.case))
     heads = ("case", *names, f"ratio {names[0]}/{names[1]} (95 %)", "A/A floor", "verdict")
     show_table(heads, rows)
-    show_lines([*reasons, *stored.notes])
+    for reason, cases in reasons.items():
+        show_lines([f"{cases[0] if len(cases) == 1 else f'{len(cases)} cases'}: {reason}"])
+    show_lines(stored.notes)
 
 
 def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> None:

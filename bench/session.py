@@ -112,7 +112,7 @@ class Session:
         self.start_ns: dict[int, int] = {}  # what starting a crew took last, by its threads
         self._out: set[str] = set()
         self._data: dict[Problem, tuple[Path, str]] = {}
-        self._descriptions: dict[str, dict[str, Any]] = {}
+        self._descriptions: dict[tuple[str, int], dict[str, Any]] = {}
 
     def remaining(self, threads: int) -> list[Case]:
         """List the cases that have neither failed parity nor had a fault."""
@@ -178,16 +178,22 @@ class Session:
 
     def describe(self, environment: Environment) -> Environment:
         """Add what the workers said of themselves and the checksums of the data."""
+        labels = [worker.label for worker in self.order.workers]
+        workers = {
+            label if threads == self.thread_counts[0] else f"{label}, {threads} threads": found
+            for threads in self.thread_counts
+            for label in labels
+            if (found := self._descriptions.get((label, threads)))
+        }
         data = {path.stem: digest for path, digest in self._data.values()}
-        return replace(environment, workers=without_paths(self._descriptions), data=data)
+        return replace(environment, workers=without_paths(workers), data=data)
 
     def _start(self, specs: Sequence[WorkerSpec], threads: int) -> Crew:
         began_ns = self.edges.clock_ns()
         crew = Crew(specs, threads, self.edges.start, self.random)
         self.start_ns[threads] = self.edges.clock_ns() - began_ns
         for label, description in crew.descriptions.items():
-            name = label if threads == self.thread_counts[0] else f"{label}, {threads} threads"
-            self._descriptions.setdefault(name, description)
+            self._descriptions[label, threads] = description
         return crew
 
     def _record(self, error: WorkerError, names: Sequence[str], invocation: int) -> None:
