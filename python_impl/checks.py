@@ -1,7 +1,7 @@
 """What a network accepts, in one place: bad input gets the right exception and a clear sentence.
 
-`mojo_impl` uses `check_network`, `check_pair` and `check_finite` from here, and words the checks
-of its fast calls, made in Mojo, exactly as `check_array` and `check_arrays` do.
+`mojo_impl` uses `check_network`, `check_pair`, `check_progress` and `check_finite` from here, and
+words the checks of its fast calls, made in Mojo, exactly as `check_array` and `check_arrays` do.
 """
 
 from __future__ import annotations
@@ -125,9 +125,11 @@ def check_arrays(
         raise TypeError(f"{name} must be a list or tuple of arrays; got {type(arrays).__name__}")
     if len(arrays) != len(like):
         raise ValueError(f"{name} must hold {len(like)} arrays, one per layer; got {len(arrays)}")
-    for place, (array, model) in enumerate(zip(arrays, like, strict=True)):
+    checked = [
         check_array(f"{name}[{place}]", array, model.dtype, model.shape[1], rows=len(model))
-    return [array.copy() for array in arrays] if copy else list(arrays)
+        for place, (array, model) in enumerate(zip(arrays, like, strict=True))
+    ]
+    return [array.copy() for array in checked] if copy else checked
 
 
 def check_pair(
@@ -144,6 +146,16 @@ def check_pair(
         raise TypeError(f"{given} was given without {missing}; give both or neither")
     X = check_array(name_X, X, network.dtype, network.layer_sizes[0])
     return X, check_array(name_y, y, network.dtype, network.layer_sizes[-1], rows=len(X))
+
+
+def check_progress(progress: object) -> None:
+    """Refuse a `progress` that cannot be called, before an epoch is trained for it.
+
+    Raises:
+        TypeError: It is neither None nor callable.
+    """
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be callable; got {progress!r}")
 
 
 def check_finite(**arrays: Array) -> None:

@@ -21,6 +21,7 @@ from python_impl.checks import (
     check_finite,
     check_network,
     check_pair,
+    check_progress,
 )
 
 Array = NDArray[Any]
@@ -242,10 +243,11 @@ class MLP:
             batch.
 
         Raises:
-            TypeError: An array is not of the network's dtype.
+            TypeError: An array is not of the network's dtype, or progress cannot be called.
             ValueError: Shapes do not match, an array is empty, the batch is larger than the data
                 set, or there is NaN or infinity in the data. The network is unchanged then.
         """
+        check_progress(progress)
         X, y = check_pair("X", "y", X, y, self)
         validation = None
         if X_val is not None or y_val is not None:
