@@ -55,7 +55,7 @@ def shuffled(cases: Iterable[Case], random: Random) -> list[Case]:
     Together, because a worker prepares a problem once for all its phases: problems are shuffled,
     and the phases of each.
     """
-    by_problem = sorted(cases, key=lambda case: repr(case.problem))
+    by_problem = sorted(cases, key=lambda case: (repr(case.problem), case.phase))
     groups = [list(group) for _, group in groupby(by_problem, key=lambda case: case.problem)]
     random.shuffle(groups)
     for group in groups:
