@@ -25,7 +25,6 @@ from bench.drawing import (
     label_rows,
     legend,
     log_scale,
-    ratio_scale,
     stack,
     style,
 )
@@ -48,8 +47,8 @@ def speedup_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart |
     panels = _panels(table)
     if not panels or not table["ratio_low"].notna().any():
         return None
-    ends = table[["ratio", "ratio_low", "ratio_high", "again_low", "again_high"]].to_numpy(float)
-    finite = ends[np.isfinite(ends) & (ends > 0)]
+    columns = ["ratio", "ratio_low", "ratio_high", "again_low", "again_high"]
+    low, high = _ends(table[columns].to_numpy(float))
     with style("speedup"):
         figure, axes = stack([len(rows) for _, rows in panels])
         for ax, (phase, rows) in zip(axes, panels, strict=True):
@@ -57,7 +56,7 @@ def speedup_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart |
             ax.axvline(1, color=INK, linewidth=0.9, zorder=1)
             for place, row in enumerate(rows_of(rows)):
                 _draw_ratio(ax, place, row)
-            ratio_scale(ax, min(finite.min(), 0.95), max(finite.max(), 1.05))
+            log_scale(ax, "x", min(low, 0.97), max(high, 1.03))
         (point,) = axes[0].plot([], [], "o-", color=INK, label="ratio, 95 % interval")
         floor = axes[0].fill_between([], [], color=INK, alpha=0.2, linewidth=0, label="A/A floor")
         legend(figure, (point, floor))
@@ -89,8 +88,6 @@ def time_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | No
     Returns:
         The chart, or None where nothing was timed.
     """
-    if table.empty:
-        return None
     panels = _panels(table[table["baseline_ns"].notna() | table["candidate_ns"].notna()])
     if not panels:
         return None
@@ -112,7 +109,8 @@ def time_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | No
                 ends = rows[f"{role}_low_ns"] / length, rows[f"{role}_high_ns"] / length
                 ax.hlines(places, *ends, color=look["color"], linewidth=2)
                 ax.plot(rows[f"{role}_ns"] / length, places, linestyle="", label=name, **look)
-            log_scale(ax, "x")
+            columns = [f"{role}{end}_ns" for role, *_ in sides for end in ("", "_low", "_high")]
+            log_scale(ax, "x", *_ends(rows[columns].to_numpy(float) / length))
             ax.set_xlabel(f"time of one repetition, {unit} (log scale)")
             words += [_time_words(row, unit, length, baseline, candidate) for row in rows_of(rows)]
         legend(figure, axes[0].get_legend_handles_labels()[0])
@@ -152,13 +150,13 @@ def loss_chart(
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
         top.set_title("training loss, mean over each epoch")
         _twins(top, at, means, baseline, candidate)
-        if any((mean > 0).any() for mean in means):
-            log_scale(top, "y")
+        if (np.array(means) > 0).any():
+            log_scale(top, "y", *_ends(np.array(means)))
         top.legend()
         bottom.set_title("largest relative difference in an epoch")
         if np.isfinite(shown).any():
             bottom.plot(at, shown, ".", color=INK, markersize=2.5)
-            log_scale(bottom, "y")
+            log_scale(bottom, "y", *_ends(shown))
         else:
             text = "none: bit for bit the same" if not apart.any() else "not finite"
             bottom.text(0.5, 0.5, text, ha="center", transform=bottom.transAxes)
@@ -224,7 +222,7 @@ def curve_chart(
 
 
 def _panels(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    parts = [(phase, table[table["phase"] == phase]) for phase in PHASES] if len(table) else []
+    parts = [(phase, table[table["phase"] == phase]) for phase in PHASES]
     return [(phase, rows) for phase, rows in parts if len(rows)]
 
 
@@ -277,3 +275,9 @@ def _twins(
 
 def _farthest(one: NDArray[Any], other: NDArray[Any]) -> str:
     return significant(float(np.abs(one - other).max()), 2)
+
+
+def _ends(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the least and the largest value that a logarithmic axis can show."""
+    finite = values[np.isfinite(values) & (values > 0)]
+    return float(finite.min()), float(finite.max())

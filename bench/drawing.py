@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
@@ -18,9 +19,9 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from bench.wording import significant
+from bench.wording import NARROW_SPACE
 
 # Okabe and Ito's colours, told apart by colour-blind readers, on light and dark ground.
 BASELINE_COLOUR = "#0072b2"
@@ -71,9 +72,13 @@ class Chart:
     alt: str
 
 
-def style(name: str) -> Any:
-    """Return the context in which to draw the chart of this name; it seeds the ids in the SVG."""
-    return mpl.rc_context(STYLE | {"svg.hashsalt": name})
+@contextmanager
+def style(name: str) -> Iterator[None]:
+    """Set our style, whatever the user's own is; the chart's name seeds the ids in its SVG."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE | {"svg.hashsalt": name})
+        yield
 
 
 def stack(rows: Sequence[int]) -> tuple[Figure, list[Axes]]:
@@ -98,31 +103,33 @@ def legend(figure: Figure, handles: Iterable[Any]) -> None:
     figure.legend(handles=list(handles), loc="outside upper left", ncols=3)
 
 
-def log_scale(ax: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with few ticks and plain numbers on them."""
-    ax.set(**{f"{which}scale": "log"})
+def log_scale(ax: Axes, which: Literal["x", "y"], low: float, high: float) -> None:
+    """Make an axis logarithmic around these ends, with few round numbers in plain writing."""
+    margin = math.exp(0.06 * (math.log(high) - math.log(low)) + 0.02)
+    low, high = max(low / margin, 1e-300), min(high * margin, 1e300)  # a loss may run away
     axis = ax.xaxis if which == "x" else ax.yaxis
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 50 else (1,), numticks=6))
-    axis.set_major_formatter(FuncFormatter(lambda tick, _: significant(tick, 1)))
+    ax.set(**{f"{which}lim": (low, high), f"{which}scale": "log"})
+    axis.set_major_locator(FixedLocator(round_numbers(low, high)))
+    axis.set_major_formatter(FuncFormatter(lambda tick, _: number_on_axis(tick)))
     axis.set_minor_locator(NullLocator())
 
 
-def ratio_scale(ax: Axes, low: float, high: float) -> None:
-    """Make the x axis a logarithmic one of ratios, with round numbers; 1 is one of them."""
-    margin = (high / low) ** 0.06
-    low, high = low / margin, high * margin
-    if high / low < 2:
+def round_numbers(low: float, high: float) -> list[float]:
+    """Choose up to about six round numbers from low to high, 1 among them if it lies there."""
+    if high / low < 4:
         ticks = list(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
     else:
-        steps = (1, 1.5, 2, 3, 5, 7) if high / low < 8 else (1, 2, 5) if high / low < 200 else (1,)
-        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        steps = (1, 1.5, 2, 3, 5, 7) if high / low < 10 else (1, 2, 5) if high / low < 100 else (1,)
+        every = max(1, (last - first) // 5)
+        decades = [decade for decade in range(first, last + 1) if decade % every == 0]
         ticks = [step * 10.0**decade for decade in decades for step in steps]
-    ax.set_xscale("log")
-    ax.set_xlim(low, high)
-    ax.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def number_on_axis(value: float) -> str:
+    """Write a round number: `0.975`, `1.5`, `20 000`, `1e-13`."""
+    return f"{value:,.6g}".replace(",", NARROW_SPACE)
 
 
 def finish(name: str, title: str, figure: Figure, caption: str, alt: str) -> Chart:

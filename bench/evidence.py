@@ -12,9 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from bench.cases import case_id, case_text, problem_id
 from bench.records import Fault, ParityResult, Run
 from bench.tables import error_share, parity_table, rows_of
-from bench.wording import DASH, TIMES, count_text, listing, significant
+from bench.wording import DASH, TIMES, count_text, listing, problem_text, significant
+
+FAILED = "\N{NO-BREAK SPACE}✕"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +56,19 @@ class Faults:
     disturbed: Facts
 
 
-def parity_facts(parity: Sequence[ParityResult]) -> Parity:
+def parity_facts(run: Run, parity: Sequence[ParityResult]) -> Parity:
     """Tell what was compared before timing: the worst of each kind, and every failure."""
     table = parity_table(parity)
     kinds = list(dict.fromkeys(table["kind"]))
+    names = {problem_id(case.problem): problem_text(case.problem) for case in run.plan.cases}
     rows = []
     for problem, part in table.groupby("problem", sort=False):
-        share = dict(zip(part["kind"], part["share"], strict=True))
-        rows.append([str(problem), *(_share_text(share.get(kind)) for kind in kinds)])
+        cells = {row.kind: _share_text(row.share, ok=row.ok) for row in rows_of(part)}
+        name = names.get(str(problem), str(problem))
+        rows.append([name, *(cells.get(kind, DASH) for kind in kinds)])
     failures = [
         Failure(
-            result.problem,
+            names.get(result.problem, result.problem),
             result.reason,
             Facts(
                 ("tensor", "shape", "error", "tolerance", "error/tolerance"),
@@ -73,7 +78,7 @@ def parity_facts(parity: Sequence[ParityResult]) -> Parity:
                         TIMES.join(map(str, check.shape)) or "one number",
                         f"{check.error:.2g}",
                         f"{check.tolerance:.2g}",
-                        _share_text(error_share(check)),
+                        _share_text(error_share(check), ok=check.ok),
                     )
                     for check in result.tensors
                     if not check.ok
@@ -95,7 +100,9 @@ def _parity_text(parity: Sequence[ParityResult], table: pd.DataFrame) -> str:
     if failed:
         verdict = f"{failed} of {problems} failed"
     else:
-        verdict = f"all agree, the worst at {_share_text(table['share'].max())} of its tolerance"
+        verdict = (
+            f"all agree, the worst at {_share_text(table['share'].max(), ok=True)} of its tolerance"
+        )
     return (
         f"Before timing, {tensors} of {problems} were compared by name: {verdict}. The table shows "
         "the worst error/tolerance of each kind of tensor: 0 is bit for bit the same, above 1 is "
@@ -103,19 +110,20 @@ def _parity_text(parity: Sequence[ParityResult], table: pd.DataFrame) -> str:
     )
 
 
-def _share_text(share: float | None) -> str:
-    if share is None:
-        return DASH
-    if not math.isfinite(share):
-        return "beyond any ✕"
-    return f"{significant(share, 2) if share else '0'}{' ✕' if share > 1 else ''}"
+def _share_text(share: float, *, ok: bool) -> str:
+    text = significant(share, 2) if math.isfinite(share) else "beyond any"
+    return text if ok else f"{text}{FAILED}"
 
 
-def fault_facts(faults: Sequence[Fault], table: pd.DataFrame) -> Faults:
+def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Faults:
     """Tell which workers failed and which invocations were disturbed."""
-    rows = [(fault.case, fault.worker, str(fault.invocation), fault.reason) for fault in faults]
+    names = {case_id(case): case_text(case) for case in run.plan.cases}
+    rows = [
+        (names.get(fault.case, fault.case), fault.worker, str(fault.invocation), fault.reason)
+        for fault in faults
+    ]
     disturbed = [
-        (str(row.case), str(row.drifting), str(row.incomplete))
+        (names[row.case], str(row.drifting), str(row.incomplete))
         for row in rows_of(table)
         if row.drifting or row.incomplete
     ]
@@ -153,7 +161,13 @@ def environment_facts(run: Run) -> list[Facts]:
         ),
         Facts(("name", "version"), list(flatten(before.software).items()), "Software"),
     ]
-    workers = {label: flatten(described) for label, described in before.workers.items()}
+    workers = {
+        label: {
+            key.removeprefix("facts ").removeprefix("versions "): value
+            for key, value in flatten(described).items()
+        }
+        for label, described in before.workers.items()
+    }
     keys = list(dict.fromkeys(key for facts in workers.values() for key in facts))
     tables += [
         Facts(

@@ -157,8 +157,8 @@ def make_page(
         ],
         floors=_floors(table[table["phase"].isin(FLOORS)], baseline, candidate),
         charts=charts,
-        parity=parity_facts(stored.parity),
-        faults=fault_facts(stored.faults, table),
+        parity=parity_facts(run, stored.parity),
+        faults=fault_facts(run, stored.faults, table),
         environment=environment_facts(run),
         glossary=GLOSSARY,
         reproduce=(
@@ -207,7 +207,7 @@ def _notices(stored: Stored, table: pd.DataFrame) -> list[str]:
         )
     if stored.faults:
         notices.append(f"{count_text(len(stored.faults), 'fault')}: see Faults and disturbances.")
-    drifting = int((table["drifting"] > 0).sum()) if len(table) else 0
+    drifting = int((table["drifting"] > 0).sum())
     if drifting:
         notices.append(
             f"In {count_text(drifting, 'case')} readings of some invocation still moved at its "
@@ -261,7 +261,9 @@ def _phase(
         unit=unit,
         rows=shown,
         details=Facts(heads, details),
-        mean=f"Geometric mean of these ratios: {ratio_text(mean)}." if mean else "",
+        mean=f"Geometric mean of these ratios: {ratio_text(mean)}."
+        if mean and math.isfinite(mean.low)
+        else "",
     )
 
 
@@ -288,7 +290,7 @@ def _rate(row: Any, role: str) -> str:
 
 
 def _floors(rows: pd.DataFrame, baseline: str, candidate: str) -> Facts:
-    unit, length = unit_for([*rows.get("baseline_ns", ()), *rows.get("candidate_ns", ())])
+    unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
     lines = []
     for row in rows_of(rows):
         cells = [PHASE_TEXTS[str(row.phase)]]

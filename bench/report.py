@@ -58,6 +58,8 @@ def build(run_dir: Path) -> ReportPaths:
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
     try:
         (run_dir / "charts").mkdir(exist_ok=True)
+        for old in (run_dir / "charts").glob("*.svg"):
+            old.unlink()
         for chart in charts:
             _write(run_dir / "charts" / f"{chart.name}.svg", chart.svg)
         _write(run_dir / "results.csv", table.to_csv(index=False, lineterminator="\n"))
@@ -112,15 +114,21 @@ def markdown_text(value: Any) -> Any:
     """Write a value so that Markdown shows it as it is: no markup, no table cell, no HTML in it."""
     if isinstance(value, Markup):
         return value
-    text = re.sub(r"([\\`*\[\]|~$]|\b_|_\b)", r"\\\1", " ".join(str(value).split()))
+    text = re.sub(
+        r"([\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", _one_line(str(value))
+    )
     return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def markdown_code(value: str) -> Markup:
     """Write a command as inline code, whatever it holds."""
-    text = " ".join(value.split())
+    text = _one_line(value)
     fence = "`" * (max((len(ticks) for ticks in re.findall("`+", text)), default=0) + 1)
     return Markup(f"{fence}{text}{fence}")
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]+", " ", text)
 
 
 def _environment(finalize: Any) -> Environment:

@@ -16,23 +16,26 @@ from bench.cases import case_id, flops, network_text
 from bench.records import Case, Estimate, ParityResult, Result, Run, TensorCheck
 
 NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
+COLUMNS = (
+    *("case", "phase", "network", "dtype", "threads", "flops", "loops", "rounds", "invocations"),
+    *("baseline_ns", "baseline_low_ns", "baseline_high_ns", "baseline_minimum_ns"),
+    *("candidate_ns", "candidate_low_ns", "candidate_high_ns", "candidate_minimum_ns"),
+    *("ratio", "ratio_low", "ratio_high"),
+    *("again", "again_low", "again_high"),  # the baseline against itself
+    *("verdict", "reason", "drifting", "incomplete"),
+)
 
 
 def result_table(run: Run, results: Iterable[Result]) -> pd.DataFrame:
     """Put results into a table, small networks first, in the order of their arithmetic.
 
     Returns:
-        One row per case: `case, phase, network, dtype, threads, flops, loops, rounds`; times in
-        nanoseconds as `baseline_ns, baseline_low_ns, baseline_high_ns, baseline_minimum_ns` and
-        the same for `candidate`; `ratio, ratio_low, ratio_high`; the baseline against itself as
-        `again, again_low, again_high`; `invocations, verdict, reason, drifting, incomplete`.
-        NaN, or an empty text, where there is none.
+        One row per case with `COLUMNS`; NaN, or an empty text, where there is none.
     """
     seats = {worker.role: worker.label for worker in reversed(run.plan.workers)}
     rows = [_result_row(run, seats, result) for result in results]
     rows.sort(key=lambda row: (row["size"], row["dtype"] != "float64", row["threads"]))
-    table = pd.DataFrame(rows)
-    return table.drop(columns="size") if rows else table
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def rows_of(table: pd.DataFrame) -> list[Any]:

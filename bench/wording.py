@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from bench.records import PHASES, Case, Estimate, Result, Run, VerdictKind
+from bench.cases import network_text
+from bench.records import PHASES, Case, Estimate, Problem, Result, Run, VerdictKind
 
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
@@ -208,6 +209,13 @@ def setting_text(cases: Iterable[Case]) -> str:
     return f"{listing(dtypes)}, {counts} {plural} each" if problems else "no cases"
 
 
+def problem_text(problem: Problem) -> str:
+    """Say which network and dtype, and how many threads where it is not one."""
+    parts = [network_text(problem), problem.dtype]
+    parts += [count_text(problem.threads, "thread")] if problem.threads != 1 else []
+    return " · ".join(parts)
+
+
 def machine_text(run: Run) -> str:
     """Name the processor of a run."""
     cpu = str(run.environment.machine.get("cpu", "unavailable"))
@@ -239,7 +247,11 @@ def conclusion_parts(run: Run, results: Sequence[Result]) -> tuple[str, list[str
         for phase in PHASES
         if (of_phase := [result for result in judged if result.case.phase == phase])
     ]
-    return f"{where}, {candidate} compared with {baseline} was {_counts_text(total)}", phases
+    if total.keys() <= {"UNRESOLVED", "INVALID"}:
+        what = f"the comparison of {candidate} with {baseline} is"
+    else:
+        what = f"{candidate} compared with {baseline} was"
+    return f"{where}, {what} {_counts_text(total)}", phases
 
 
 def _counts_text(counts: Counter[VerdictKind]) -> str:
@@ -248,7 +260,8 @@ def _counts_text(counts: Counter[VerdictKind]) -> str:
     parts = [(kind.lower(), counts[kind]) for kind in VERDICTS if counts[kind]]
     if len(parts) == 1:
         ((word, _),) = parts
-        return f"{word} in the one case" if total == 1 else f"{word} in all {total} cases"
+        quantity = {1: "the one case", 2: "both cases"}.get(total, f"all {total} cases")
+        return f"{word} in {quantity}"
     first, *rest = parts
     return listing(
         [f"{first[0]} in {first[1]} of {total} cases", *(f"{w} in {n}" for w, n in rest)]
@@ -259,12 +272,12 @@ def _phase_text(results: Sequence[Result], baseline: str) -> str:
     """Say what happened in one phase: the verdicts and the smallest and largest ratio."""
     counts = Counter(result.verdict.kind for result in results if result.verdict)
     estimates = sorted(
-        (result.ratio.estimate for result in results if result.ratio is not None),
+        (r.ratio.estimate for r in results if r.ratio and math.isfinite(r.ratio.estimate.low)),
         key=lambda estimate: estimate.point,
     )
     verdict = next(iter(counts)).lower() if len(results) == 1 else _counts_text(counts)
     if not estimates:
-        return f"{verdict}, without a ratio"
+        return verdict
     ends = [ratio_text(estimates[0])]
     if len(estimates) > 1:
         ends.append(ratio_text(estimates[-1]))
