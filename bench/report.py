@@ -27,6 +27,8 @@ from bench.page import FILES, make_page
 from bench.records import Result
 from bench.tables import result_table
 
+LIVE_IN_MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
 
 @dataclass(frozen=True, slots=True)
 class ReportPaths:
@@ -114,9 +116,7 @@ def markdown_text(value: Any) -> Any:
     """Write a value so that Markdown shows it as it is: no markup, no table cell, no HTML in it."""
     if isinstance(value, Markup):
         return value
-    text = re.sub(
-        r"([\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", _one_line(str(value))
-    )
+    text = LIVE_IN_MARKDOWN.sub(r"\\\g<0>", _one_line(str(value)))
     return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 

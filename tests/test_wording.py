@@ -1,4 +1,4 @@
-"""Numbers and sentences: never more digits than the interval supports, a conclusion for any data."""
+"""Numbers and sentences: no digit the interval does not support; a conclusion for any data."""
 
 from __future__ import annotations
 
