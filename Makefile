@@ -1,0 +1,69 @@
+# Sets up .venv under constraints.txt, compiles the Mojo side, runs. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+BENCH_ARGS ?=
+TEST_ARGS ?=
+RUN ?= results/reference
+
+# Also for the build of this project itself, which pip does in a place of its own.
+PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
+say = @printf '\n== %s\n' "$(1)"
+
+.PHONY: help build bench test check report pins clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make build    set up $(VENV) and compile"
+	@echo "make bench    build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
+	@echo "make test     build, then run the whole suite, both languages; TEST_ARGS='-k parity'"
+	@echo "make check    format, lint, types, documentation: what needs no running"
+	@echo "make report   make charts and report again from the raw data of RUN=$(RUN)"
+	@echo "make pins     choose the newest allowed packages and write constraints.txt again"
+	@echo "make clean    remove $(VENV), build/ and caches; results stay"
+	@echo "PYTHON=python3.13 chooses another Python for $(VENV); it is '$(PYTHON)' now"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(call say,setting up $(VENV) once: about 1 GB; it takes a minute or two)
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "There is no '$(PYTHON)'. Install Python 3.11 or newer, or say where it is:" \
+	    "make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is $$("$(PYTHON)" -V 2>&1)." \
+	    "Say which to use: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(PINNED) $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+build: $(INSTALLED)
+	$(call say,compiling what has changed)
+	@$(BIN)/python -m mojo_impl.build
+
+bench: build
+	$(call say,measuring)
+	@$(BIN)/python -m bench run $(BENCH_ARGS)
+
+test: build
+	$(call say,testing both languages)
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: $(INSTALLED)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/check
+
+report: $(INSTALLED)
+	$(call say,reporting on $(RUN))
+	@$(BIN)/python -m bench report $(RUN)
+
+pins:
+	$(call say,choosing packages in build/pins)
+	@rm -rf build/pins && "$(PYTHON)" -m venv build/pins
+	@build/pins/bin/python -m pip install --quiet '.[dev]' setuptools
+	@{ sed -n '/^#/p' constraints.txt; build/pins/bin/python -m pip freeze --all \
+	  --exclude pip --exclude python-vs-mojo | sort -f; } > build/constraints.txt
+	@mv build/constraints.txt constraints.txt && rm -rf build/pins
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
