@@ -1,0 +1,25 @@
+"""Holds README.md to the reference run: its figures are generated, never typed."""
+
+import pytest
+
+from bench.environment import PROJECT
+from bench.errors import UsageError
+from bench.readme import REFERENCE, block, insert
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_shows_what_the_reference_run_says() -> None:
+    assert insert(README, block(REFERENCE)) == README, "run `python -m bench.readme`"
+
+
+def test_the_chart_and_the_report_it_links_to_are_there() -> None:
+    text = block(REFERENCE)
+    for file in ("charts/speedup.svg", "report.md"):
+        assert f"results/reference/{file}" in text
+        assert (REFERENCE / file).is_file()
+
+
+def test_a_readme_without_markers_is_refused() -> None:
+    with pytest.raises(UsageError, match="markers"):
+        insert("# Nothing here\n", "text")
