@@ -18,3 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="quick",
         help="cases to time, by the presets of `bench list`: smoke, quick, default or full",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-benchmark warn, where our own tests turn every warning into an error."""
+    config.addinivalue_line("filterwarnings", "default:::pytest_benchmark")
