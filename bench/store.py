@@ -8,8 +8,6 @@ stand in `bench.records`.
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +162,7 @@ def _load_run(path: Path) -> Run:
                 f"{SCHEMA_VERSION}); update this program to read it"
             )
         run = msgspec.json.decode(content, type=Run)
-    except msgspec.MsgspecError as error:
+    except ValueError as error:  # of msgspec, or of text that is not UTF-8
         raise _damaged(file, str(error)) from None
     roles = [worker.role for worker in run.plan.workers]
     if roles.count("baseline") != 1 or roles.count("again") > 1 or "candidate" not in roles:
@@ -183,12 +181,12 @@ def _load_lines(path: Path, kind: type[Record], notes: list[str]) -> tuple[Recor
     for number, line in enumerate(lines, 1):
         try:
             records.append(decode(line))
-        except msgspec.MsgspecError as error:
+        except ValueError as error:
             raise _damaged(file, f"line {number}: {error}") from None
     if last:  # no line end: the writer was cut off, perhaps right before the line end
         try:
             records.append(decode(last))
-        except msgspec.MsgspecError:
+        except ValueError:
             notes.append(f"the last line of {file.name} was cut off in writing and is left out")
     return tuple(records)
 
@@ -198,9 +196,12 @@ def _load_training(path: Path) -> dict[str, Array]:
     if not file.exists():
         return {}
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream:
+            arrays = np.load(stream, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("it is no .npz file")
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # zipfile and NumPy raise a dozen kinds on damaged files
         raise _damaged(file, str(error)) from None
 
 
