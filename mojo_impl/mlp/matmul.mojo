@@ -33,6 +33,7 @@ from mlp.kernel import (
     TILE_VECTORS,
     part,
 )
+from mlp.memory import OutOfMemory
 from mlp.product import Blocks, Product
 from mlp.threads import Team
 
@@ -56,7 +57,7 @@ def matmul[
     aux: Ptr[dt],
     ldaux: Int,
     alpha: Scalar[dt],
-) raises:
+) raises OutOfMemory:
     """Compute C = op(A) op(B) with an epilogue; the module says what each argument means.
 
     Parameters:

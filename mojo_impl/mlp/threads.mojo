@@ -13,6 +13,7 @@ from std.sys.intrinsics import inlined_assembly
 from std.time import perf_counter_ns
 
 from mlp.caches import l2_bytes
+from mlp.memory import Buffer, OutOfMemory
 
 comptime MAX_THREADS = 1024
 """Most threads of a team, far above the machines of today: more is taken for a mistake."""
@@ -24,20 +25,50 @@ comptime _LOOKS = 64  # looks at a word between two looks at the clock
 
 comptime _Task = def(Int, Int) thin -> None  # (address of the context, thread)
 comptime _STOP = -1
+comptime _NO_MEMORY = 12  # ENOMEM on Linux and macOS
 # An order is a count of regions and the threads that take part in one word, so that a thread
 # that is left out of a region never mixes the facts of two.
 comptime _COUNT = 2 * MAX_THREADS
 
 
+@fieldwise_init
+struct NoTeam(ImplicitlyCopyable, Writable):
+    """A team of so many threads cannot be had."""
+
+    var threads: Int
+    """How many threads were asked for."""
+    var reason: Int
+    """The system's error number; 0: more than MAX_THREADS, or none."""
+
+    def write_to(self, mut writer: Some[Writer]):
+        """Write the sentence a person reads.
+
+        Args:
+            writer: Where to.
+        """
+        if self.reason == 0:
+            writer.write(
+                "a team has 1 to ", MAX_THREADS, " threads, not ", self.threads
+            )
+        else:
+            writer.write(
+                "the system refused to start ",
+                self.threads,
+                " threads (error ",
+                self.reason,
+                "); ask for fewer",
+            )
+
+
 struct _Shared:
-    """What the threads of a team share. Words that several of them write are lines apart."""
+    """What the threads of a team share; all zero at first. Words that several threads write are
+    lines apart, so that they do not slow each other."""
 
     var order: Atomic[Int64]  # what to do: changes with each region
     var apart_1: Array[Int64, 15]
     var pending: Atomic[Int64]  # threads, without the caller, not yet finished
     var apart_2: Array[Int64, 15]
     var sleepers: Atomic[Int64]  # threads that sleep or are about to
-    var apart_3: Array[Int64, 15]
     var born: Atomic[Int64]  # threads that have taken their number
     var task: _Task
     var context: Int
@@ -45,19 +76,6 @@ struct _Shared:
         Int64, 8
     ]  # a pthread_mutex_t: 40 bytes on Linux, 64 on macOS
     var wake: Array[Int64, 8]  # a pthread_cond_t: 48 bytes on both
-
-    def __init__(out self):
-        self.order = Atomic[Int64](0)
-        self.apart_1 = Array[Int64, 15](fill=0)
-        self.pending = Atomic[Int64](0)
-        self.apart_2 = Array[Int64, 15](fill=0)
-        self.sleepers = Atomic[Int64](0)
-        self.apart_3 = Array[Int64, 15](fill=0)
-        self.born = Atomic[Int64](0)
-        self.task = _nothing
-        self.context = 0
-        self.mutex = Array[Int64, 8](fill=0)
-        self.wake = Array[Int64, 8](fill=0)
 
 
 comptime _SharedPointer = Pointer[_Shared, MutUntrackedOrigin]
@@ -73,42 +91,56 @@ struct Team(Movable):
     small products in many blocks."""
     var work_per_thread: Int
     """Multiply-adds that repay one thread more: some 20 microseconds of them. May be set."""
-    var _shared: _SharedPointer
-    var _started: List[Int]
+    var _home: Buffer[Int64]  # holds a _Shared, which must not move
+    var _handles: Buffer[Int]
+    var _started: Int
     var _process: Int32
-    var _scratch: Int
-    var _scratch_bytes: Int
+    var _scratch: Buffer[UInt8]
 
-    def __init__(out self, threads: Int) raises:
+    def __init__(out self, threads: Int) raises NoTeam:
         """Start `threads - 1` threads.
 
         Args:
             threads: How many threads there are to be, the caller included: 1 to MAX_THREADS.
 
         Raises:
-            When `threads` is out of range, memory runs out or the system refuses a thread.
+            When `threads` is out of range, or the system refuses a thread or memory.
         """
         if threads < 1 or threads > MAX_THREADS:
-            raise Error(t"a team has 1 to {MAX_THREADS} threads, not {threads}")
+            raise NoTeam(threads, 0)
         self.threads = threads
         self.l2_bytes = l2_bytes()
         self.work_per_thread = 1 << 20
+        self._started = 0
         self._process = _process_id()
-        self._scratch = 0
-        self._scratch_bytes = 0
-        self._shared = _SharedPointer(
-            unsafe_from_address=_allocate(size_of[_Shared]())
+        try:
+            self._home = Buffer[Int64](size_of[_Shared]() // size_of[Int64]())
+            self._handles = Buffer[Int](threads - 1)
+            self._scratch = Buffer[UInt8](0)
+        except:
+            raise NoTeam(threads, _NO_MEMORY)
+        var shared = _shared(self._home)
+        _ = external_call["pthread_mutex_init", Int32](_mutex(shared), Int(0))
+        _ = external_call["pthread_cond_init", Int32](
+            _condition(shared), Int(0)
         )
-        self._shared.unsafe_write(_Shared())
-        self._started = _start(self._shared, threads - 1)
+        while self._started < threads - 1:
+            var refused = external_call["pthread_create", Int32](
+                Pointer(to=self._handles[self._started]),
+                Int(0),
+                _live,
+                Int(shared),
+            )
+            if refused != 0:
+                # All fields are set, so the destructor runs and ends those that have started.
+                raise NoTeam(threads, Int(refused))
+            self._started += 1
 
     def __deinit__(deinit self):
-        """Stop the threads, wait for them and free the memory."""
+        """Stop the threads and wait for them."""
         # In a forked process there are no such threads, and nobody to wait for.
         if self._process == _process_id():
-            _stop(self._shared, self._started)
-        external_call["free", NoneType](Int(self._shared))
-        external_call["free", NoneType](self._scratch)
+            _stop(self._home, self._handles, self._started)
 
     def run[
         Context: AnyType, //, task: def(Context, Int) thin -> None
@@ -132,14 +164,14 @@ struct Team(Movable):
             for thread in range(threads):
                 task(context, thread)
             return
-        ref shared = self._shared[]
+        ref shared = _shared(self._home)[]
         # Nobody reads these now: the last region is over, the next order not yet given. The
         # address of `context` is good for as long as this call, and no thread uses it longer.
         shared.task = _call[task]
         shared.context = Int(Pointer(to=context))
         shared.pending.store(Int64(threads - 1))
         var count = shared.order.load() // _COUNT + 1
-        _give(self._shared, count * _COUNT + Int64(threads))
+        _give(_shared(self._home), count * _COUNT + Int64(threads))
         task(context, 0)
         # The others are at work or waking up, so this yields and does not sleep.
         while True:
@@ -151,7 +183,9 @@ struct Team(Movable):
 
     def scratch[
         dt: DType
-    ](mut self, count: Int) raises -> Pointer[Scalar[dt], MutUntrackedOrigin]:
+    ](mut self, count: Int) raises OutOfMemory -> Pointer[
+        Scalar[dt], MutUntrackedOrigin
+    ]:
         """Lend memory for scratch, good until the next call.
 
         Parameters:
@@ -161,47 +195,22 @@ struct Team(Movable):
             count: How many elements.
 
         Returns:
-            The memory, aligned to 64 bytes, its content undefined.
+            The memory, aligned to a cache line, its content undefined.
 
         Raises:
             When memory runs out.
         """
         var bytes = count * size_of[Scalar[dt]]()
-        if bytes > self._scratch_bytes or self._scratch == 0:
-            external_call["free", NoneType](self._scratch)
-            self._scratch = 0
-            self._scratch = _allocate(bytes)
-            self._scratch_bytes = bytes
-        return Pointer[Scalar[dt], MutUntrackedOrigin](
-            unsafe_from_address=self._scratch
-        )
+        if bytes > self._scratch.count:
+            self._scratch = Buffer[UInt8](bytes)
+        return self._scratch.start.unsafe_bitcast[Scalar[dt]]()
 
 
-def _start(shared: _SharedPointer, count: Int) raises -> List[Int]:
-    """Start so many threads and return their handles; start none if one is refused."""
-    var started = List[Int](capacity=count)
-    _ = external_call["pthread_mutex_init", Int32](_mutex(shared), Int(0))
-    _ = external_call["pthread_cond_init", Int32](_condition(shared), Int(0))
-    for _ in range(count):
-        var handle = Int(0)
-        var refused = external_call["pthread_create", Int32](
-            Pointer(to=handle), Int(0), _live, Int(shared)
-        )
-        if refused != 0:
-            _stop(shared, started)
-            raise Error(
-                t"the system refused thread {len(started) + 1} of {count}: error"
-                t" {refused}; ask for fewer threads"
-            )
-        started.append(handle)
-    return started^
-
-
-def _stop(shared: _SharedPointer, started: List[Int]):
-    """Let all threads end and wait until they have."""
-    _give(shared, _STOP)
-    for handle in started:
-        _ = external_call["pthread_join", Int32](handle, Int(0))
+def _stop(home: Buffer[Int64], handles: Buffer[Int], count: Int):
+    """Let so many threads end and wait until they have; `home` lives as long as this runs."""
+    _give(_shared(home), _STOP)
+    for started in range(count):
+        _ = external_call["pthread_join", Int32](handles[started], Int(0))
 
 
 def _give(shared: _SharedPointer, order: Int64):
@@ -261,9 +270,8 @@ def _call[
     )
 
 
-def _nothing(address: Int, thread: Int):
-    """Do nothing: the task before the first region."""
-    pass
+def _shared(home: Buffer[Int64]) -> _SharedPointer:
+    return home.start.unsafe_bitcast[_Shared]()
 
 
 def _mutex(shared: _SharedPointer) -> Int:
@@ -290,13 +298,3 @@ def _pause():
 def _yield():
     """Offer the core to another thread."""
     _ = external_call["sched_yield", Int32]()
-
-
-def _allocate(bytes: Int) raises -> Int:
-    """Return the address of so many bytes, rounded up to whole lines, aligned to 64."""
-    var address = external_call["aligned_alloc", Int](
-        64, (max(bytes, 1) + 63) // 64 * 64
-    )
-    if address == 0:
-        raise Error(t"out of memory: {bytes} bytes wanted")
-    return address

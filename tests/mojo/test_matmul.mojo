@@ -21,6 +21,7 @@ from mlp.matmul import (
     matmul,
     naive_matmul,
 )
+from mlp.memory import Buffer
 from mlp.threads import Team
 
 comptime PAGE = 16384  # a multiple of the page size of every system here
@@ -45,34 +46,34 @@ def tolerance[dt: DType](k: Int) -> Float64:
 struct Arena:
     """Memory between two pages that may not be touched."""
 
-    var base: Int
+    var memory: Buffer[UInt8]
+    var start: Int  # of what lies between the pages
 
     def __init__(out self) raises:
-        self.base = external_call["aligned_alloc", Int](PAGE, ARENA + 2 * PAGE)
-        assert_true(self.base != 0)
-        self._protect(0)
-
-    def _protect(self, rights: Int32) raises:
-        for page in [self.base, self.base + PAGE + ARENA]:
-            assert_equal(
-                external_call["mprotect", Int32](page, PAGE, rights), 0
-            )
+        self.memory = Buffer[UInt8](ARENA + 3 * PAGE)
+        self.start = (Int(self.memory.start) // PAGE + 2) * PAGE
+        protect(self.start, 0)
 
     def __deinit__(deinit self):
+        """Give the memory back as it came."""
         try:
-            self._protect(3)
-        except:
-            return  # then the memory is lost, not freed
-        external_call["free", NoneType](self.base)
+            protect(self.start, 3)
+        except error:
+            print(error)
+        _ = self.memory.count  # the memory lives until here
 
     def place[dt: DType](self, count: Int, at_end: Bool) raises -> Ptr[dt]:
         """Return room for so many elements, right before or right after a forbidden page."""
         var bytes = count * size_of[Scalar[dt]]()
         assert_true(bytes <= ARENA)
-        var start = self.base + PAGE
-        return Ptr[dt](
-            unsafe_from_address=start + ARENA - bytes if at_end else start
-        )
+        var skipped = ARENA - bytes if at_end else 0
+        return Ptr[dt](unsafe_from_address=self.start + skipped)
+
+
+def protect(start: Int, rights: Int32) raises:
+    """Set the rights of the pages before and after an arena: 0 none, 3 read and write."""
+    for page in [start - PAGE, start + ARENA]:
+        assert_equal(external_call["mprotect", Int32](page, PAGE, rights), 0)
 
 
 def element[dt: DType](kind: Int) -> Scalar[dt]:

@@ -1,0 +1,196 @@
+"""Checks the team of threads: every task once, regions in order, clean ends and refusals."""
+from std.atomic import Atomic
+from std.collections import Array
+from std.ffi import external_call
+from std.os import listdir
+from std.sys import CompilationTarget
+from std.testing import (
+    TestSuite,
+    assert_equal,
+    assert_raises,
+    assert_true,
+)
+
+from mlp.caches import l2_bytes, parse_size
+from mlp.memory import Buffer
+from mlp.threads import MAX_THREADS, Team
+
+
+@fieldwise_init
+struct Counts(ImplicitlyCopyable):
+    """Where each thread counts, and what the region is to see."""
+
+    var each: Pointer[Int, MutUntrackedOrigin]
+    var total: Pointer[Atomic[Int64], MutUntrackedOrigin]
+    var region: Int64
+    var threads: Int64
+
+
+def count(counts: Counts, thread: Int):
+    """Count one call; a region that overlaps the one before would see a wrong total."""
+    var before = counts.total[].fetch_add(1)
+    var first = counts.region * counts.threads
+    if first <= before < first + counts.threads:
+        counts.each[unsafe_offset=thread] += 1
+
+
+def run_regions(mut team: Team, threads: Int, regions: Int) raises:
+    """Run many regions in quick succession and check that each thread was in each of them once."""
+    var each = Buffer[Int](team.threads)
+    var total = Buffer[Int64](1)
+    for region in range(regions):
+        var counts = Counts(
+            each.start,
+            total.start.unsafe_bitcast[Atomic[Int64]](),
+            Int64(region),
+            Int64(threads),
+        )
+        team.run[count](counts, threads)
+    for thread in range(team.threads):
+        assert_equal(each[thread], regions if thread < threads else 0)
+    assert_equal(total[0], Int64(threads * regions))
+
+
+def test_every_thread_runs_every_task_once() raises:
+    for threads in [1, 2, 3, 8, 33]:
+        var team = Team(threads)
+        assert_equal(team.threads, threads)
+        run_regions(team, threads, 500)
+
+
+def test_some_of_the_threads() raises:
+    var team = Team(5)
+    for threads in [5, 1, 2, 4, 0, 3, 5, 2]:
+        run_regions(team, threads, 200)
+
+
+def test_sleeping_threads_wake() raises:
+    """Give the threads time to fall asleep; they must come back."""
+    var team = Team(4)
+    for _ in range(20):
+        run_regions(team, 4, 2)
+        _ = external_call["usleep", Int32](Int32(1000))  # 5 times the spinning
+
+
+def test_teams_come_and_go() raises:
+    var before = running_threads()
+    for turn in range(60):
+        var team = Team(1 + turn % 4)
+        if turn % 3 > 0:  # some never run
+            run_regions(team, team.threads, turn % 3)
+    assert_running(before)
+
+
+def test_a_team_moves() raises:
+    var team = Team(3)
+    run_regions(team, 3, 10)
+    var teams = List[Team]()
+    teams.append(team^)
+    teams.append(Team(2))
+    run_regions(teams[0], 3, 10)
+
+
+def test_refusals() raises:
+    for threads in [0, -1, MAX_THREADS + 1, Int.MAX]:
+        with assert_raises(contains="a team has 1 to 1024 threads, not"):
+            _ = Team(threads)
+
+
+def test_a_refused_thread_ends_the_others() raises:
+    comptime if CompilationTarget.is_linux():
+        var before = running_threads()
+        # Room for the stacks of a few threads, and no more.
+        comptime address_space = Int32(9)
+        var limit = Array[Int, 2](fill=0)
+        var all = limit.copy()
+        _ = external_call["getrlimit", Int32](address_space, Pointer(to=all))
+        limit = all.copy()
+        limit[0] = virtual_bytes() + (40 << 20)
+        _ = external_call["setrlimit", Int32](address_space, Pointer(to=limit))
+        try:
+            with assert_raises(contains="the system refused to start 200 threads (error 11)"):
+                _ = Team(200)
+        finally:
+            _ = external_call["setrlimit", Int32](
+                address_space, Pointer(to=all)
+            )
+        assert_running(before)
+
+
+def test_a_forked_process_does_the_work_alone() raises:
+    var team = Team(3)
+    run_regions(team, 3, 10)
+    var child = external_call["fork", Int32]()
+    if child == 0:
+        _ = external_call["alarm", UInt32](UInt32(30))  # ends a child that hangs
+        var status = Int32(1)
+        try:
+            run_regions(team, 3, 10)
+            status = 0
+        except:
+            pass
+        external_call["_exit", NoneType](status)
+    var status = Int32(-1)
+    assert_equal(
+        external_call["waitpid", Int32](child, Pointer(to=status), Int32(0)),
+        child,
+    )
+    assert_equal(status, 0)
+    run_regions(team, 3, 10)
+
+
+def test_scratch_grows_and_runs_out() raises:
+    var team = Team(1)
+    var small = team.scratch[DType.float32](100)
+    assert_equal(Int(small) % 64, 0)
+    small[unsafe_offset=99] = 1
+    var same = team.scratch[DType.float64](50)
+    assert_equal(Int(same), Int(small))
+    var large = team.scratch[DType.float64](100_000)
+    large[unsafe_offset=99_999] = 1
+    with assert_raises(contains="out of memory"):
+        _ = team.scratch[DType.float64](1 << 50)
+    large[unsafe_offset=99_999] = 1  # still there
+
+
+def test_cache_size() raises:
+    assert_true(64 * 1024 <= l2_bytes() <= 2 * 1024 * 1024)
+    assert_equal(parse_size(text("1024K\n")), 1 << 20)
+    assert_equal(parse_size(text("2M")), 2 << 20)
+    assert_equal(parse_size(text("77")), 77)
+    assert_equal(parse_size(text("what")), 0)
+    assert_equal(parse_size(text("")), 0)
+
+
+def text(characters: String) -> Array[UInt8, 32]:
+    var bytes = Array[UInt8, 32](fill=0)
+    for place in range(characters.byte_length()):
+        bytes[place] = characters.as_bytes()[place]
+    return bytes^
+
+
+def running_threads() raises -> Int:
+    """Count the threads of this process, where the system tells."""
+    comptime if CompilationTarget.is_linux():
+        return len(listdir("/proc/self/task"))
+    else:
+        return 0
+
+
+def assert_running(threads: Int) raises:
+    """Check that so many threads are left. One that was joined may stay listed for a moment."""
+    for _ in range(1000):
+        if running_threads() == threads:
+            return
+        _ = external_call["usleep", Int32](Int32(1000))
+    assert_equal(running_threads(), threads)
+
+
+def virtual_bytes() raises -> Int:
+    """Size of the address space of this process."""
+    with open("/proc/self/statm", "r") as file:
+        return Int(file.read().split(" ")[0]) * 4096
+
+
+def main() raises:
+    TestSuite.discover_tests[__functions_in_module()]().run()
