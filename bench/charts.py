@@ -269,7 +269,7 @@ def _twins(
     ax: Axes, x: NDArray[Any], lines: Sequence[NDArray[Any]], baseline: str, candidate: str
 ) -> None:
     """Draw two lines that may lie on each other so that both are seen."""
-    ax.plot(x, lines[0], color=BASELINE_COLOUR, linewidth=4, alpha=0.5, label=baseline)
+    ax.plot(x, lines[0], color=BASELINE_COLOUR, linewidth=4, alpha=0.65, label=baseline)
     ax.plot(x, lines[1], "--", color=CANDIDATE_COLOUR, linewidth=1.2, label=candidate)
 
 

@@ -151,11 +151,11 @@ def number(value: float, places: int) -> str:
 
 def significant(value: float, digits: int = 3) -> str:
     """Write a number without an interval to so many digits; a dash where there is none."""
-    if not math.isfinite(value):
-        return DASH
-    if value and not 1e-3 <= abs(value) < 1e6:
+    if not value or not math.isfinite(value):
+        return "0" if value == 0 else DASH
+    if not 1e-3 <= abs(value) < 1e6:
         return f"{value:.{digits - 1}e}"
-    return number(value, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0))
+    return number(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
 def interval(point: float, low: float, high: float, scale: float = 1.0) -> tuple[str, str]:

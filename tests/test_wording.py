@@ -73,7 +73,7 @@ def test_a_column_has_one_unit_in_which_nothing_vanishes(values):
 
 
 def test_numbers_without_interval():
-    assert significant(0.0) == "0.00"
+    assert significant(0.0) == "0"
     assert significant(1234.6) == f"1{NARROW_SPACE}230"
     assert significant(3e-13, 2) == "3.0e-13"
     assert significant(math.nan) == DASH
