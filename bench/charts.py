@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bench.datasets import true_sinc
 from bench.drawing import (
     BASELINE_COLOUR,
     CANDIDATE_COLOUR,
@@ -179,24 +180,26 @@ def loss_chart(
 
 
 def curve_chart(
-    training: Mapping[str, NDArray[Any]], truth: NDArray[Any], baseline: str, candidate: str
+    training: Mapping[str, NDArray[Any]], baseline: str, candidate: str
 ) -> Chart | None:
-    """Draw what both networks learned over the data they learned it from.
+    """Draw what both networks learned of the sinc over the data they learned it from.
 
     Args:
         training: `X`, `y`: the data, shape (n, 1); `grid`, and the two curves on it, `baseline`
             and `candidate`, shape (m, 1).
-        truth: The noiseless curve on the grid, shape (m,).
         baseline: Display name.
         candidate: Display name.
 
     Returns:
-        The chart, or None where a part is missing.
+        The chart, or None where a part is missing or the data is not of one input and output.
     """
     parts = ("X", "y", "grid", "baseline", "candidate")
     if not training.keys() >= set(parts):
         return None
     X, y, grid, *curves = (np.asarray(training[part], np.float64).ravel() for part in parts)
+    if X.size != y.size or {curve.size for curve in curves} != {grid.size}:
+        return None
+    truth = true_sinc(grid)
     apart = _farthest(curves[1], curves[0])
     with style("curve"):
         figure = Figure(figsize=(WIDTH_INCHES, 3.2), layout="constrained")

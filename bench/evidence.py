@@ -18,6 +18,7 @@ from bench.tables import error_share, parity_table, rows_of
 from bench.wording import DASH, TIMES, count_text, listing, problem_text, significant
 
 FAILED = "\N{NO-BREAK SPACE}✕"
+MUST_AGREE = ("threads", "denormals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +173,18 @@ def environment_facts(run: Run) -> list[Facts]:
     tables += [
         Facts(
             ("fact", *workers),
-            [(key, *(facts.get(key, DASH) for facts in workers.values())) for key in keys],
+            [_agreement(key, [facts.get(key, DASH) for facts in workers.values()]) for key in keys],
             "Workers, as each described itself (threads confirmed inside the process)",
         ),
         Facts(("data", "sha256"), list(flatten(before.data).items()), "Data"),
     ]
     return [table for table in tables if table.rows]
+
+
+def _agreement(key: str, values: list[str]) -> tuple[str, ...]:
+    """Make a row of the workers' facts; mark what must be the same and is not."""
+    differs = key in MUST_AGREE and len(set(values)) > 1
+    return (f"{key}{FAILED} differs" if differs else key, *values)
 
 
 def flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

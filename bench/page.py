@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from bench.drawing import Chart
 from bench.evidence import Facts, Faults, Parity, environment_facts, fault_facts, parity_facts
 from bench.records import FLOORS, PHASES, Ratio, Result, Run
 from bench.store import Stored
-from bench.tables import rows_of
+from bench.tables import NO_ESTIMATE, rows_of
 from bench.wording import (
     DASH,
     GLOSSARY,
@@ -122,7 +122,7 @@ def make_page(
     table: pd.DataFrame,
     means: Sequence[Ratio],
     charts: Sequence[Chart],
-    files: Sequence[str],
+    files: Collection[str],
 ) -> Page:
     """Say everything there is to say of a run.
 
@@ -179,7 +179,8 @@ def _machine_line(run: Run) -> str:
     machine = run.environment.machine
     versions = dict(run.environment.software)
     for described in run.environment.workers.values():
-        versions |= described.get("versions", {})
+        found = described.get("versions")
+        versions |= found if isinstance(found, dict) else {}
     parts = [str(machine[key]) for key in ("cpu", "architecture", "system") if key in machine]
     named = (("python", "Python"), ("numpy", "NumPy"), ("mojo", "Mojo"))
     parts += [f"{name} {versions[key]}" for key, name in named if key in versions]
@@ -220,10 +221,10 @@ def _phase(
     phase: str, rows: pd.DataFrame, means: Sequence[Ratio], baseline: str, candidate: str
 ) -> PhaseTable:
     unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
-    several = {column: rows[column].nunique() > 1 for column in ("dtype", "threads")}
     shown, details = [], []
     for row in rows_of(rows):
-        network = _row_name(row, several)
+        name_parts = [row.network.replace("batch ", "batch\N{NO-BREAK SPACE}")]
+        network = " · ".join(name_parts + _what_differs(rows, row))
         shown.append(
             Row(
                 anchor=file_stem(row.case),
@@ -254,24 +255,26 @@ def _phase(
         "GFLOP/s",
         TIMES.join(("invocations", "rounds", "repetitions")),
     )
-    mean = next((ratio.estimate for ratio in means if ratio.case == phase), None)
     return PhaseTable(
         name=phase,
         text=PHASE_TEXTS[phase],
         unit=unit,
         rows=shown,
         details=Facts(heads, details),
-        mean=f"Geometric mean of these ratios: {ratio_text(mean)}."
-        if mean and math.isfinite(mean.low)
-        else "",
+        mean=_mean_text(means, phase),
     )
 
 
-def _row_name(row: Any, several: Mapping[str, bool]) -> str:
-    parts = [row.network.replace("batch ", "batch\N{NO-BREAK SPACE}")]
-    parts += [row.dtype] if several["dtype"] else []
-    parts += [count_text(row.threads, "thread")] if several["threads"] else []
-    return " · ".join(parts)
+def _mean_text(means: Sequence[Ratio], phase: str) -> str:
+    found = next((ratio.estimate for ratio in means if ratio.case == phase), NO_ESTIMATE)
+    known = math.isfinite(found.low)
+    return f"Geometric mean of these ratios: {ratio_text(found)}." if known else ""
+
+
+def _what_differs(rows: pd.DataFrame, row: Any) -> list[str]:
+    """Name a row's dtype and threads where the rows of its table do not share them."""
+    parts = [row.dtype] if rows["dtype"].nunique() > 1 else []
+    return parts + ([count_text(row.threads, "thread")] if rows["threads"].nunique() > 1 else [])
 
 
 def _shown(row: Any, name: str, length: float = 1.0, unit: str = "") -> Shown:
@@ -293,7 +296,7 @@ def _floors(rows: pd.DataFrame, baseline: str, candidate: str) -> Facts:
     unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
     lines = []
     for row in rows_of(rows):
-        cells = [PHASE_TEXTS[str(row.phase)]]
+        cells = [" · ".join([PHASE_TEXTS[row.phase], *_what_differs(rows, row)])]
         for role in ("baseline", "candidate"):
             shown = _shown(row, role, length, "_ns")
             cells.append(f"{shown.value} ({shown.ends})" if shown.ends else shown.value)

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench import stats, store, wording
 from bench.charts import curve_chart, loss_chart, speedup_chart, time_chart
-from bench.datasets import true_sinc
 from bench.drawing import Chart
 from bench.errors import StoreError
 from bench.page import FILES, make_page
@@ -53,10 +51,8 @@ def build(run_dir: Path) -> ReportPaths:
     results = stats.results(*readings)
     table = result_table(stored.run, results)
     charts = make_charts(stored, table)
-    files = [name for name, _ in FILES if (run_dir / name).exists()]
-    page = make_page(
-        stored, results, table, stats.geometric_means(*readings), charts, [*files, "results.csv"]
-    )
+    files = {name for name, _ in FILES if (run_dir / name).exists()} | {"results.csv"}
+    page = make_page(stored, results, table, stats.geometric_means(*readings), charts, files)
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
     try:
         (run_dir / "charts").mkdir(exist_ok=True)
@@ -98,16 +94,13 @@ def make_charts(stored: store.Stored, table: pd.DataFrame) -> list[Chart]:
             if f"{implementation}/{kind}" in stored.training
         }
 
-    data = {key: stored.training[key] for key in ("X", "y") if key in stored.training}
-    curves = data | of_both("curve")
-    grid = of_both("grid").get("baseline", np.empty((0, 1)))
-    if len(grid) and data.get("y", grid).shape[1] == 1:
-        curves["grid"] = grid
+    kept = {"X": "X", "y": "y", f"{seats['baseline']}/grid": "grid"}
+    curves = {kept[key]: array for key, array in stored.training.items() if key in kept}
     charts = (
         speedup_chart(table, *names),
         time_chart(table, *names),
         loss_chart(of_both("training_loss"), stored.run.plan.training_epochs, *names),
-        curve_chart(curves, true_sinc(grid).ravel(), *names),
+        curve_chart(curves | of_both("curve"), *names),
     )
     return [chart for chart in charts if chart is not None]
 

@@ -12,6 +12,7 @@ from typing import get_args
 
 from bench.cases import network_text
 from bench.records import PHASES, Case, Estimate, Problem, Result, Run, VerdictKind
+from bench.stats import BAND, LEAST_FOR_VERDICT
 
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
@@ -65,8 +66,12 @@ GLOSSARY = (
     ),
     ("can run in", "The shortest reading. It is shown and never compared."),
     ("FASTER, SLOWER", "The interval excludes 1, and the difference leaves band and A/A floor."),
-    ("EQUIVALENT", "The interval lies inside the band of ±2 %."),
-    ("UNRESOLVED", "The readings do not settle it; the reason says what would."),
+    ("EQUIVALENT", f"The interval lies inside the band of ±{BAND * 100:g} %."),
+    (
+        "UNRESOLVED",
+        f"The readings do not settle it, or are of fewer than {LEAST_FOR_VERDICT} invocations; the "
+        "reason says what would help.",
+    ),
     (
         "INVALID",
         "The results differ, a worker failed, or the comparison was not fair: there is no ratio.",
@@ -84,9 +89,9 @@ HOW_TO_READ = (
     "In parentheses stands the 95 % interval, over fresh processes. A verdict is given only where "
     "the interval supports one and the difference is larger than what {baseline} shows against "
     "itself (the A/A floor).",
-    "Both did the same work from the same data, weights and order of batches, in turns, and were "
-    "checked to compute the same numbers. A verdict holds for this machine, these versions and "
-    "these sizes.",
+    "Both do the same work from the same data, weights and order of batches, in turns; where they "
+    "do not compute the same numbers there is no ratio. A verdict holds for this machine, these "
+    "versions and these sizes.",
 )
 
 HOW_TO_READ_IMPORTED = (
