@@ -63,6 +63,9 @@ class WorkerProcess:
         spec: The seat.
         variables: Added to the environment of this process.
         command: What to start; by default `bench.worker` in this Python.
+
+    Raises:
+        WorkerError: The system does not start it.
     """
 
     def __init__(
@@ -73,9 +76,9 @@ class WorkerProcess:
     ) -> None:
         self._label = spec.label
         worker = [sys.executable, "-m", "bench.worker", "--implementation", spec.implementation]
+        self._unread = b""
         self._replies, their_end = os.pipe()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
-        self._unread = b""
         try:
             self._process = subprocess.Popen(
                 command or worker,
@@ -87,6 +90,10 @@ class WorkerProcess:
                 cwd=PROJECT,
                 start_new_session=True,
             )
+        except OSError as error:
+            os.close(self._replies)
+            self._output.close()
+            raise WorkerError(spec.label, f"cannot be started: {error.strerror}") from None
         finally:
             os.close(their_end)
 

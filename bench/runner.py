@@ -183,10 +183,10 @@ def _pilot(session: Session) -> tuple[Plan, Pilot]:
     rounds = share_rounds(pilot.round_ns, order.seconds * 1e9 / order.invocations - once_ns)
     total_s = order.invocations * (once_ns + rounds_ns(pilot.round_ns, rounds)) / 1e9
     text = (
-        f"{len(cases)} cases, {order.invocations} invocations of {len(order.workers)} workers: "
+        f"cases: {len(cases)}, invocations: {order.invocations}, workers: {len(order.workers)}; "
         f"timing takes about {duration_text(total_s)}"
     )
-    if total_s > 1.2 * order.seconds:
+    if total_s > 1.2 * order.seconds + 1:
         text += f", not {duration_text(order.seconds)}: fewer rounds would not balance"
     session.progress.note(text)
     return _plan(order, rounds, loops), pilot
