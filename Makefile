@@ -26,13 +26,13 @@ help:
 	@echo "PYTHON=python3.13 chooses another Python for $(VENV); it is '$(PYTHON)' now"
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(call say,setting up $(VENV) once: about 1 GB; it takes a minute or two)
 	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "There is no '$(PYTHON)'. Install Python 3.11 or newer, or say where it is:" \
 	    "make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is $$("$(PYTHON)" -V 2>&1)." \
 	    "Say which to use: make PYTHON=python3.13 ..." >&2; exit 1; }
+	$(call say,setting up $(VENV) once: about 1 GB; it takes a minute or two)
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(PINNED) $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
