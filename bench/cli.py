@@ -201,6 +201,7 @@ def run(
     what is complete.
     """
     from bench.progress import ScreenProgress
+    from bench.report import build
     from bench.runner import measure
     from bench.screen import console
     from bench.session import Order
@@ -236,7 +237,8 @@ def run(
     with ScreenProgress(console(sys.stderr)) as progress:
         status = measure(order, path, started, progress).status
         progress.stage("report", 1)
-    invalid = _report(path)
+        page = build(path).html
+    invalid = _show_run(path, page)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))
 
 
@@ -259,9 +261,10 @@ def report_command(
 ) -> None:
     """Make charts, report.html and report.md again from the raw data of a run."""
     from bench.pytest_import import import_file
+    from bench.report import build
 
     path = import_file(source, out) if source.is_file() else source
-    raise typer.Exit(int(_report(path)))
+    raise typer.Exit(int(_show_run(path, build(path).html)))
 
 
 @app.command(
@@ -382,14 +385,13 @@ def _build_mojo() -> None:
         raise BuildError(str(error)) from error
 
 
-def _report(path: Path) -> bool:
-    """Make a run's report and print the short one; tell whether a case is INVALID."""
-    from bench import report, stats, store
+def _show_run(path: Path, page: Path) -> bool:
+    """Print the short report of a run; tell whether a case is INVALID."""
+    from bench import stats, store, wording
     from bench.screen import show_results
 
-    pages = report.build(path)
     stored = store.load(path)
     results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
     show_results(stored, results)
-    typer.echo(f"\n{report.conclusion(stored, results)}\n\nReport: {pages.html}")
+    typer.echo(f"\n{wording.conclusion(stored.run, results)}\n\nReport: {page}")
     return any(result.verdict and result.verdict.kind == "INVALID" for result in results)

@@ -13,8 +13,8 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from bench.cases import case_text
-from bench.records import Fault, ParityResult, Result, WorkerSpec
+from bench.cases import case_text, network_text
+from bench.records import FLOORS, Case, Fault, ParityResult, Result, WorkerSpec
 from bench.stats import noise_floor
 from bench.store import Stored
 from bench.tables import error_share
@@ -35,7 +35,7 @@ def console(file: TextIO | None = None) -> Console:
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table: columns of words to the left, of numbers to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in heads:
         justify: JustifyMethod = "left" if head in WORDS else "right"
         table.add_column(Text(head), justify=justify, overflow="fold")
@@ -49,6 +49,9 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
     baseline = next(spec for spec in stored.run.plan.workers if spec.role == "baseline")
     candidates = [spec for spec in stored.run.plan.workers if spec.role == "candidate"]
     names = seat_names(stored.run)
+    # What all cases have in common is said once, in the sentence below the table.
+    settings = {(result.case.problem.dtype, result.case.problem.threads) for result in results}
+    text = case_text if len(settings) > 1 else short_text
     rows = []
     reasons: dict[str, list[str]] = {}
     for result, candidate in zip(results, cycle(candidates), strict=False):
@@ -56,7 +59,7 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
         floor = noise_floor(result.again)
         rows.append(
             (
-                case_text(result.case),
+                text(result.case),
                 _time(result, baseline),
                 _time(result, candidate),
                 ratio_text(result.ratio.estimate) if result.ratio else DASH,
@@ -66,12 +69,23 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
         )
         if verdict and verdict.kind in ("UNRESOLVED", "INVALID"):
             names_of = reasons.setdefault(f"{verdict.kind}: {verdict.reason}", [])
-            names_of.append(case_text(result.case))
-    heads = ("case", *names, f"ratio {names[0]}/{names[1]} (95 %)", "A/A floor", "verdict")
+            names_of.append(text(result.case))
+    heads = ("case", *names, "ratio (95 %)", "A/A", "verdict")
     show_table(heads, rows)
     for reason, cases in reasons.items():
         show_lines([f"{cases[0] if len(cases) == 1 else f'{len(cases)} cases'}: {reason}"])
-    show_lines(stored.notes)
+    show_lines(
+        [
+            f"ratio: {names[0]}'s time over {names[1]}'s, above 1 {names[1]} is faster; "
+            f"A/A: {names[0]} against itself, the noise floor",
+            *stored.notes,
+        ]
+    )
+
+
+def short_text(case: Case) -> str:
+    """Say which case where dtype and threads need no saying: `epoch · 1,50x9,1 batch 20`."""
+    return case.phase if case.phase in FLOORS else f"{case.phase} · {network_text(case.problem)}"
 
 
 def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> None:
