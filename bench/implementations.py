@@ -35,7 +35,7 @@ class Network(Protocol):
     def step(self, grads_w: list[Array], grads_b: list[Array]) -> None: ...  # noqa: D102
     def loss(self, y: Array, y_hat: Array) -> float: ...  # noqa: D102
     def predict(self, X: Array) -> Array: ...  # noqa: D102
-    def fit(self, *data: Array | None, **options: Any) -> Any: ...  # noqa: D102
+    def fit(self, *data: Any, **options: Any) -> Any: ...  # noqa: D102
 
 
 class Implementation(Protocol):
