@@ -75,6 +75,10 @@ class MLP:
         self.batch_size = checked.batch_size
         self.seed = checked.seed
         self.dtype = checked.dtype
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the initial weights and to the start of the random stream."""
         self._random = np.random.RandomState(self.seed)
         pairs = list(pairwise(self.layer_sizes))
         self._weights = [
