@@ -157,7 +157,8 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return WorkerError(self._label, f"closed its answers during {op} and was ended")
-        how = f"exit code {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
+        names = {number.value: number.name for number in signal.Signals}
+        how = f"exit code {status}" if status >= 0 else f"signal {names.get(-status, -status)}"
         self._output.seek(0)
         lines = self._output.read().decode(errors="replace").strip().splitlines()
         words = " | ".join(line.strip() for line in lines[-LAST_WORDS:])
@@ -191,7 +192,7 @@ class Crew:
         self._prepared: dict[str, Problem] = {}
         self._seats: dict[str, Seat] = {}
         try:
-            for spec in specs:
+            for spec in random.sample(specs, len(specs)):  # starting first favours nobody
                 padding = "x" * random.randrange(PADDING_BYTES)
                 variables = {**thread_environment(threads), "BENCH_PADDING": padding}
                 self._seats[spec.label] = start(spec, variables)

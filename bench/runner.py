@@ -86,7 +86,9 @@ def measure(
         except KeyboardInterrupt:
             progress.note("interrupted: what was measured so far is kept")
             run = replace(run, status="interrupted")
-        run = replace(run, environment_after=edges.environment())
+        # Described again: training may have brought more data.
+        environment, after = session.describe(run.environment), edges.environment()
+        run = replace(run, environment=environment, environment_after=after)
         writer.update(run)
     return run
 
@@ -207,7 +209,6 @@ def _take_turns(session: Session, plan: Plan, pilot: Pilot) -> None:
     """Take all samples: per invocation fresh workers, groups and cases in random order."""
     total_ns = plan.invocations * rounds_ns(pilot.round_ns, plan.rounds)
     session.progress.stage("timing", total_ns)
-    began_ns = session.edges.clock_ns()
     for invocation in range(plan.invocations):
 
         def take_rounds(crew: Crew, case: Case, invocation: int = invocation) -> None:
@@ -222,7 +223,7 @@ def _take_turns(session: Session, plan: Plan, pilot: Pilot) -> None:
                     if crew.threads > 1:
                         session.edges.sleep(SETTLE_S)
                     elapsed_ns = crew.sample(spec.label, case, loops, wait_s)
-                    at_ns = session.edges.clock_ns() - began_ns
+                    at_ns = session.edges.clock_ns() - session.began_ns
                     turn = (name, spec.label, invocation, number, position)
                     session.save(Sample(*turn, loops, elapsed_ns, at_ns, warmup=number == 0))
                 session.progress.advance(pilot.round_ns[name])

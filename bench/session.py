@@ -7,6 +7,7 @@ crew. What is worked on, and in which order, is decided in `bench.runner`.
 from __future__ import annotations
 
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +34,8 @@ from bench.records import (
 )
 
 SLOWEST_FLOPS_PER_S = 1e8
-"""A worker that computes more slowly than this is taken for hanging."""
+SLOWEST_BATCH_S = 1e-3
+"""A worker that is slower than both together is taken for hanging."""
 
 Record = Sample | ParityResult | Fault
 Item = TypeVar("Item")
@@ -106,6 +108,7 @@ class Session:
         self.edges = edges
         self.save = save
         self.random = Random(order.seed)
+        self.began_ns = edges.clock_ns()
         # The second seat of the baseline computes what the first does: no need to ask it.
         self.pair = tuple(spec for spec in order.workers if spec.role != "again")
         self.thread_counts = list(dict.fromkeys(case.problem.threads for case in order.cases))
@@ -154,9 +157,8 @@ class Session:
                     failed = [item]
                     work(crew, item)
                 except WorkerError as error:
-                    self._record(
-                        error, [name for one in failed for name in names_of(one)], invocation
-                    )
+                    names = [name for one in failed for name in names_of(one)]
+                    self._record(error, names, invocation)
                     if crew is None:
                         return
                     crew.end()
@@ -193,7 +195,7 @@ class Session:
         crew = Crew(specs, threads, self.edges.start, self.random)
         self.start_ns[threads] = self.edges.clock_ns() - began_ns
         for label, description in crew.descriptions.items():
-            self._descriptions[label, threads] = description
+            self._descriptions.setdefault((label, threads), description)
         return crew
 
     def _record(self, error: WorkerError, names: Sequence[str], invocation: int) -> None:
@@ -205,7 +207,8 @@ class Session:
 
 def patience_s(case: Case, times: float) -> float:
     """Return how long to wait for so many repetitions of a case that nobody has timed yet."""
-    return PATIENCE_S + times * flops(case) / SLOWEST_FLOPS_PER_S
+    batches = case.problem.rows // case.problem.batch_size if case.phase == "epoch" else 1
+    return PATIENCE_S + times * (flops(case) / SLOWEST_FLOPS_PER_S + batches * SLOWEST_BATCH_S)
 
 
 def ask_arrays(
@@ -216,5 +219,9 @@ def ask_arrays(
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{op}.npz"
         crew.ask(label, op, wait_s, path=str(path), epochs=epochs)
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            reason = f"answered {op} without a readable file: {type(error).__name__}"
+            raise WorkerError(label, reason) from error

@@ -114,6 +114,7 @@ class Actor:
         event = Event(self.spec.label, self.number, op, fields)
         self.world.events.append(event)
         self.world.trouble(event)
+        op = event.op
         answer: dict[str, Any] = {}
         if op == "describe":
             answer = {"threads": self.threads, "denormals": "kept"}
@@ -170,7 +171,7 @@ def test_a_run_goes_from_parity_to_training_and_all_of_it_is_stored(world: World
     assert stored.training.keys() == {"X", "y", "numpy/training_loss", "mojo/training_loss"}
     assert len(stored.training["mojo/training_loss"]) == 6
     assert run.environment.workers.keys() == {"numpy", "numpy-again", "mojo"}
-    assert len(run.environment.data) == 1
+    assert len(run.environment.data) == 2  # of the problem, and of the training
     # 2 ms at 0.2 ms in the fastest worker; the least rounds, as there are no seconds to spend.
     assert set(run.plan.loops.values()) == {10}
     assert set(run.plan.rounds.values()) == {2}
@@ -339,6 +340,19 @@ def test_a_fault_in_parity_counts_for_the_cases_of_its_problem(
     lost = {SMALL, WIDE} if op == "tensors" else {WIDE}
     assert failed == {case_id(Case(p, x)) for p in ("forward", "epoch") for x in lost}
     assert {sample.case for sample in stored.samples}.isdisjoint(failed)
+
+
+def test_a_worker_that_writes_no_arrays_costs_its_problem(world: World) -> None:
+    def trouble(event: Event) -> None:
+        if event.op == "tensors" and event.worker == "mojo":
+            Path(event.fields["path"]).write_text("not an archive")
+            event.op = "told"  # so that the pretender writes nothing itself
+
+    world.trouble = trouble
+    _, stored = world.run(order_of(SMALL))
+    (fault,) = stored.faults
+    assert fault.reason == "answered tensors without a readable file: ValueError"
+    assert stored.samples == ()
 
 
 def test_workers_that_do_not_start_cost_all_cases_at_once(world: World) -> None:
