@@ -36,7 +36,7 @@ comptime TILE_ROWS = 8 if _MANY_REGISTERS else 4
 comptime TILE_VECTORS = 3
 """Vectors of a tile where there are many columns."""
 comptime WIDEST_TILE = 4 if _MANY_REGISTERS else 3
-"""Most vectors of a tile: what is exactly as wide is done in one panel, not two."""
+"""Most vectors of a tile when they hold all columns: one panel of 4 beats two of 2."""
 comptime _UNROLL = 4  # k steps per turn: the loop's own work fades, the code stays in its cache
 
 

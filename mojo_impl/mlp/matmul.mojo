@@ -84,6 +84,8 @@ def matmul[
     Raises:
         When memory for scratch runs out; C is unchanged then.
     """
+    comptime assert dt.is_floating_point(), "float32 or float64"
+    comptime assert STORE <= epilogue <= SGD, "an epilogue of this module"
     if m <= 0 or n <= 0:
         return
     var threads = max(1, min(team.threads, m * n * k // team.work_per_thread))

@@ -7,43 +7,45 @@ from std.collections import Array
 from std.sys import simd_width_of
 from std.sys.intrinsics import masked_load
 
-from mlp.kernel import Ptr, TILE_ROWS, TILE_VECTORS, first_lanes, part
+from mlp.kernel import Panel, Ptr, TILE_ROWS, first_lanes, part
 
 
 def pack_b[
     dt: DType, transpose_b: Bool
-](k: Int, columns: Int, vectors: Int, b: Ptr[dt], ldb: Int, packed: Ptr[dt],):
+](k: Int, vectors: Int, mut panel: Panel[dt], packed: Ptr[dt]):
     """Pack a panel of B into `k * vectors` vectors, zeros beyond its columns.
 
     Parameters:
         dt: Type of the elements.
-        transpose_b: Whether `b` holds B transposed, (columns, k).
+        transpose_b: Whether the panel lies transposed in B, (columns, k).
 
     Args:
         k: Rows of the panel.
-        columns: Columns of the panel, from `(vectors - 1)` vectors + 1 to `vectors` vectors.
         vectors: Vectors of the panel.
-        b: The panel in B.
-        ldb: Elements from row to row of `b`.
+        panel: Where it is in B; then where it is packed.
         packed: Room for the packed panel.
     """
     comptime W = simd_width_of[dt]()
+    var stride = vectors * W
     for v in range(vectors):
-        var lanes = min(W, columns - v * W)
+        var lanes = panel.lanes if v == vectors - 1 else W
         var to = packed.unsafe_offset(v * W)
         comptime if transpose_b:
-            var rows = b.unsafe_offset(v * W * ldb)
+            var rows = panel.b.unsafe_offset(v * W * panel.ldb)
             for p in range(0, k, W):
                 _transpose[dt, W](
                     lanes,
                     min(W, k - p),
                     rows.unsafe_offset(p),
-                    ldb,
-                    to.unsafe_offset(p * vectors * W),
-                    vectors * W,
+                    panel.ldb,
+                    to.unsafe_offset(p * stride),
+                    stride,
                 )
         else:
-            _copy[dt, W](k, lanes, b.unsafe_offset(v * W), ldb, to, vectors * W)
+            var columns = panel.b.unsafe_offset(v * W)
+            _copy[dt, W](k, lanes, columns, panel.ldb, to, stride)
+    # The zeros beyond its columns may be read.
+    panel = Panel[dt](packed, stride, panel.lanes, k)
 
 
 def pack_a[

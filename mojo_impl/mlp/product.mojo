@@ -51,7 +51,7 @@ struct Blocks(ImplicitlyCopyable):
         var k_most = min(max(l2_bytes // 16 // panel_row, 128), 512)
         var k_block = max(1, min(k, k_most))
         var m_most = max(TILE_ROWS, l2_bytes * 3 // 4 // (S * k_block))
-        return Self(k_block, min(m, m_most), l2_bytes // 2 // S)
+        return Self(k_block, min(m, m_most), l2_bytes // 4 // S)
 
     def room[dt: DType](self) -> Int:
         """Say how much scratch `Product.compute` needs.
@@ -136,11 +136,11 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         """Compute C on this thread.
 
         Blocks of k outside, of rows of A inside them, then panels of B. A block of A is packed
-        when it is large and used by several panels; it stays in the second-level cache. A panel
-        is packed when B is transposed or large and several tiles use it.
+        when A is large and several panels use it; it stays in the second-level cache. A panel is
+        packed when B is transposed, or large and used by several tiles.
 
         Args:
-            blocks: How to cut; `blocks.k` is to be the same for all blocks of C.
+            blocks: How to cut; `blocks.k` is to be the same for all parts of a product.
             scratch: `blocks.room` elements that no other thread uses.
         """
         comptime W = simd_width_of[Self.dt]()
@@ -151,52 +151,55 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         var packs_a = panels > 1 and self.m * self.k > blocks.in_place
         var packs_b = packs_a or Self.transpose_b
         packs_b |= self.m > TILE_ROWS and self.k * self.n > blocks.in_place
+        var packed_b = scratch
+        var packed_a = scratch.unsafe_offset(blocks.k * WIDEST_TILE * W)
         var m_blocks = (self.m + blocks.m - 1) // blocks.m if packs_a else 1
         var k_blocks = max(1, (self.k + blocks.k - 1) // blocks.k)
-        var packed_a = scratch.unsafe_offset(blocks.k * WIDEST_TILE * W)
         for k_block in range(k_blocks):
             var p = part(self.k, k_blocks, k_block)
             var k = part(self.k, k_blocks, k_block + 1) - p
             for m_block in range(m_blocks):
                 var i = part(self.m, m_blocks, m_block)
                 var m = part(self.m, m_blocks, m_block + 1) - i
+                var a = self._a_at(i, p)
                 if packs_a:
                     pack_a[Self.dt, Self.transpose_a](
-                        m, k, self._a_at(i, p), self.lda, packed_a
+                        m, k, a, self.lda, packed_a
                     )
                 var result = self.result.at(i, 0)
                 result.adds = k_block > 0
                 if k_block < k_blocks - 1 and result.epilogue != SGD:
                     result.epilogue = STORE
-                for panel in range(panels):
-                    var v = part(vectors, panels, panel)
-                    var width = part(vectors, panels, panel + 1) - v
-                    var columns = min(self.n - v * W, width * W)
-                    var b = Panel[Self.dt](
-                        self._b_at(p, v * W),
-                        self.ldb,
-                        columns - (width - 1) * W,
-                        k,
-                    )
+                for index in range(panels):
+                    var v = part(vectors, panels, index)
+                    var width = part(vectors, panels, index + 1) - v
+                    var panel = self._panel_in_place(p, k, v * W, width)
                     if packs_b:
                         pack_b[Self.dt, Self.transpose_b](
-                            k, columns, width, b.b, b.ldb, scratch
+                            k, width, panel, packed_b
                         )
-                        b.b = scratch
-                        b.ldb = width * W
-                    elif b.lanes < W:
-                        # Reading on, the last vector ends in the next row, but that of the last
-                        # row, and of several short ones, would end beyond B.
-                        b.safe_k = max(0, k - 1) if b.ldb >= W else 0
                     var c = result.at(0, v * W)
-                    # The width as a parameter: a tile must know its registers.
+                    # As a parameter, since a tile must know its registers.
                     comptime for w in range(1, WIDEST_TILE + 1):
                         if width == w:
                             if packs_a:
                                 multiply_panel[Self.dt, w, True, True](
-                                    m, k, packed_a, 0, b, c
+                                    m, k, packed_a, 0, panel, c
                                 )
                             else:
                                 multiply_panel[
                                     Self.dt, w, Self.transpose_a, False
-                                ](m, k, self._a_at(i, p), self.lda, b, c)
+                                ](m, k, a, self.lda, panel, c)
+
+    def _panel_in_place(
+        self, p: Int, k: Int, j: Int, width: Int
+    ) -> Panel[Self.dt]:
+        """The panel of k rows from p and up to `width` vectors of columns from j."""
+        comptime W = simd_width_of[Self.dt]()
+        var lanes = min(self.n - j - (width - 1) * W, W)
+        var safe_k = k
+        if lanes < W:
+            # The last vector of a row goes on into the next, so not in the last row; where rows
+            # are shorter than a vector it may pass the end of B from further above.
+            safe_k = max(0, k - 1) if self.ldb >= W else 0
+        return Panel[Self.dt](self._b_at(p, j), self.ldb, lanes, safe_k)

@@ -1,4 +1,4 @@
-"""Runs one task on several threads at once, and keeps what they work with: scratch memory, the cache.
+"""Runs a task on several threads at once, and keeps scratch memory for them.
 
 A `Team` belongs to one caller at a time. `run` is a parallel region: it returns when every thread
 has finished. There is no barrier inside a region, no queue and no nesting. A thread without a
@@ -72,10 +72,9 @@ struct _Shared:
     var born: Atomic[Int64]  # threads that have taken their number
     var task: _Task
     var context: Int
-    var mutex: Array[
-        Int64, 8
-    ]  # a pthread_mutex_t: 40 bytes on Linux, 64 on macOS
-    var wake: Array[Int64, 8]  # a pthread_cond_t: 48 bytes on both
+    # A pthread_mutex_t takes 40 bytes on Linux and 64 on macOS, a pthread_cond_t 48 on both.
+    var mutex: Array[Int64, 8]
+    var wake: Array[Int64, 8]
 
 
 comptime _SharedPointer = Pointer[_Shared, MutUntrackedOrigin]

@@ -108,7 +108,9 @@ def test_a_refused_thread_ends_the_others() raises:
         limit[0] = virtual_bytes() + (40 << 20)
         _ = external_call["setrlimit", Int32](address_space, Pointer(to=limit))
         try:
-            with assert_raises(contains="the system refused to start 200 threads (error 11)"):
+            with assert_raises(
+                contains="the system refused to start 200 threads (error 11)"
+            ):
                 _ = Team(200)
         finally:
             _ = external_call["setrlimit", Int32](
@@ -122,7 +124,9 @@ def test_a_forked_process_does_the_work_alone() raises:
     run_regions(team, 3, 10)
     var child = external_call["fork", Int32]()
     if child == 0:
-        _ = external_call["alarm", UInt32](UInt32(30))  # ends a child that hangs
+        _ = external_call["alarm", UInt32](
+            UInt32(30)
+        )  # ends a child that hangs
         var status = Int32(1)
         try:
             run_regions(team, 3, 10)
