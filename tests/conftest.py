@@ -1,4 +1,8 @@
-"""What every test file may ask for: the networks by name, and how hypothesis searches."""
+"""What every test file may ask for: the networks by name, and how hypothesis searches.
+
+One thread on both sides, fixed before NumPy is loaded: two threads of a BLAS wait for each other
+where a neighbour holds one of the cores.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,10 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from bench.threads import thread_environment
+
+os.environ.update(thread_environment(1))
 
 # `project` draws the same examples each time, so that a red check means a change; `explore`
 # looks for new ones: HYPOTHESIS_PROFILE=explore make test

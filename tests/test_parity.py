@@ -176,3 +176,20 @@ def test_predict_leaves_the_cache_of_forward(twins: Twins) -> None:
         for one, other in zip(expected, found, strict=True):
             for a, b in zip(one, other, strict=True):
                 np.testing.assert_array_equal(a, b)
+
+
+def test_reset_is_a_fresh_start(twins: Twins) -> None:
+    data = sinc(60)
+    for network in (n([1, 5, 1], max_epochs=2, seed=3) for n in twins):
+        before = [np.array(w) for w in network.weights]
+        losses = network.fit(data.X, data.y, data.X_val, data.y_val)
+        network.forward(data.X)
+        network.biases = [np.ones_like(b) for b in network.biases]
+        network.reset()
+        assert network.activations == ()
+        assert not any(b.any() for b in network.biases)
+        for one, other in zip(network.weights, before, strict=True):
+            np.testing.assert_array_equal(one, other)
+        again = network.fit(data.X, data.y, data.X_val, data.y_val)
+        np.testing.assert_array_equal(again.training_loss, losses.training_loss)
+        np.testing.assert_array_equal(again.validation_loss, losses.validation_loss)
