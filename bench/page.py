@@ -184,7 +184,7 @@ def _machine_line(run: Run) -> str:
     parts = [str(machine[key]) for key in ("cpu", "architecture", "system") if key in machine]
     named = (("python", "Python"), ("numpy", "NumPy"), ("mojo", "Mojo"))
     parts += [f"{name} {versions[key]}" for key, name in named if key in versions]
-    parts += [run.started.replace("T", " ").replace("Z", " UTC")]
+    parts += [f"{run.started[:19].replace('T', ' ')} UTC"]
     parts += [f"preset {run.plan.preset}, {count_text(run.plan.invocations, 'invocation')}"]
     return " · ".join(parts)
 
@@ -233,7 +233,7 @@ def _phase(
                 candidate=_shown(row, "candidate", length, "_ns"),
                 ratio=_shown(row, "ratio"),
                 mark=MARKS.get(row.verdict, ""),
-                verdict=row.verdict,
+                verdict=row.verdict or DASH,
                 reason=row.reason,
                 again=_shown(row, "again"),
             )

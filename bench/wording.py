@@ -98,15 +98,15 @@ HOW_TO_READ_IMPORTED = (
     "Times are medians over the rounds of one process. They carry no interval, for nothing is "
     "known of how they would differ in another process.",
     "The ratio is {baseline}'s time over {candidate}'s. Without an interval it is not a result.",
-    "Both were checked to compute the same numbers before they were timed. The epoch is a `fit` of "
-    "one epoch, called from Python.",
+    "Both were checked to compute the same numbers before they were timed. The epoch is a call of "
+    "fit for one epoch, from Python.",
 )
 
 IMPORTED_NOTICE = (
     "This page was made from a file of pytest-benchmark and holds times, but no verdicts: there "
     "one implementation is timed after the other, in a single process, so a drift of the machine "
     "or the luck of one process's memory layout cannot be told from a difference. "
-    "`bench run` measures in turns and in fresh processes; docs/method.md says why."
+    "The command bench run measures in turns and in fresh processes; docs/method.md says why."
 )
 
 NAMES = {"numpy": "NumPy", "mojo": "Mojo"}
