@@ -120,7 +120,9 @@ def check(
     failures: list[str] = []
     for name in [*reference, *(name for name in candidate if name not in reference)]:
         limit = limits.get(name, 0.0)
-        complaint = _mismatch(name, reference_name, candidate_name, reference, candidate)
+        complaint = _mismatch(
+            name, problem.dtype, (reference_name, reference), (candidate_name, candidate)
+        )
         if complaint:
             error = INCOMPARABLE
         else:
@@ -147,11 +149,11 @@ def check(
 
 def _with_first_loss(tensors: Tensors) -> Tensors:
     """Let the first loss of `fit`, which no step has moved yet, stand as a tensor of its own."""
-    if "training_loss" not in tensors:
-        return tensors
-    first = {FIRST_LOSS: tensors["training_loss"][:1]}
-    rest = {name: tensor for name, tensor in tensors.items() if name in TRAJECTORIES}
-    return {**{n: t for n, t in tensors.items() if n not in rest}, **first, **rest}
+    found = dict(tensors)
+    losses = {name: found.pop(name) for name in TRAJECTORIES if name in found}
+    if "training_loss" in losses:
+        found[FIRST_LOSS] = losses["training_loss"][:1]
+    return found | losses
 
 
 def _must_be_same(name: str) -> bool:
@@ -159,22 +161,23 @@ def _must_be_same(name: str) -> bool:
 
 
 def _mismatch(
-    name: str, reference_name: str, candidate_name: str, reference: Tensors, candidate: Tensors
+    name: str, dtype: str, reference: tuple[str, Tensors], candidate: tuple[str, Tensors]
 ) -> str:
-    """Say why two tensors cannot be compared; empty if they can."""
-    if name not in candidate:
-        return f"{name} is missing from {candidate_name}"
-    if name not in reference:
-        return f"{name} of {candidate_name} is not known to {reference_name}"
-    a, b = reference[name], candidate[name]
-    for what, of_a, of_b in (("shape", a.shape, b.shape), ("dtype", a.dtype, b.dtype)):
-        if of_a != of_b:
-            return f"{name} has {what} {of_b} in {candidate_name} and {of_a} in {reference_name}"
+    """Say why a tensor of two named sides cannot be compared; empty if it can."""
+    expected = "float64" if "loss" in name else dtype
+    for side, tensors in (reference, candidate):
+        if name not in tensors:
+            return f"{name} is missing from {side}"
+        if tensors[name].dtype != expected:
+            return f"{name} of {side} is {tensors[name].dtype}, not {expected}"
+    a, b = reference[1][name], candidate[1][name]
+    if a.shape != b.shape:
+        return f"{name} has shape {b.shape} in {candidate[0]} and {a.shape} in {reference[0]}"
     for what, find in (("NaN", np.isnan), ("+inf", np.isposinf), ("-inf", np.isneginf)):
         differ = int(np.count_nonzero(find(a) != find(b)))
         if differ:
             return (
-                f"{name} of {candidate_name} has {what} in other places than {reference_name}: "
+                f"{name} of {candidate[0]} has {what} in other places than {reference[0]}: "
                 f"{differ} of {a.size} differ"
             )
     return ""
