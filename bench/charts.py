@@ -159,7 +159,7 @@ def loss_chart(
             bottom.plot(at, shown, ".", color=INK, markersize=2.5)
             log_scale(bottom, "y", *_ends(shown))
         else:
-            text = "none: bit for bit the same" if not apart.any() else "not finite"
+            text = "none at all" if not apart.any() else "not finite"
             bottom.text(0.5, 0.5, text, ha="center", transform=bottom.transAxes)
             bottom.set_yticks([])
         bottom.set_xlabel("epoch")

@@ -98,16 +98,16 @@ def _parity_text(parity: Sequence[ParityResult], table: pd.DataFrame) -> str:
     tensors = count_text(int(table["tensors"].sum()), "tensor")
     problems = count_text(len(parity), "problem")
     failed = sum(not result.ok for result in parity)
+    worst = table["share"].max()
     if failed:
         verdict = f"{failed} of {problems} failed"
+    elif not worst:
+        verdict = "all are the same"
     else:
-        verdict = (
-            f"all agree, the worst at {_share_text(table['share'].max(), ok=True)} of its tolerance"
-        )
+        verdict = f"all agree, the worst at {_share_text(worst, ok=True)} of its tolerance"
     return (
         f"Before timing, {tensors} of {problems} were compared by name: {verdict}. The table shows "
-        "the worst error/tolerance of each kind of tensor: 0 is bit for bit the same, above 1 is "
-        "a failure."
+        "the worst error/tolerance of each kind of tensor: 0 is no difference, above 1 a failure."
     )
 
 
@@ -149,17 +149,14 @@ def environment_facts(run: Run) -> list[Facts]:
     before, after = run.environment, run.environment_after
     machine = flatten(before.machine)
     later = flatten(after.machine) if after else {}
-    changed = {key: value for key, value in later.items() if machine.get(key, value) != value}
-    heads = ("fact", "before the run", "after the run") if changed else ("fact", "value")
+    changed = [
+        (key, machine.get(key, DASH), value)
+        for key, value in later.items()
+        if machine.get(key) != value
+    ]
     tables = [
-        Facts(
-            heads,
-            [
-                (key, value, changed.get(key, "the same")) if changed else (key, value)
-                for key, value in machine.items()
-            ],
-            "Machine",
-        ),
+        Facts(("fact", "value"), list(machine.items()), "Machine"),
+        Facts(("fact", "before", "after"), changed, "What changed on the machine during the run"),
         Facts(("name", "version"), list(flatten(before.software).items()), "Software"),
     ]
     workers = {

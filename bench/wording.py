@@ -65,7 +65,11 @@ GLOSSARY = (
         "this machine cannot tell apart; a smaller difference is not a result.",
     ),
     ("can run in", "The shortest reading. It is shown and never compared."),
-    ("FASTER, SLOWER", "The interval excludes 1, and the difference leaves band and A/A floor."),
+    (
+        "FASTER, SLOWER",
+        "The interval excludes 1, also after Holm's correction over all cases of the run, and the "
+        "difference is larger than the band and the A/A floor.",
+    ),
     ("EQUIVALENT", f"The interval lies inside the band of ±{BAND * 100:g} %."),
     (
         "UNRESOLVED",
@@ -79,7 +83,7 @@ GLOSSARY = (
     (
         "error/tolerance",
         "How far a tensor of one implementation lies from the other's, as a part of what is "
-        "allowed: above 1 is a failure, 0 is bit for bit the same.",
+        "allowed: 0 is no difference, above 1 a failure.",
     ),
 )
 
