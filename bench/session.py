@@ -195,7 +195,13 @@ class Session:
         crew = Crew(specs, threads, self.edges.start, self.random)
         self.start_ns[threads] = self.edges.clock_ns() - began_ns
         for label, description in crew.descriptions.items():
-            self._descriptions.setdefault((label, threads), description)
+            first = self._descriptions.setdefault((label, threads), description)
+            if description != first:
+                crew.end()
+                changed = ", ".join(key for key in first if first[key] != description.get(key))
+                raise WorkerError(
+                    label, f"is not what it was when the run began: {changed} changed"
+                )
         return crew
 
     def _record(self, error: WorkerError, names: Sequence[str], invocation: int) -> None:

@@ -105,6 +105,7 @@ class Actor:
         self.threads = int(variables["MOJO_IMPL_THREADS"])
         self.number = sum(seat.spec == spec for seat in world.seats)
         self.ended = False
+        self.dtype = ""
         world.seats.append(self)
         world.now_ns += START_NS
 
@@ -117,13 +118,16 @@ class Actor:
         op = event.op
         answer: dict[str, Any] = {}
         if op == "describe":
-            answer = {"threads": self.threads, "denormals": "kept"}
+            answer = {"threads": self.threads, "denormals": "kept", "facts": {}}
             answer |= self.world.describes.get(self.spec.label, {})
         elif op == "sample":
             answer["elapsed_ns"] = fields["loops"] * self.world.each_ns[self.spec.implementation]
             self.world.now_ns += answer["elapsed_ns"]
+        elif op == "prepare":
+            self.dtype = fields["problem"]["dtype"]
         elif op == "tensors":
-            np.savez(fields["path"], y_hat=np.full(3, self.world.y_hat[self.spec.implementation]))
+            y_hat = np.full(3, self.world.y_hat[self.spec.implementation], self.dtype)
+            np.savez(fields["path"], y_hat=y_hat)
         elif op == "train":
             np.savez(fields["path"], training_loss=np.ones(fields["epochs"]))
         return answer
@@ -366,6 +370,19 @@ def test_workers_that_do_not_start_cost_all_cases_at_once(world: World) -> None:
     ]  # fmt: skip
     assert sum(seat.spec.label == "mojo" for seat in world.seats) == 3  # parity, pilot, training
     assert stored.training.keys() == {"X", "y", "numpy/training_loss"}
+
+
+def test_a_library_that_changes_during_a_run_is_noticed(world: World) -> None:
+    def trouble(event: Event) -> None:
+        if world.stages[-1] == "timing" and event.crew == 3:
+            world.describes = {"mojo": {"facts": {"flags": "-O0"}}}
+
+    world.trouble = trouble
+    _, stored = world.run(order_of(SMALL, invocations=3))
+    (fault,) = stored.faults
+    assert fault.worker == "mojo"
+    assert fault.reason == "is not what it was when the run began: facts changed"
+    assert all(seat.ended for seat in world.seats)
 
 
 def test_a_fault_in_the_pilot_leaves_the_other_cases(world: World) -> None:
