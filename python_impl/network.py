@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from python_impl.checks import (
+    Network,
     check_array,
     check_arrays,
     check_finite,
@@ -37,6 +38,22 @@ class History:
 
     training_loss: NDArray[np.float64]
     validation_loss: NDArray[np.float64]
+
+
+class Trainable(Network, Protocol):
+    """What `fit` needs of a network: `mojo_impl.MLP` shares the loop over epochs."""
+
+    max_epochs: int
+    batch_size: int
+
+    def _epoch(
+        self,
+        X: Array,
+        y: Array,
+        validation: tuple[Array, Array] | None,
+        training_loss: NDArray[np.float64],
+        validation_loss: NDArray[np.float64],
+    ) -> None: ...
 
 
 class MLP:
@@ -218,7 +235,7 @@ class MLP:
         return y_hat
 
     def fit(
-        self,
+        self: Trainable,
         X: Array,
         y: Array,
         X_val: Array | None = None,

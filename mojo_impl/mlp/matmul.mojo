@@ -6,8 +6,9 @@
 op(A) is (m, k): `a` holds (m, k) with `lda` elements from row to row, or, transposed, (k, m).
 op(B) is (k, n): `b` holds (k, n) with `ldb` elements from row to row, or, transposed, (n, k).
 C is (m, n) with `ldc` elements from row to row; nothing else of `c` is written. C overlaps neither
-A, B nor `aux`; what lies between the rows of `b` may be read, but never matters. Sizes may be 0 (with k = 0 the product is 0); pointers need only the alignment of
-an element. `epilogue` says what becomes of an element v of the product:
+A, B nor `aux`; what lies between the rows of `b` may be read, but never matters. Sizes may be 0
+(with k = 0 the product is 0); pointers need only the alignment of an element. `epilogue` says
+what becomes of an element v of the product:
 
     STORE       c[i, j] = v                                  aux, alpha unused
     BIAS        c[i, j] = v + aux[j]                         alpha, ldaux unused

@@ -104,7 +104,7 @@ struct Buffer[T: ImplicitlyCopyable](Movable):
 
     def __deinit__(deinit self):
         """Free the memory."""
-        external_call["free", NoneType](self.start)
+        external_call["free", NoneType](Int(self.start))
 
     def __getitem__(self, place: Int) -> ref[MutUntrackedOrigin] Self.T:
         """Return the element at a place, checked when assertions are on.

@@ -8,11 +8,11 @@ from std.testing import TestSuite, assert_almost_equal, assert_equal
 from std.testing import assert_raises, assert_true
 
 from mlp.loops import loss
-from mlp.matmul import Ptr
 from mlp.memory import Buffer
 from mlp.network import DataSet, Network, PREDICT_ROWS
 from mlp.random import RandomState
 from mlp.threads import Team
+from mlp.timing import Gradients
 
 comptime f64 = DType.float64
 
@@ -27,30 +27,6 @@ def draw[dt: DType](count: Int, seed: Int) raises -> Buffer[Scalar[dt]]:
     for i in range(count):
         values[i] = Scalar[dt](stream.randn())
     return values^
-
-
-struct Gradients[dt: DType](Movable):
-    """Room for the gradients of a network, as `backprop` fills it."""
-
-    var numbers: Buffer[Scalar[Self.dt]]
-    var w: Buffer[Ptr[Self.dt]]
-    var b: Buffer[Ptr[Self.dt]]
-
-    def __init__(out self, network: Network[Self.dt]) raises:
-        var total = 0
-        for place in range(network.depth):
-            var layer = network.layers[place]
-            total += (layer.width_in + 1) * layer.width_out
-        self.numbers = Buffer[Scalar[Self.dt]](total)
-        self.w = Buffer[Ptr[Self.dt]](network.depth)
-        self.b = Buffer[Ptr[Self.dt]](network.depth)
-        var free = self.numbers.start
-        for place in range(network.depth):
-            var layer = network.layers[place]
-            self.w[place] = free
-            free = free.unsafe_offset(layer.width_in * layer.width_out)
-            self.b[place] = free
-            free = free.unsafe_offset(layer.width_out)
 
 
 def test_forward_of_a_network_done_by_hand() raises:

@@ -1,0 +1,259 @@
+"""Compiles the Mojo half into the Python extension `mojo_impl._library`, when that is needed.
+
+`recipe` looks at the machine and says all that decides what the library is; `command` turns a
+recipe into the compiler's command line; `build` runs it unless that very library is already there.
+The library goes to `build/` beside the sources in a checkout, else to the user's cache, into a
+folder named by the recipe: another compiler, CPU, Python or source text is another folder.
+
+    python -m mojo_impl.build [--target-cpu CPU]
+
+Nothing is compiled by looking at this module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+PACKAGE = Path(__file__).resolve().parent
+FLAGS = (
+    "--Werror",
+    "-O3",
+    # A multiply-add rounds twice, as in NumPy, unless the code says fma: for the random stream.
+    "--fp-mode",
+    "contract=off",
+    # Out-of-bounds checks of lists would end the process; the code checks what Python gives it.
+    "-D",
+    "ASSERT=none",
+)
+
+
+class BuildError(Exception):
+    """The library did not compile; the text says why, or holds the compiler's whole output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides what the library is: equal recipes give the same library."""
+
+    sources: str  # sha256 of the Mojo files, names and contents
+    compiler: str  # path, as the library finds the compiler's run-time library there
+    version: str  # what the compiler says of itself
+    flags: tuple[str, ...]
+    cpu: str  # what to compile for; "native" is the CPU of `machine`
+    machine: str  # the CPU here, as the system describes it
+    ending: str  # of the file: names the Python and the platform
+
+    @property
+    def key(self) -> str:
+        """The recipe as the name of a folder."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A compiled library and the facts that a report shows of it."""
+
+    path: Path
+    version: str
+    flags: str
+    target_cpu: str
+
+
+def recipe(cpu: str = "native") -> Recipe:
+    """Look at the sources and the machine.
+
+    Args:
+        cpu: What to compile for: "native" or a name that the compiler knows.
+
+    Raises:
+        BuildError: There is no Mojo compiler, or this Python cannot load what it makes.
+    """
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise BuildError("mojo_impl needs a Python with a global interpreter lock; use another one")
+    compiler = find_compiler()
+    version = _run([compiler, "--version"]).stdout.strip().removeprefix("Mojo ")
+    return Recipe(
+        sources=digest(source_files()),
+        compiler=compiler,
+        version=version,
+        flags=FLAGS,
+        cpu=cpu,
+        machine=describe_cpu(),
+        ending=sysconfig.get_config_var("EXT_SUFFIX"),
+    )
+
+
+def source_files() -> dict[str, bytes]:
+    """Read the Mojo files: contents by name."""
+    paths = sorted([*PACKAGE.glob("*.mojo"), *PACKAGE.glob("mlp/*.mojo")])
+    return {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in paths}
+
+
+def digest(files: Mapping[str, bytes]) -> str:
+    """Hash names and contents."""
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        whole.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+    return whole.hexdigest()
+
+
+def command(made: Recipe, output: Path) -> list[str]:
+    """Write the compiler's command line. Pure."""
+    target = [] if made.cpu == "native" else ["--target-cpu", made.cpu]
+    return [
+        made.compiler,
+        "build",
+        "--emit",
+        "shared-lib",
+        *made.flags,
+        *target,
+        "-I",
+        str(PACKAGE),
+        "-o",
+        str(output),
+        str(PACKAGE / "bindings.mojo"),
+    ]
+
+
+def folder() -> Path:
+    """Say where libraries go: `build/` of a checkout, else the user's cache."""
+    root = PACKAGE.parent
+    if (root / "pyproject.toml").is_file():
+        return root / "build" / "mojo_impl"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "python-vs-mojo"
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "python-vs-mojo"
+
+
+def build(
+    made: Recipe | None = None,
+    where: Path | None = None,
+    say: Callable[[str], object] = lambda text: print(text, file=sys.stderr),  # noqa: T201
+) -> Library:
+    """Return the library of a recipe, compiling it first if it is not there.
+
+    Two processes never compile at once: the second one waits and finds the library of the first.
+    It takes its name only when it is whole.
+
+    Args:
+        made: The recipe; that of this machine, and of MOJO_IMPL_TARGET_CPU if set, unless given.
+        where: The folder of all libraries; see `folder`.
+        say: Gets a line before compiling and one after it.
+
+    Raises:
+        BuildError: The compiler is missing or refused, or the folder cannot be written.
+    """
+    made = made or recipe(os.environ.get("MOJO_IMPL_TARGET_CPU", "native"))
+    where = where or folder()
+    path = where / made.key / f"_library{made.ending}"
+    facts = path.with_name("library.json")
+    if not facts.is_file():
+        try:
+            where.mkdir(parents=True, exist_ok=True)
+            with FileLock(where / "lock"):
+                if not facts.is_file():
+                    _compile(made, path, facts, say)
+        except OSError as error:
+            raise BuildError(f"the Mojo library cannot be written to {where}: {error}") from error
+    return Library(path, **json.loads(facts.read_text()))
+
+
+def find_compiler() -> str:
+    """Return the path of the Mojo compiler: beside this Python, else the first on PATH.
+
+    Raises:
+        BuildError: There is none; says where it looked.
+    """
+    beside = sysconfig.get_path("scripts")
+    found = shutil.which("mojo", path=beside) or shutil.which("mojo")
+    if found is None:
+        raise BuildError(
+            f"no Mojo compiler: looked for `mojo` in {beside} and on PATH; "
+            "run `make build`, or `pip install mojo` in this environment"
+        )
+    return found
+
+
+def describe_cpu() -> str:
+    """Describe this machine's CPU, precisely enough to know another one."""
+    parts = [platform.system(), platform.machine()]
+    try:
+        wanted = ("vendor_id", "model name", "flags", "Features", "CPU implementer", "CPU part")
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if not line.strip():
+                break  # the first core is enough
+            if line.startswith(wanted):
+                parts.append(" ".join(line.split()))
+    except OSError:
+        parts.append(platform.processor())
+        if sys.platform == "darwin":
+            parts.append(_run(["sysctl", "-n", "machdep.cpu.brand_string"]).stdout.strip())
+    return "; ".join(parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build from the command line and print the path of the library."""
+    parser = argparse.ArgumentParser(prog="python -m mojo_impl.build", description=main.__doc__)
+    parser.add_argument("--target-cpu", default="native", help="what to compile for")
+    try:
+        library = build(recipe(parser.parse_args(arguments).target_cpu))
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 3
+    print(library.path)  # noqa: T201
+    return 0
+
+
+def _compile(made: Recipe, path: Path, facts: Path, say: Callable[[str], object]) -> None:
+    if shutil.which("cc") is None and shutil.which("clang") is None:
+        raise BuildError(
+            "no C compiler, which Mojo needs to link: looked for `cc` and `clang` on PATH; "
+            "install gcc (macOS: run `xcode-select --install`)"
+        )
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_name("unfinished" + path.suffix)
+    say("Compiling the Mojo library (about 30 s the first time) ...")
+    start = time.monotonic()
+    line = command(made, unfinished)
+    done = _run(line)
+    if done.returncode != 0:
+        raise BuildError(
+            f"the Mojo library did not compile; the command was\n\n  {' '.join(line)}\n\n"
+            f"and the compiler said\n\n{done.stdout}{done.stderr}"
+        )
+    target = _run([*line[:2], "--print-effective-target", *line[2:]]).stdout
+    cpu = next((row.split()[1] for row in target.splitlines() if "--target-cpu" in row), made.cpu)
+    unfinished.replace(path)
+    whole = {"version": made.version, "flags": " ".join(made.flags), "target_cpu": cpu}
+    facts.write_text(json.dumps(whole))
+    say(f"... compiled in {time.monotonic() - start:.0f} s")
+
+
+def _run(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    # The compiler's crash reporter complains on every run where it is not set up.
+    quiet = {"MODULAR_CRASH_REPORTING_ENABLED": "false"}
+    try:
+        return subprocess.run(
+            line, capture_output=True, text=True, env=os.environ | quiet, check=False
+        )
+    except OSError as error:
+        raise BuildError(f"{line[0]} could not be run: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What a benchmark asks of the Mojo side beyond the network: threads, clocks, facts."""
+
+from __future__ import annotations
+
+import operator
+import os
+from typing import Any
+
+from mojo_impl import _library
+from mojo_impl._library import get_threads, nothing, time_phase
+from mojo_impl.build import build
+
+__all__ = ["describe", "get_threads", "nothing", "set_threads", "time_phase"]
+
+
+def set_threads(threads: int) -> None:
+    """Set how many threads every network uses from its next call on.
+
+    Results are bitwise the same for any number. At the start it is the environment's
+    MOJO_IMPL_THREADS, or 1.
+
+    Args:
+        threads: How many, the calling thread included; at least 1.
+
+    Raises:
+        TypeError: `threads` is not an int.
+        ValueError: It is below 1.
+        RuntimeError: The system refuses so many.
+    """
+    if isinstance(threads, bool):
+        raise TypeError(f"threads must be an int; got {threads!r}")
+    try:
+        number = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"threads must be an int; got {threads!r}") from None
+    if number < 1:
+        raise ValueError(f"threads must be at least 1; got {number}")
+    _library.set_threads(number)
+
+
+def describe() -> dict[str, Any]:
+    """Tell what must be known to compare this side with another.
+
+    Returns:
+        `versions` (of the compiler that made the library), `threads` (how many different ones took
+        part in a parallel region just now), `denormals` ("kept" or "flushed", by arithmetic on
+        each of them), and `facts`, texts by name.
+    """
+    library = build()
+    threads, kept, lanes = _library.probe()
+    return {
+        "versions": {"mojo": library.version},
+        "threads": threads,
+        "denormals": "kept" if kept == get_threads() else "flushed",
+        "facts": {
+            "mojo target cpu": library.target_cpu,
+            "flags": library.flags,
+            "simd width float64": str(lanes),
+        },
+    }
+
+
+def _threads_of_the_environment() -> int:
+    value = os.environ.get("MOJO_IMPL_THREADS", "1")
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"MOJO_IMPL_THREADS must be a number from 1; got {value!r}")
+    return int(value)
+
+
+set_threads(_threads_of_the_environment())
