@@ -162,8 +162,10 @@ struct NumPy(ImplicitlyCopyable):
             return False
         var shape = look(object).shape
         var there = shape[unsafe_offset=0]
-        return shape[unsafe_offset=1] == width and (
-            there == rows or (rows == 0 and there > 0)
+        return (
+            shape[unsafe_offset=1] == width
+            and there > 0
+            and (rows == 0 or there == rows)
         )
 
     def empty[dt: DType](self, rows: Int, columns: Int) raises Raised -> Object:
