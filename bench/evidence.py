@@ -112,7 +112,10 @@ def _parity_text(parity: Sequence[ParityResult], table: pd.DataFrame) -> str:
 
 
 def _share_text(share: float, *, ok: bool) -> str:
-    text = significant(share, 2) if math.isfinite(share) else "beyond any"
+    if 0 < share < 0.001:
+        text = "<0.001"
+    else:
+        text = significant(share, 2) if math.isfinite(share) else "beyond any"
     return text if ok else f"{text}{FAILED}"
 
 
