@@ -26,6 +26,11 @@ WIDTH_OF_FILES = 160
 WORDS = ("case", "problem", "worst tensor", "parity", "verdict")
 """Heads of columns that hold words."""
 
+UNFINISHED = {
+    "running": ("this run did not come to its end: what is complete was judged",),
+    "interrupted": ("this run was interrupted: what is complete was judged",),
+}
+
 
 def console(file: TextIO | None = None) -> Console:
     """Return a console on a stream, standard output by default."""
@@ -79,6 +84,7 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
             f"ratio: {names[0]}'s time over {names[1]}'s, above 1 {names[1]} is faster; "
             f"A/A: {names[0]} against itself, the noise floor",
             *stored.notes,
+            *UNFINISHED.get(stored.run.status, ()),
         ]
     )
 

@@ -172,6 +172,12 @@ def test_what_was_tolerated_in_reading_is_said(bench: Bench, tmp_path: Path) -> 
     assert "the last line of samples.jsonl was cut off" in bench("report", path)[1]
 
 
+def test_a_run_that_ended_early_says_so(bench: Bench, tmp_path: Path) -> None:
+    truth = Truth(changes={"status": "interrupted"})
+    _, out, _ = bench("report", write_run(tmp_path / "run", truth))
+    assert "this run was interrupted: what is complete was judged" in out
+
+
 # Run and parity, for real
 
 TINY = ("--layers", "3,5,2", "--batch", "4", "--rows", "12")
