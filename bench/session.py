@@ -205,10 +205,12 @@ class Session:
         return crew
 
     def _record(self, error: WorkerError, names: Sequence[str], invocation: int) -> None:
+        first, *others = dict.fromkeys(names)
         self.exclude(names)
-        for name in dict.fromkeys(names):
+        for name in (first, *others):
             self.save(Fault(name, error.worker, invocation, error.reason))
-        self.progress.note(f"fault: {error}")
+        more = f" and {len(others)} more" if others else ""
+        self.progress.note(f"fault in {first}{more}: {error}")
 
 
 def patience_s(case: Case, times: float) -> float:

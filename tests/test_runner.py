@@ -316,7 +316,7 @@ def test_a_worker_that_dies_costs_its_case_and_no_more(world: World) -> None:
     (fault,) = stored.faults
     assert (fault.case, fault.worker) == (case_id(Case("epoch", SMALL)), "mojo")
     assert fault.reason == "died during sample (signal SIGSEGV)"
-    assert world.notes[-1] == "fault: mojo: died during sample (signal SIGSEGV)"
+    assert world.notes[-1] == f"fault in {fault.case}: mojo: died during sample (signal SIGSEGV)"
     by_case = Counter(sample.case for sample in stored.samples)
     assert by_case[case_id(Case("forward", SMALL))] == 3 * 9
     assert 0 < by_case[fault.case] < 9  # nothing after the fault, all before it kept
@@ -365,6 +365,9 @@ def test_workers_that_do_not_start_cost_all_cases_at_once(world: World) -> None:
     assert run.status == "finished"
     assert stored.samples == ()
     assert {fault.reason for fault in stored.faults} == {"was started with 1 threads and has 4"}
+    assert world.notes[0].startswith(
+        f"fault in {case_id(Case('forward', SMALL))} and 1 more: mojo: "
+    )
     assert [fault.case for fault in stored.faults] == [
         *(case_id(Case("forward", p)) for p in (SMALL, WIDE)), "call/t1", "timer/t1", "training",
     ]  # fmt: skip
