@@ -155,6 +155,7 @@ def test_scratch_grows_and_runs_out() raises:
     with assert_raises(contains="out of memory"):
         _ = team.scratch[DType.float64](1 << 50)
     large[unsafe_offset=99_999] = 1  # still there
+    assert_equal(team.threads, 1)  # and the team lives until here
 
 
 def test_cache_size() raises:
