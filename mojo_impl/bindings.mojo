@@ -7,6 +7,7 @@ from std.benchmark import black_box
 from std.ffi import external_call
 from std.sys import simd_width_of, size_of
 
+from calls import named_arguments
 from core import Session, SessionPointer, new_team
 from cpython import (
     FastCall,
@@ -20,7 +21,6 @@ from cpython import (
     checked,
     integer,
     is_text,
-    named_arguments,
     python_type,
     raised,
     release,
@@ -80,7 +80,7 @@ def _initialise(
     try:
         var session = _session_of(module)
         var arguments = named_arguments[
-            "network", "layer_sizes", "seed", "dtype"
+            "initialise", "network", "layer_sizes", "seed", "dtype"
         ](given, count, names)
         var object = _network_argument(session, arguments[0])
         if python_type(arguments[1]) != session[].tuple_type:
@@ -117,9 +117,9 @@ def _time_phase(
 ) abi("C") -> Object:
     """Time a phase of a network."""
     try:
-        var arguments = named_arguments["network", "phase", "loops", "X", "y"](
-            given, count, names
-        )
+        var arguments = named_arguments[
+            "time_phase", "network", "phase", "loops", "X", "y"
+        ](given, count, names)
         var network = _network_argument(_session_of(module), arguments[0])
         for place in range(4):
             arguments[place] = arguments[place + 1]

@@ -57,6 +57,8 @@ struct Session:
         self.threads = 1
 
 
+comptime LONG = 10_000_000
+"""Multiply-adds that take longer than a switch of threads: Python's lock is given up for them."""
 comptime SessionPointer = Pointer[Session, MutUntrackedOrigin]
 """Where the session lies."""
 
@@ -210,7 +212,7 @@ struct Core[dt: DType]:
 
     def view_list[
         biases: Bool
-    ](self, object: Object) raises Raised -> Arrays[Self.dt]:
+    ](mut self, object: Object) raises Raised -> Arrays[Self.dt]:
         """Return where the numbers of checked arrays lie; runs no Python code.
 
         Parameters:
@@ -257,7 +259,7 @@ struct Core[dt: DType]:
                 )
         return tuple.take()
 
-    def _look_at_list[biases: Bool](self, object: Object) -> Bool:
+    def _look_at_list[biases: Bool](mut self, object: Object) -> Bool:
         """Whether an object is exactly a list or a tuple of one plain array per layer; if so,
         their pointers are in `w` or `b`."""
         var type = python_type(object)
@@ -315,3 +317,32 @@ def new_team(threads: Int) raises Raised -> Team:
         return Team(threads)
     except error:
         raise raised["RuntimeError"](error)
+
+
+def compute[
+    Work: def() raises -> None
+](work: Work, *, long: Bool) raises Raised:
+    """Compute; when that takes long, without Python's lock, so that other threads can run.
+
+    Parameters:
+        Work: The type of the work.
+
+    Args:
+        work: What to do; it must not touch a Python object.
+        long: Whether it takes longer than a switch of threads.
+
+    Raises:
+        MemoryError: The only way in which a computation fails.
+    """
+    var state = 0
+    if long:
+        state = external_call["PyEval_SaveThread", Int]()
+    var failure = String()
+    try:
+        work()
+    except error:
+        failure = String(error)
+    if long:
+        external_call["PyEval_RestoreThread", NoneType](state)
+    if failure:
+        raise raised["MemoryError"](failure)

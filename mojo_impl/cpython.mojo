@@ -295,48 +295,6 @@ def is_text[value: StaticString](object: Object) -> Bool:
     )
 
 
-def named_arguments[
-    *names: StaticString
-](given: Words, count: Int, given_names: Object) raises Raised -> Arguments:
-    """Sort the arguments of a call, given by place or by name.
-
-    Parameters:
-        names: Their names, all needed.
-
-    Args:
-        given: Those given by place, then those given by name.
-        count: How many were given by place.
-        given_names: The names of the others, a tuple, or NULL.
-
-    Returns:
-        The arguments, borrowed, in the order of the names.
-
-    Raises:
-        TypeError: One is missing, given twice, unknown, or too many.
-    """
-    comptime wanted = len(names)
-    var found = Arguments(fill=0)
-    var others = 0
-    if given_names != 0:
-        others = external_call["PyTuple_Size", Int](given_names)
-    var fits = count + others == wanted
-    for i in range(min(count, wanted)):
-        found[i] = given[unsafe_offset=i]
-    for i in range(others if fits else 0):
-        var name = external_call["PyTuple_GetItem", Object](given_names, i)
-        comptime for place in range(wanted):
-            if is_text[names[place]](name) and found[place] == 0:
-                found[place] = given[unsafe_offset=count + i]
-    comptime for place in range(wanted):
-        fits = fits and found[place] != 0
-    if not fits:
-        var wish = String()
-        comptime for place in range(wanted):
-            wish += (", " if place else "") + String(names[place])
-        raise raised["TypeError"](t"the arguments must be ({wish})")
-    return found^
-
-
 struct Sequence[is_list: Bool]:
     """A list or a tuple in the making; what it holds goes with it when something fails.
 
@@ -393,32 +351,3 @@ struct Sequence[is_list: Bool]:
         var made = self.object
         self.object = 0
         return made
-
-
-def compute[
-    Work: def() raises -> None
-](work: Work, *, long: Bool) raises Raised:
-    """Compute; when that takes long, without Python's lock, so that other threads can run.
-
-    Parameters:
-        Work: The type of the work.
-
-    Args:
-        work: What to do; it must not touch a Python object.
-        long: Whether it takes longer than a switch of threads.
-
-    Raises:
-        MemoryError: The only way in which a computation fails.
-    """
-    var state = 0
-    if long:
-        state = external_call["PyEval_SaveThread", Int]()
-    var failure = String()
-    try:
-        work()
-    except error:
-        failure = String(error)
-    if long:
-        external_call["PyEval_RestoreThread", NoneType](state)
-    if failure:
-        raise raised["MemoryError"](failure)

@@ -3,7 +3,7 @@
 from std.ffi import external_call
 
 from arrays import numbers, rows_of
-from core import Core
+from core import LONG, Core, compute
 from cpython import (
     Arguments,
     Object,
@@ -11,18 +11,14 @@ from cpython import (
     Sequence,
     attribute,
     checked,
-    compute,
     raised,
     release,
     retain,
 )
 from mlp.loops import copy
 from mlp.loops import loss as mean_squared_error
-from object import ObjectPointer, forget, getter, method, setter
+from object import ObjectPointer, forget
 from tables import Members
-
-comptime LONG = 10_000_000
-"""Multiply-adds that take longer than a switch of threads: the lock is given up for them."""
 
 
 def _forward[
@@ -263,30 +259,26 @@ def add_methods(mut members: Members) raises Raised:
     """
     comptime f64 = DType.float64
     comptime f32 = DType.float32
-    members.method["forward", "($self, /, X)"](
-        method[_forward[f64], _forward[f32], "X"]
-    )
-    members.method["backprop", "($self, /, y)"](
-        method[_backprop[f64], _backprop[f32], "y"]
-    )
-    members.method["step", "($self, /, grads_w, grads_b)"](
-        method[_step[f64], _step[f32], "grads_w", "grads_b"]
-    )
-    members.method["loss", "($self, /, y, y_hat)"](
-        method[_loss[f64], _loss[f32], "y", "y_hat"]
-    )
-    members.method["predict", "($self, /, X)"](
-        method[_predict[f64], _predict[f32], "X"]
-    )
-    members.method["reset", "($self, /)"](method[_reset[f64], _reset[f32]])
-    members.attribute["weights"](
-        getter[_get_parameters[f64, False], _get_parameters[f32, False]],
-        setter[_set_parameters[f64, False], _set_parameters[f32, False]],
-    )
-    members.attribute["biases"](
-        getter[_get_parameters[f64, True], _get_parameters[f32, True]],
-        setter[_set_parameters[f64, True], _set_parameters[f32, True]],
-    )
-    members.attribute["activations"](
-        getter[_get_activations[f64], _get_activations[f32]]
-    )
+    members.method["forward", _forward[f64], _forward[f32], "X"]()
+    members.method["backprop", _backprop[f64], _backprop[f32], "y"]()
+    members.method["step", _step[f64], _step[f32], "grads_w", "grads_b"]()
+    members.method["loss", _loss[f64], _loss[f32], "y", "y_hat"]()
+    members.method["predict", _predict[f64], _predict[f32], "X"]()
+    members.method["reset", _reset[f64], _reset[f32]]()
+    members.attribute[
+        "weights",
+        _get_parameters[f64, False],
+        _get_parameters[f32, False],
+        _set_parameters[f64, False],
+        _set_parameters[f32, False],
+    ]()
+    members.attribute[
+        "biases",
+        _get_parameters[f64, True],
+        _get_parameters[f32, True],
+        _set_parameters[f64, True],
+        _set_parameters[f32, True],
+    ]()
+    members.attribute[
+        "activations", _get_activations[f64], _get_activations[f32]
+    ]()

@@ -1,24 +1,16 @@
-"""The Python object `Network`: its layout, its life, and the way into its methods.
-
-A method gets to the core through `method`, which turns a second caller away: while the first one
-computes without Python's lock, or while a check runs Python code, nothing changes under its feet.
-"""
+"""The Python object `Network`: its layout, and its life from `__init__` to the last reference."""
 from std.ffi import external_call
 from std.sys import size_of
 
 from core import Core, SessionPointer
 from cpython import (
-    Arguments,
     Object,
     Raised,
     Visit,
-    Words,
-    named_arguments,
     python_type,
     raised,
     release,
 )
-from mlp.network import Network
 
 comptime Deallocate = def(Object) thin abi("C") -> None
 """What ends an object."""
@@ -26,14 +18,6 @@ comptime Traverse = def(Object, Visit, Object) thin abi("C") -> Int32
 """What shows an object's references: the object, what to call on each, what to pass on."""
 comptime Clear = def(Object) thin abi("C") -> Int32
 """What drops an object's references."""
-comptime Body[dt: DType] = def(
-    ObjectPointer, mut Core[dt], Arguments
-) thin raises Raised -> Object
-"""What a method does with the object, its core and the arguments.
-
-Parameters:
-    dt: Type of the network's elements.
-"""
 
 
 @fieldwise_init
@@ -70,148 +54,6 @@ def network_object(object: Object) -> ObjectPointer:
         A pointer to it.
     """
     return ObjectPointer(unsafe_from_address=object)
-
-
-def method[
-    wide: Body[DType.float64], narrow: Body[DType.float32], *names: StaticString
-](object: Object, given: Words, count: Int, given_names: Object) abi(
-    "C"
-) -> Object:
-    """Call a method from Python.
-
-    Parameters:
-        wide: What it does in float64.
-        narrow: What it does in float32.
-        names: Names of its arguments.
-
-    Args:
-        object: The object.
-        given: The arguments given by place, then those given by name.
-        count: How many were given by place.
-        given_names: The names of the others, or NULL.
-
-    Returns:
-        What the method returns, or NULL with an exception set.
-    """
-    try:
-        return entered[wide, narrow](
-            network_object(object),
-            named_arguments[*names](given, count, given_names),
-        )
-    except:
-        return 0
-
-
-def getter[
-    wide: Body[DType.float64], narrow: Body[DType.float32]
-](object: Object, closure: Object) abi("C") -> Object:
-    """Read an attribute from Python.
-
-    Parameters:
-        wide: What returns it in float64.
-        narrow: What returns it in float32.
-
-    Args:
-        object: The object.
-        closure: Unused.
-
-    Returns:
-        The value, or NULL with an exception set.
-    """
-    try:
-        return entered[wide, narrow](network_object(object), Arguments(fill=0))
-    except:
-        return 0
-
-
-def setter[
-    wide: Body[DType.float64], narrow: Body[DType.float32]
-](object: Object, value: Object, closure: Object) abi("C") -> Int32:
-    """Set an attribute from Python.
-
-    Parameters:
-        wide: What sets it in float64; it returns NULL.
-        narrow: What sets it in float32; it returns NULL.
-
-    Args:
-        object: The object.
-        value: The value; NULL to delete the attribute.
-        closure: Unused.
-
-    Returns:
-        0, or -1 with an exception set.
-    """
-    try:
-        if value == 0:
-            raise raised["AttributeError"]("it can be set but not deleted")
-        var arguments = Arguments(fill=0)
-        arguments[0] = value
-        _ = entered[wide, narrow](network_object(object), arguments)
-        return 0
-    except:
-        return -1
-
-
-def entered[
-    wide: Body[DType.float64], narrow: Body[DType.float32]
-](object: ObjectPointer, arguments: Arguments) raises Raised -> Object:
-    """Do something with a network that no one else is busy with.
-
-    Parameters:
-        wide: What to do in float64.
-        narrow: What to do in float32.
-
-    Args:
-        object: The object.
-        arguments: Its arguments.
-
-    Returns:
-        What it returns.
-
-    Raises:
-        RuntimeError: The object is busy, or `__init__` was never called; and what it raises.
-    """
-    if object[].core == 0:
-        raise raised["RuntimeError"](
-            "the network is empty: __init__ was not called"
-        )
-    if object[].busy:
-        raise busy()
-    object[].busy = True
-    try:
-        if object[].is_float64:
-            return run[DType.float64, wide](object, arguments)
-        return run[DType.float32, narrow](object, arguments)
-    finally:
-        object[].busy = False
-
-
-def run[
-    dt: DType, body: Body[dt]
-](object: ObjectPointer, arguments: Arguments) raises Raised -> Object:
-    """Do something with a core of this type, then let go of what it kept alive.
-
-    Parameters:
-        dt: Type of its elements.
-        body: What to do.
-
-    Args:
-        object: The object.
-        arguments: Its arguments.
-
-    Returns:
-        What it returns.
-
-    Raises:
-        What it raises.
-    """
-    ref core = Pointer[Core[dt], MutUntrackedOrigin](
-        unsafe_from_address=object[].core
-    )[]
-    try:
-        return body(object, core, arguments)
-    finally:
-        core.let_go()
 
 
 def initialise[

@@ -5,6 +5,7 @@ same. What is made here stays for the life of the process.
 """
 from std.ffi import external_call
 
+from calls import Body, getter, method, setter
 from cpython import (
     FastCall,
     Getter,
@@ -86,69 +87,85 @@ struct Members:
         self._twin = imported["python_impl.network", "MLP"]()
 
     def method[
-        name: StaticString, signature: StaticString
-    ](mut self, function: FastCall) raises Raised:
+        name: StaticString,
+        wide: Body[DType.float64],
+        narrow: Body[DType.float32],
+        *names: StaticString,
+    ](mut self) raises Raised:
         """Add a method.
 
         Parameters:
             name: Its name.
-            signature: Its parameters, as `inspect.signature` is to see them.
-
-        Args:
-            function: What to call.
+            wide: What it does in float64.
+            narrow: What it does in float32.
+            names: Names of its arguments.
 
         Raises:
             MemoryError.
         """
-        comptime head = name + signature + "\n--\n\n"
+        var function: FastCall = method[name, wide, narrow, *names]
+        var signature = String(name, "($self, /")
+        comptime for place in range(len(names)):
+            signature += String(", ", names[place])
+        signature += ")\n--\n\n"
         self.methods.add(
             c[name](),
             address_of(function),
             FAST,
-            self._documentation[name, head](),
+            self._documentation[name](signature),
         )
 
     def attribute[
-        name: StaticString
-    ](mut self, getter: Getter, setter: Setter) raises Raised:
-        """Add an attribute that can be set.
-
-        Parameters:
-            name: Its name.
-
-        Args:
-            getter: What reads it.
-            setter: What sets it.
-
-        Raises:
-            MemoryError.
-        """
-        self.attributes.add(
-            c[name](),
-            address_of(getter),
-            address_of(setter),
-            self._documentation[name, ""](),
-        )
-
-    def attribute[name: StaticString](mut self, getter: Getter) raises Raised:
+        name: StaticString,
+        get_wide: Body[DType.float64],
+        get_narrow: Body[DType.float32],
+    ](mut self) raises Raised:
         """Add an attribute that can only be read.
 
         Parameters:
             name: Its name.
-
-        Args:
-            getter: What reads it.
+            get_wide: What reads it in float64.
+            get_narrow: What reads it in float32.
 
         Raises:
             MemoryError.
         """
+        var get: Getter = getter[get_wide, get_narrow]
         self.attributes.add(
-            c[name](), address_of(getter), 0, self._documentation[name, ""]()
+            c[name](), address_of(get), 0, self._documentation[name]("")
+        )
+
+    def attribute[
+        name: StaticString,
+        get_wide: Body[DType.float64],
+        get_narrow: Body[DType.float32],
+        set_wide: Body[DType.float64],
+        set_narrow: Body[DType.float32],
+    ](mut self) raises Raised:
+        """Add an attribute that can be read and set.
+
+        Parameters:
+            name: Its name.
+            get_wide: What reads it in float64.
+            get_narrow: What reads it in float32.
+            set_wide: What sets it in float64.
+            set_narrow: What sets it in float32.
+
+        Raises:
+            MemoryError.
+        """
+        var get: Getter = getter[get_wide, get_narrow]
+        var set: Setter = setter[name, set_wide, set_narrow]
+        self.attributes.add(
+            c[name](),
+            address_of(get),
+            address_of(set),
+            self._documentation[name](""),
         )
 
     def _documentation[
-        name: StaticString, head: StaticString
-    ](self) raises Raised -> Int:
+        name: StaticString
+    ](self, var head: String) raises Raised -> Int:
         """Return the address of `head` and the twin's docstring, as C wants it; NULL if the twin
         has no such member."""
         var docstring: Object
@@ -165,12 +182,12 @@ struct Members:
         if utf8 == 0:  # python -OO has dropped it
             external_call["PyErr_Clear", NoneType]()
             utf8 = c[""]()
-        var length = external_call["strlen", Int](utf8)
+        head += "\0"
         var whole = external_call["malloc", Int](
-            head.byte_length() + length + 1
+            head.byte_length() + external_call["strlen", Int](utf8)
         )
         if whole != 0:
-            _ = external_call["strcpy", Int](whole, c[head]())
+            _ = external_call["strcpy", Int](whole, head.unsafe_ptr())
             _ = external_call["strcat", Int](whole, utf8)
         release(docstring)
         return whole

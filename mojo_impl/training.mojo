@@ -3,7 +3,8 @@
 from std.ffi import external_call
 
 from arrays import WRITEABLE, look, numbers, rows_of
-from core import Core
+from calls import entered
+from core import LONG, Core, compute
 from cpython import (
     Arguments,
     Object,
@@ -11,7 +12,6 @@ from cpython import (
     attribute,
     check_text,
     checked,
-    compute,
     integer,
     is_text,
     python_type,
@@ -20,13 +20,13 @@ from cpython import (
     retain,
     to_integer,
 )
-from methods import LONG, rate_of
+from methods import rate_of
 from mlp.matmul import Ptr
 from mlp.network import DataSet
 from mlp.random import WORDS
 from mlp.timing import time_backprop, time_clock, time_epoch, time_forward
-from object import ObjectPointer, entered, forget, getter, method, setter
-from tables import Members, address_of
+from object import ObjectPointer, forget
+from tables import Members
 
 comptime PATIENCE = 1_000_000_000
 """Multiply-adds between two looks for Ctrl-C: well below a second of work."""
@@ -323,22 +323,21 @@ def add_training(mut members: Members) raises Raised:
     comptime f32 = DType.float32
     members.method[
         "_epoch",
-        "($self, /, X, y, validation, training_loss, validation_loss)",
-    ](
-        method[
-            _epoch[f64],
-            _epoch[f32],
-            "X",
-            "y",
-            "validation",
-            "training_loss",
-            "validation_loss",
-        ]
-    )
-    members.attribute["_stream"](
-        getter[_get_stream[f64], _get_stream[f32]],
-        setter[_set_stream[f64], _set_stream[f32]],
-    )
+        _epoch[f64],
+        _epoch[f32],
+        "X",
+        "y",
+        "validation",
+        "training_loss",
+        "validation_loss",
+    ]()
+    members.attribute[
+        "_stream",
+        _get_stream[f64],
+        _get_stream[f32],
+        _set_stream[f64],
+        _set_stream[f32],
+    ]()
 
 
 def time_phase(
