@@ -1,166 +1,30 @@
-"""The runner with workers that only pretend, and a clock that only they move.
+"""The runner when all goes well: who is asked what, in which order, and what is on disk.
 
-What is checked is the protocol: who is asked what, in which order, and what is on disk after every
-kind of trouble. One test at the end has real workers.
+One test at the end has real workers.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from pretence import NOW, SEATS, SMALL, WIDE, World, order_of
 
 from bench.cases import case_id, cases_of, problem_id
 from bench.datasets import data_file
-from bench.errors import WorkerError
-from bench.records import Case, DType, Environment, Phase, Problem, Run, WorkerSpec
-from bench.runner import SETTLE_S, TRAINING, check_parity, measure
+from bench.records import Case, DType, Problem, WorkerSpec
+from bench.runner import SETTLE_S, check_parity, measure
 from bench.session import Edges, Order
 from bench.stats import results
-from bench.store import Stored, load
-
-SEATS = (
-    WorkerSpec("numpy", "numpy", "baseline"),
-    WorkerSpec("numpy-again", "numpy", "again"),
-    WorkerSpec("mojo", "mojo", "candidate"),
-)
-SMALL = Problem((1, 4, 1), 5, 20, "float64", 1)
-WIDE = Problem((1, 8, 1), 5, 20, "float64", 1)
-START_NS = 1000
-EACH_NS = {"numpy": 400_000, "mojo": 200_000}
-NOW = datetime(2026, 11, 3, 10, tzinfo=UTC)
-
-
-@dataclass
-class Event:
-    """One request to one worker."""
-
-    worker: str
-    crew: int  # which start of that seat it was
-    op: str
-    fields: dict[str, Any]
-
-
-@dataclass
-class World:
-    """Workers that pretend, a clock, and a list of all that happened."""
-
-    folder: Path
-    trouble: Callable[[Event], object] = lambda event: None
-    each_ns: Mapping[str, int] = field(default_factory=lambda: EACH_NS)
-    y_hat: Mapping[str, float] = field(default_factory=lambda: {"numpy": 1.0, "mojo": 1.0})
-    describes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    events: list[Event] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    stages: list[str] = field(default_factory=list)
-    pauses: list[float] = field(default_factory=list)
-    seats: list[Actor] = field(default_factory=list)
-    now_ns: int = 0
-
-    def edges(self) -> Edges:
-        return Edges(
-            start=lambda spec, variables: Actor(self, spec, variables),
-            clock_ns=lambda: self.now_ns,
-            sleep=self.pauses.append,
-            environment=lambda: Environment({"cpu": "pretended"}, {}),
-            data_file=lambda problem: data_file(problem, self.folder / "data"),
-        )
-
-    def run(self, order: Order) -> tuple[Run, Stored]:
-        path = self.folder / "run"
-        run = measure(order, path, NOW, self, self.edges())
-        return run, load(path)
-
-    def asked(self, op: str) -> list[Event]:
-        return [event for event in self.events if event.op == op]
-
-    # Progress
-
-    def stage(self, name: str, total: float) -> None:
-        self.stages.append(name)
-
-    def now(self, text: str) -> None:
-        assert text
-
-    def advance(self, amount: float) -> None:
-        assert amount > 0
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-class Actor:
-    """A seat that pretends."""
-
-    def __init__(self, world: World, spec: WorkerSpec, variables: Mapping[str, str]) -> None:
-        self.world = world
-        self.spec = spec
-        self.threads = int(variables["MOJO_IMPL_THREADS"])
-        self.number = sum(seat.spec == spec for seat in world.seats)
-        self.ended = False
-        self.dtype = ""
-        world.seats.append(self)
-        world.now_ns += START_NS
-
-    def ask(self, op: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
-        assert not self.ended
-        assert timeout_s >= 60
-        event = Event(self.spec.label, self.number, op, fields)
-        self.world.events.append(event)
-        self.world.trouble(event)
-        op = event.op
-        answer: dict[str, Any] = {}
-        if op == "describe":
-            answer = {"threads": self.threads, "denormals": "kept", "facts": {}}
-            answer |= self.world.describes.get(self.spec.label, {})
-        elif op == "sample":
-            answer["elapsed_ns"] = fields["loops"] * self.world.each_ns[self.spec.implementation]
-            self.world.now_ns += answer["elapsed_ns"]
-        elif op == "prepare":
-            self.dtype = fields["problem"]["dtype"]
-        elif op == "tensors":
-            y_hat = np.full(3, self.world.y_hat[self.spec.implementation], self.dtype)
-            np.savez(fields["path"], y_hat=y_hat)
-        elif op == "train":
-            np.savez(fields["path"], training_loss=np.ones(fields["epochs"]))
-        return answer
-
-    def end(self) -> None:
-        self.ended = True
+from bench.store import load
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-def order_of(
-    *problems: Problem,
-    phases: tuple[Phase, ...] = ("forward",),
-    floors: bool = False,
-    invocations: int = 3,
-    seconds: float = 0.0,
-    training_epochs: int = 0,
-    seed: int = 0,
-) -> Order:
-    cases = cases_of(problems, phases)
-    if not floors:
-        cases = tuple(case for case in cases if case.phase in phases)
-    return Order("quick", cases, SEATS, invocations, seconds, training_epochs, "bench run", seed)
-
-
-def dies(event: Event) -> None:
-    raise WorkerError(event.worker, f"died during {event.op} (signal SIGSEGV)")
-
-
-# A run without trouble
 
 
 def test_a_run_goes_from_parity_to_training_and_all_of_it_is_stored(world: World) -> None:
@@ -283,172 +147,6 @@ def test_float32_is_judged_by_the_baseline_in_float64(world: World, dtype: DType
     extra = [("numpy", "float64")] if dtype == "float32" else []
     assert prepared == [("numpy", dtype), ("mojo", dtype), *extra]
     assert len(world.asked("tensors")) == 2 + len(extra)
-
-
-# Trouble
-
-
-def test_what_fails_parity_is_not_timed(world: World) -> None:
-    world.y_hat = {"numpy": 1.0, "mojo": 1.001}
-    _, stored = world.run(order_of(SMALL, floors=True))
-    assert not stored.parity[0].ok
-    assert {sample.case for sample in stored.samples} == {"call/t1", "timer/t1"}
-    assert world.notes[0].startswith(f"parity failed: {problem_id(SMALL)}: y_hat of mojo differs")
-    first, *_ = results(stored.run, stored.samples, stored.parity, stored.faults)
-    assert first.verdict is not None
-    assert first.verdict.kind == "INVALID"
-    assert "y_hat" in first.verdict.reason
-
-
-def test_a_worker_that_dies_costs_its_case_and_no_more(world: World) -> None:
-    samples = 0
-
-    def trouble(event: Event) -> None:
-        nonlocal samples
-        if event.op == "sample" and event.fields["phase"] == "epoch" and event.worker == "mojo":
-            samples += 1
-            if samples == 7:  # after five in the pilot and the warm-up of the first invocation
-                dies(event)
-
-    world.trouble = trouble
-    run, stored = world.run(order_of(SMALL, phases=("forward", "epoch"), invocations=3))
-    assert run.status == "finished"
-    (fault,) = stored.faults
-    assert (fault.case, fault.worker) == (case_id(Case("epoch", SMALL)), "mojo")
-    assert fault.reason == "died during sample (signal SIGSEGV)"
-    assert world.notes[-1] == f"fault in {fault.case}: mojo: died during sample (signal SIGSEGV)"
-    by_case = Counter(sample.case for sample in stored.samples)
-    assert by_case[case_id(Case("forward", SMALL))] == 3 * 9
-    assert 0 < by_case[fault.case] < 9  # nothing after the fault, all before it kept
-    assert all(seat.ended for seat in world.seats)
-    kinds = {
-        result.case.phase: result.verdict.kind
-        for result in results(run, stored.samples, stored.parity, stored.faults)
-        if result.verdict
-    }
-    assert kinds == {"forward": "UNRESOLVED", "epoch": "INVALID"}
-
-
-@pytest.mark.parametrize(("op", "stage"), [("tensors", "parity"), ("prepare", "parity")])
-def test_a_fault_in_parity_counts_for_the_cases_of_its_problem(
-    world: World, op: str, stage: str
-) -> None:
-    def trouble(event: Event) -> None:
-        wide = event.fields.get("problem", {}).get("layer_sizes") == WIDE.layer_sizes
-        if world.stages[-1] == stage and event.op == op and (wide or op == "tensors"):
-            dies(event)
-
-    world.trouble = trouble
-    _, stored = world.run(order_of(SMALL, WIDE, phases=("forward", "epoch")))
-    failed = {fault.case for fault in stored.faults}
-    lost = {SMALL, WIDE} if op == "tensors" else {WIDE}
-    assert failed == {case_id(Case(p, x)) for p in ("forward", "epoch") for x in lost}
-    assert {sample.case for sample in stored.samples}.isdisjoint(failed)
-
-
-def test_a_worker_that_writes_no_arrays_costs_its_problem(world: World) -> None:
-    def trouble(event: Event) -> None:
-        if event.op == "tensors" and event.worker == "mojo":
-            Path(event.fields["path"]).write_text("not an archive")
-            event.op = "told"  # so that the pretender writes nothing itself
-
-    world.trouble = trouble
-    _, stored = world.run(order_of(SMALL))
-    (fault,) = stored.faults
-    assert fault.reason == "answered tensors without a readable file: ValueError"
-    assert stored.samples == ()
-
-
-def test_workers_that_do_not_start_cost_all_cases_at_once(world: World) -> None:
-    world.describes = {"mojo": {"threads": 4}}
-    run, stored = world.run(order_of(SMALL, WIDE, floors=True, training_epochs=3))
-    assert run.status == "finished"
-    assert stored.samples == ()
-    assert {fault.reason for fault in stored.faults} == {"was started with 1 threads and has 4"}
-    assert world.notes[0].startswith(
-        f"fault in {case_id(Case('forward', SMALL))} and 1 more: mojo: "
-    )
-    assert [fault.case for fault in stored.faults] == [
-        *(case_id(Case("forward", p)) for p in (SMALL, WIDE)), "call/t1", "timer/t1", "training",
-    ]  # fmt: skip
-    assert sum(seat.spec.label == "mojo" for seat in world.seats) == 3  # parity, pilot, training
-    assert stored.training.keys() == {"X", "y", "numpy/training_loss"}
-
-
-def test_a_library_that_changes_during_a_run_is_noticed(world: World) -> None:
-    def trouble(event: Event) -> None:
-        if world.stages[-1] == "timing" and event.crew == 3:
-            world.describes = {"mojo": {"facts": {"flags": "-O0"}}}
-
-    world.trouble = trouble
-    _, stored = world.run(order_of(SMALL, invocations=3))
-    (fault,) = stored.faults
-    assert fault.worker == "mojo"
-    assert fault.reason == "is not what it was when the run began: facts changed"
-    assert all(seat.ended for seat in world.seats)
-
-
-def test_a_fault_in_the_pilot_leaves_the_other_cases(world: World) -> None:
-    def trouble(event: Event) -> None:
-        if world.stages[-1] == "pilot" and event.fields.get("phase") == "forward":
-            dies(event)
-
-    world.trouble = trouble
-    run, stored = world.run(order_of(SMALL, phases=("forward", "backprop"), invocations=1))
-    name = case_id(Case("backprop", SMALL))
-    assert run.plan.rounds == {name: 2}
-    assert run.plan.loops == {name: 10}
-    assert {sample.case for sample in stored.samples} == {name}
-
-
-def test_a_fault_in_training_leaves_the_other_curve(world: World) -> None:
-    def trouble(event: Event) -> None:
-        if event.op == "train" and event.worker == "numpy":
-            dies(event)
-
-    world.trouble = trouble
-    _, stored = world.run(order_of(SMALL, training_epochs=3))
-    assert stored.training.keys() == {"X", "y", "mojo/training_loss"}
-    assert [fault.case for fault in stored.faults] == ["training"]
-    assert len(stored.training["X"]) == TRAINING.rows
-
-
-@pytest.mark.parametrize("stage", ["parity", "pilot", "timing", "training"])
-def test_ctrl_c_keeps_what_was_measured_and_ends_the_workers(world: World, stage: str) -> None:
-    after = 10 if stage == "timing" else 0
-
-    def trouble(event: Event) -> None:
-        nonlocal after
-        if world.stages[-1] == stage and event.op in ("sample", "tensors", "train"):
-            after -= 1
-            if after < 0:
-                raise KeyboardInterrupt
-
-    world.trouble = trouble
-    run, stored = world.run(order_of(SMALL, training_epochs=3))
-    assert run.status == stored.run.status == "interrupted"
-    assert world.stages[-1] == stage
-    assert all(seat.ended for seat in world.seats)
-    expected = {"parity": 0, "pilot": 0, "timing": 10, "training": 27}
-    assert len(stored.samples) == expected[stage]
-    assert stored.training == {}
-    assert world.notes[-1] == "interrupted: what was measured so far is kept"
-    if stage == "timing":  # one whole invocation, and one sample of the next
-        (result,) = results(run, stored.samples, stored.parity, stored.faults)
-        assert result.ratio is not None
-        assert (result.ratio.estimate.point, result.ratio.estimate.count) == (2.0, 1)
-
-
-def test_an_error_of_our_own_ends_the_workers_as_well(world: World) -> None:
-    def trouble(event: Event) -> None:
-        if event.op == "sample":
-            raise ZeroDivisionError
-
-    world.trouble = trouble
-    with pytest.raises(ZeroDivisionError):
-        world.run(order_of(SMALL))
-    assert all(seat.ended for seat in world.seats)
-    assert load(world.folder / "run").run.status == "running"
 
 
 # The real thing
