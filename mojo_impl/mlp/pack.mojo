@@ -96,7 +96,10 @@ def _copy[
     target: Ptr[dt],
     target_stride: Int,
 ):
-    """Copy rows of up to `width` elements as rows of `width` elements, zeros in the rest."""
+    """Copy rows of up to `width` elements as rows of `width` elements, zeros in the rest.
+
+    In bounds: reads `rows` rows of `lanes` elements and no more.
+    """
     if lanes == width:
         for i in range(rows):
             target.unsafe_store(
@@ -127,7 +130,10 @@ def _transpose[
     target: Ptr[dt],
     target_stride: Int,
 ):
-    """Write up to `size` columns as rows of `size` elements, zeros where rows are missing."""
+    """Write up to `size` columns as rows of `size` elements, zeros where rows are missing.
+
+    In bounds: reads `rows` rows of `columns` elements and no more.
+    """
     comptime V = SIMD[dt, size]
     var r = Array[V, size](fill=V(0))
     if rows == size and columns == size:
