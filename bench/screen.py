@@ -68,7 +68,7 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
                 _time(result, baseline),
                 _time(result, candidate),
                 ratio_text(result.ratio.estimate) if result.ratio else DASH,
-                DASH if math.isnan(floor) else f"±{floor:.1%}",
+                _floor_text(floor),
                 f"{MARKS[verdict.kind]} {verdict.kind}" if verdict else DASH,
             )
         )
@@ -123,6 +123,12 @@ def show_lines(lines: Iterable[str]) -> None:
     """Print lines of plain text, unwrapped."""
     for line in lines:
         console().print(Text(line), soft_wrap=True)
+
+
+def _floor_text(floor: float) -> str:
+    if math.isnan(floor):
+        return DASH
+    return f"±{floor:.1%}" if floor < 1 else "over 100%"
 
 
 def _time(result: Result, spec: WorkerSpec) -> str:
