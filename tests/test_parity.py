@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapes import DTYPES, PROBLEMS, SEED_NETWORK, in_float64, name, run
 
+import mojo_impl
 from bench.datasets import DataSet, data_for, regression, sinc
 from bench.parity import check
 from bench.records import Problem
@@ -193,3 +194,21 @@ def test_reset_is_a_fresh_start(twins: Twins) -> None:
         again = network.fit(data.X, data.y, data.X_val, data.y_val)
         np.testing.assert_array_equal(again.training_loss, losses.training_loss)
         np.testing.assert_array_equal(again.validation_loss, losses.validation_loss)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [(784, 512, 512, 10), (512, 700, 300)])
+def test_the_number_of_threads_changes_no_bit_of_mojo(sizes: tuple[int, ...], dtype: Any) -> None:
+    problem = Problem(sizes, 128, 256, dtype, 1)
+    found = []
+    before = mojo_impl.get_threads()
+    try:
+        for threads in (1, 2, 3):
+            mojo_impl.set_threads(threads)
+            assert mojo_impl.get_threads() == threads
+            found.append(run(mojo_impl.MLP, problem, epochs=1))
+    finally:
+        mojo_impl.set_threads(before)
+    for other in found[1:]:
+        for key, tensor in found[0].items():
+            np.testing.assert_array_equal(other[key], tensor, err_msg=key)
