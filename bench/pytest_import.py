@@ -81,7 +81,7 @@ def import_file(path: Path, out_dir: Path) -> Path:
         raise UsageError(f"cannot read {path}: {error.strerror}; {HOW_TO_MAKE}") from None
     try:
         file = msgspec.json.decode(content, type=_File)
-    except msgspec.MsgspecError as error:
+    except ValueError as error:  # of msgspec, or of text that is not UTF-8
         raise UsageError(
             f"{path} is not a file of pytest-benchmark: {error}; {HOW_TO_MAKE}"
         ) from None
