@@ -106,7 +106,7 @@ struct Buffer[T: ImplicitlyCopyable](Movable):
         """Free the memory."""
         external_call["free", NoneType](Int(self.start))
 
-    def __getitem__(self, place: Int) -> ref[MutUntrackedOrigin] Self.T:
+    def __getitem__(ref self, place: Int) -> ref[self] Self.T:
         """Return the element at a place, checked when assertions are on.
 
         Args:
@@ -116,4 +116,8 @@ struct Buffer[T: ImplicitlyCopyable](Movable):
             The element, to read or to write.
         """
         debug_assert(0 <= place < self.count, "place ", place)
-        return self.start[unsafe_offset=place]
+        # Of the buffer's own origin, so that the buffer lives as long as the element is used.
+        comptime origin = origin_of(self)
+        return self.start.unsafe_mut_cast[origin.mut]().unsafe_origin_cast[
+            origin
+        ]()[unsafe_offset=place]
