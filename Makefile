@@ -12,7 +12,7 @@ RUN ?= results/reference
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help build bench test check report pins clean
+.PHONY: help build bench test check report reference pins clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make test     build, then run the whole suite, both languages; TEST_ARGS='-k parity'"
 	@echo "make check    format, lint, types, documentation: what needs no running"
 	@echo "make report   make charts and report again from the raw data of RUN=$(RUN)"
+	@echo "make reference  measure results/reference again (leave the machine alone), and the README"
 	@echo "make pins     choose the newest allowed packages and write constraints.txt again"
 	@echo "make clean    remove $(VENV), build/ and caches; results stay"
 	@echo "PYTHON=python3.13 chooses another Python for $(VENV); it is '$(PYTHON)' now"
@@ -55,6 +56,14 @@ check: $(INSTALLED)
 report: $(INSTALLED)
 	$(call say,reporting on $(RUN))
 	@$(BIN)/python -m bench report $(RUN)
+
+reference: build
+	$(call say,measuring the run that the README shows; leave the machine alone)
+	@rm -rf results/reference
+	@$(BIN)/python -m bench run --name reference
+	@gzip -9n results/reference/samples.jsonl
+	@$(BIN)/python -m bench report results/reference
+	@$(BIN)/python -m bench.readme
 
 pins:
 	$(call say,choosing packages in build/pins)

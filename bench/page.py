@@ -50,6 +50,7 @@ SECTIONS = (
 FILES = (
     ("run.json", "plan and environment"),
     ("samples.jsonl", "every reading"),
+    ("samples.jsonl.gz", "every reading, packed"),
     ("parity.jsonl", "every tensor compared"),
     ("faults.jsonl", "faults"),
     ("training.npz", "losses and curves"),

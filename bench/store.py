@@ -1,13 +1,15 @@
 """Runs on disk: written record by record as they come, read back strictly. No statistics.
 
 A folder holds `run.json` (a `Run`, replaced whole), `samples.jsonl`, `parity.jsonl` and
-`faults.jsonl` (a record a line, appended), and `training.npz`. `SCHEMA_VERSION` and its history
+`faults.jsonl` (a record a line, appended; read packed by gzip too), and `training.npz`. `SCHEMA_VERSION` and its history
 stand in `bench.records`.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,8 @@ from bench.records import SCHEMA_VERSION, Fault, ParityResult, Run, Sample
 Array = NDArray[Any]
 Record = TypeVar("Record", Sample, ParityResult, Fault)
 
+PACKED = ".gz"
+"""Ending of a file of lines that was packed, say to be kept in a repository; read all the same."""
 RUN, TRAINING = "run.json", "training.npz"
 LINES: dict[type, str] = {
     Sample: "samples.jsonl",
@@ -172,10 +176,14 @@ def _load_run(path: Path) -> Run:
 
 def _load_lines(path: Path, kind: type[Record], notes: list[str]) -> tuple[Record, ...]:
     file = path / LINES[kind]
+    packed = file.with_name(f"{file.name}{PACKED}")
+    if not file.exists() and packed.exists():
+        file = packed
     try:
-        *lines, last = file.read_bytes().split(b"\n")
-    except OSError as error:
-        raise _damaged(file, f"cannot read it: {error.strerror}") from None
+        content = file.read_bytes()
+        *lines, last = (gzip.decompress(content) if file == packed else content).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(file, f"cannot read it: {_reason(error)}") from None
     decode = msgspec.json.Decoder(kind).decode
     records: list[Record] = []
     for number, line in enumerate(lines, 1):
@@ -203,6 +211,10 @@ def _load_training(path: Path) -> dict[str, Array]:
             return {name: arrays[name] for name in arrays.files}
     except Exception as error:  # zipfile and NumPy raise a dozen kinds on damaged files
         raise _damaged(file, str(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _damaged(file: Path, what: str) -> StoreError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,6 +88,19 @@ def test_what_is_written_comes_back(path: Path) -> None:
         assert stored.training[name].dtype == array.dtype
         assert np.array_equal(stored.training[name], array)
     assert stored.notes == ()
+
+
+def test_readings_packed_to_be_kept_read_the_same(path: Path) -> None:
+    plain = load(path).samples
+    file = path / "samples.jsonl"
+    packed = gzip.compress(file.read_bytes(), mtime=0)
+    file.unlink()
+    file.with_name("samples.jsonl.gz").write_bytes(packed)
+    assert load(path).samples == plain
+    for damage in (packed[:-9], b"no gzip", packed[:20] + b"xxxx" + packed[24:]):
+        file.with_name("samples.jsonl.gz").write_bytes(damage)
+        with pytest.raises(StoreError, match=r"samples\.jsonl\.gz is damaged"):
+            load(path)
 
 
 def test_every_record_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:
