@@ -1,8 +1,8 @@
 """Runs on disk: written record by record as they come, read back strictly. No statistics.
 
 A folder holds `run.json` (a `Run`, replaced whole), `samples.jsonl`, `parity.jsonl` and
-`faults.jsonl` (a record a line, appended; read packed by gzip too), and `training.npz`. `SCHEMA_VERSION` and its history
-stand in `bench.records`.
+`faults.jsonl` (a record a line, appended; read packed by gzip too), and `training.npz`.
+`SCHEMA_VERSION` and its history stand in `bench.records`.
 """
 
 from __future__ import annotations
