@@ -22,11 +22,12 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 PACKAGE = Path(__file__).resolve().parent
 FLAGS = (
@@ -39,6 +40,8 @@ FLAGS = (
     "-D",
     "ASSERT=none",
 )
+# What Linux does by itself: leave Python's own functions to be found when the library is loaded.
+MACOS_FLAGS = ("-Xlinker", "-undefined", "-Xlinker", "dynamic_lookup")
 
 
 class BuildError(Exception):
@@ -90,7 +93,7 @@ def recipe(cpu: str = "native") -> Recipe:
         sources=digest(source_files()),
         compiler=compiler,
         version=version,
-        flags=FLAGS,
+        flags=FLAGS + (MACOS_FLAGS if sys.platform == "darwin" else ()),
         cpu=cpu,
         machine=describe_cpu(),
         ending=sysconfig.get_config_var("EXT_SUFFIX"),
@@ -111,15 +114,15 @@ def digest(files: Mapping[str, bytes]) -> str:
     return whole.hexdigest()
 
 
-def command(made: Recipe, output: Path) -> list[str]:
+def command(what: Recipe, output: Path) -> list[str]:
     """Write the compiler's command line. Pure."""
-    target = [] if made.cpu == "native" else ["--target-cpu", made.cpu]
+    target = [] if what.cpu == "native" else ["--target-cpu", what.cpu]
     return [
-        made.compiler,
+        what.compiler,
         "build",
         "--emit",
         "shared-lib",
-        *made.flags,
+        *what.flags,
         *target,
         "-I",
         str(PACKAGE),
@@ -141,52 +144,77 @@ def folder() -> Path:
 
 
 def build(
-    made: Recipe | None = None,
+    what: Recipe | None = None,
     where: Path | None = None,
     say: Callable[[str], object] = lambda text: print(text, file=sys.stderr),  # noqa: T201
 ) -> Library:
     """Return the library of a recipe, compiling it first if it is not there.
 
     Two processes never compile at once: the second one waits and finds the library of the first.
-    It takes its name only when it is whole.
 
     Args:
-        made: The recipe; that of this machine, and of MOJO_IMPL_TARGET_CPU if set, unless given.
+        what: The recipe; that of this machine, and of MOJO_IMPL_TARGET_CPU if set, unless given.
         where: The folder of all libraries; see `folder`.
         say: Gets a line before compiling and one after it.
 
     Raises:
         BuildError: The compiler is missing or refused, or the folder cannot be written.
     """
-    made = made or recipe(os.environ.get("MOJO_IMPL_TARGET_CPU", "native"))
+    what = what or recipe(os.environ.get("MOJO_IMPL_TARGET_CPU", "native"))
     where = where or folder()
-    path = where / made.key / f"_library{made.ending}"
-    facts = path.with_name("library.json")
-    if not facts.is_file():
+    path = where / what.key / f"_library{what.ending}"
+    if not _facts(path).is_file():
         try:
             where.mkdir(parents=True, exist_ok=True)
-            with FileLock(where / "lock"):
-                if not facts.is_file():
-                    _compile(made, path, facts, say)
+            with _alone(where, say):
+                if not _facts(path).is_file():
+                    _compile(what, path, say)
         except OSError as error:
             raise BuildError(f"the Mojo library cannot be written to {where}: {error}") from error
-    return Library(path, **json.loads(facts.read_text()))
+    return library_at(path)
 
 
-def find_compiler() -> str:
-    """Return the path of the Mojo compiler: beside this Python, else the first on PATH.
+def library_at(path: Path) -> Library:
+    """Return a library that is there, with what was recorded when it was compiled."""
+    return Library(path, **json.loads(_facts(path).read_text()))
+
+
+def find_compiler(beside: str | None = None, path: str | None = None) -> str:
+    """Return the path of the Mojo compiler.
+
+    Args:
+        beside: Where to look first; the folder of this Python's scripts unless given.
+        path: Where to look then; PATH unless given.
 
     Raises:
         BuildError: There is none; says where it looked.
     """
-    beside = sysconfig.get_path("scripts")
-    found = shutil.which("mojo", path=beside) or shutil.which("mojo")
+    beside = sysconfig.get_path("scripts") if beside is None else beside
+    path = os.environ.get("PATH", "") if path is None else path
+    found = shutil.which("mojo", path=beside) or shutil.which("mojo", path=path)
     if found is None:
         raise BuildError(
-            f"no Mojo compiler: looked for `mojo` in {beside} and on PATH; "
-            "run `make build`, or `pip install mojo` in this environment"
+            f"no Mojo compiler: looked for `mojo` in {beside} and on PATH ({path}); "
+            "run `make build`, or install the package mojo into this Python"
         )
     return found
+
+
+def check_linker(path: str | None = None) -> None:
+    """Make sure of a C compiler, with which Mojo links.
+
+    Args:
+        path: Where to look; PATH unless given.
+
+    Raises:
+        BuildError: There is none; says where it looked.
+    """
+    path = os.environ.get("PATH", os.defpath) if path is None else path
+    if shutil.which("cc", path=path) is None and shutil.which("clang", path=path) is None:
+        raise BuildError(
+            f"no C compiler, which Mojo needs to link: looked for `cc` and `clang` on PATH ({path})"
+            "; install gcc (macOS: run `xcode-select --install`)"
+        )
 
 
 def describe_cpu() -> str:
@@ -219,17 +247,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _compile(made: Recipe, path: Path, facts: Path, say: Callable[[str], object]) -> None:
-    if shutil.which("cc") is None and shutil.which("clang") is None:
-        raise BuildError(
-            "no C compiler, which Mojo needs to link: looked for `cc` and `clang` on PATH; "
-            "install gcc (macOS: run `xcode-select --install`)"
-        )
+def _facts(path: Path) -> Path:
+    # Takes its name last: where it is, the library beside it is whole.
+    return path.with_name("library.json")
+
+
+@contextmanager
+def _alone(where: Path, say: Callable[[str], object]) -> Iterator[None]:
+    lock = FileLock(where / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("Waiting for another process, which is compiling the Mojo library ...")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _compile(what: Recipe, path: Path, say: Callable[[str], object]) -> None:
+    check_linker()
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_name("unfinished" + path.suffix)
     say("Compiling the Mojo library (about 30 s the first time) ...")
     start = time.monotonic()
-    line = command(made, unfinished)
+    line = command(what, unfinished)
     done = _run(line)
     if done.returncode != 0:
         raise BuildError(
@@ -237,10 +280,11 @@ def _compile(made: Recipe, path: Path, facts: Path, say: Callable[[str], object]
             f"and the compiler said\n\n{done.stdout}{done.stderr}"
         )
     target = _run([*line[:2], "--print-effective-target", *line[2:]]).stdout
-    cpu = next((row.split()[1] for row in target.splitlines() if "--target-cpu" in row), made.cpu)
+    cpu = next((row.split()[1] for row in target.splitlines() if "--target-cpu" in row), what.cpu)
     unfinished.replace(path)
-    whole = {"version": made.version, "flags": " ".join(made.flags), "target_cpu": cpu}
-    facts.write_text(json.dumps(whole))
+    facts = {"version": what.version, "flags": " ".join(what.flags), "target_cpu": cpu}
+    unfinished.write_text(json.dumps(facts))
+    unfinished.replace(_facts(path))
     say(f"... compiled in {time.monotonic() - start:.0f} s")
 
 

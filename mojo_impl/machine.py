@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 import os
+from pathlib import Path
 from typing import Any
 
 from mojo_impl import _library
 from mojo_impl._library import get_threads, nothing, time_phase
-from mojo_impl.build import build
+from mojo_impl.build import library_at
 
 __all__ = ["describe", "get_threads", "nothing", "set_threads", "time_phase"]
 
@@ -46,7 +47,7 @@ def describe() -> dict[str, Any]:
         part in a parallel region just now), `denormals` ("kept" or "flushed", by arithmetic on
         each of them), and `facts`, texts by name.
     """
-    library = build()
+    library = library_at(Path(_library.__file__))
     threads, kept, lanes = _library.probe()
     return {
         "versions": {"mojo": library.version},

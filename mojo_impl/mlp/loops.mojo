@@ -133,3 +133,29 @@ def copy[dt: DType, //](source: Ptr[dt], target: Ptr[dt], count: Int):
         target.unsafe_store(i, source.unsafe_load[width=width](i))
 
     vectorize[simd_width_of[dt]()](count, move)
+
+
+def gather[
+    dt: DType, //
+](
+    source: Ptr[dt],
+    rows: Pointer[Int, MutUntrackedOrigin],
+    n: Int,
+    width: Int,
+    target: Ptr[dt],
+):
+    """Copy n rows, picked by their numbers, to memory that does not overlap.
+
+    Args:
+        source: Where from, any number of rows of `width`.
+        rows: The numbers.
+        n: How many.
+        width: How many columns.
+        target: Where to, (n, width).
+    """
+    for row in range(n):
+        copy(
+            source.unsafe_offset(rows[unsafe_offset=row] * width),
+            target.unsafe_offset(row * width),
+            width,
+        )

@@ -9,7 +9,7 @@ from std.math import sqrt
 from std.utils.numerics import nan
 
 from mlp.layer import Layer
-from mlp.loops import copy, descend, loss, squared_errors
+from mlp.loops import descend, gather, loss, squared_errors
 from mlp.matmul import Ptr
 from mlp.memory import Buffer, OutOfMemory, Plan
 from mlp.random import RandomState
@@ -67,9 +67,7 @@ struct Network[dt: DType](Movable):
     var _activity: Buffer[Scalar[Self.dt]]  # outputs and deltas of all layers
     var _capacity: Int  # rows that fit in there
     var _passing: Buffer[Scalar[Self.dt]]  # two outputs of the widest layer
-    var _batch: Buffer[
-        Scalar[Self.dt]
-    ]  # X, y and y_hat of one batch of an epoch
+    var _batch: Buffer[Scalar[Self.dt]]  # X, y, y_hat of a batch of an epoch
     var _y: Int  # where y begins in there
     var _y_hat: Int
     var _order: Buffer[Int]
@@ -257,11 +255,9 @@ struct Network[dt: DType](Movable):
                     team, inputs, rows, output
                 )
                 inputs = output
+            var output = y_hat.unsafe_offset(start * self.width_out)
             self.layers[self.depth - 1].forward[relu=False](
-                team,
-                inputs,
-                rows,
-                y_hat.unsafe_offset(start * self.width_out),
+                team, inputs, rows, output
             )
 
     def begin_epoch(mut self, rows: Int, batch_size: Int) raises:
@@ -301,14 +297,13 @@ struct Network[dt: DType](Movable):
     ) raises:
         """Train on batches `first` to `last` - 1 of the epoch that `begin_epoch` began.
 
-        Each batch: forward, its loss, backprop, step; then, where there is validation data, the
-        loss on its rows start:end, the same numbers as the batch's place in the epoch. There is
-        nothing for `backprop` afterwards.
+        Each batch: forward, its loss, backprop, step; then, with validation data, the loss on its
+        rows start:end, the same numbers as the batch's place. `backprop` has nothing afterwards.
 
         Args:
             team: The threads to use.
             data: What to train on.
-            validation: What to compute the validation loss on.
+            validation: Data of the validation loss, or none.
             batch_size: Rows of a batch.
             rate: Learning rate over batch size.
             first: The first batch.
@@ -324,18 +319,9 @@ struct Network[dt: DType](Movable):
         var y_hat = X.unsafe_offset(self._y_hat)
         for batch in range(first, last):
             var start = batch * batch_size
-            for row in range(batch_size):
-                var source = self._order[start + row]
-                copy(
-                    data.X.unsafe_offset(source * self.width_in),
-                    X.unsafe_offset(row * self.width_in),
-                    self.width_in,
-                )
-                copy(
-                    data.y.unsafe_offset(source * self.width_out),
-                    y.unsafe_offset(row * self.width_out),
-                    self.width_out,
-                )
+            var rows = self._order.start.unsafe_offset(start)
+            gather(data.X, rows, batch_size, self.width_in, X)
+            gather(data.y, rows, batch_size, self.width_out, y)
             training_loss[unsafe_offset=batch] = self._train_batch(
                 team, X, y, batch_size, y_hat, rate
             )
@@ -381,9 +367,10 @@ struct Network[dt: DType](Movable):
         var rows = min(data.rows - start, batch_size)
         if rows <= 0:
             return nan[DType.float64]()
-        var X = data.X.unsafe_offset(start * self.width_in)
+        self.predict(
+            team, data.X.unsafe_offset(start * self.width_in), rows, y_hat
+        )
         var y = data.y.unsafe_offset(start * self.width_out)
-        self.predict(team, X, rows, y_hat)
         return loss(y, y_hat, rows * self.width_out)
 
     def _fill_last_delta(
@@ -392,9 +379,8 @@ struct Network[dt: DType](Movable):
         """Fill the delta of the last layer, y_hat - y, and return the loss."""
         var count = self.rows * self.width_out
         var delta = self.layers[self.depth - 1].delta
-        return squared_errors[store=True](y, y_hat, delta, count) / Float64(
-            count
-        )
+        var sum = squared_errors[store=True](y, y_hat, delta, count)
+        return sum / Float64(count)
 
     def _reserve(mut self, n: Int) raises OutOfMemory:
         """Make room for the outputs and deltas of n rows."""
