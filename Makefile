@@ -66,6 +66,9 @@ reference: build
 	@$(BIN)/python -m bench.readme
 
 pins:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "The oldest Python chooses, so that the set fits all:" \
+	    "make pins PYTHON=python3.11" >&2; exit 1; }
 	$(call say,choosing packages in build/pins)
 	@rm -rf build/pins && "$(PYTHON)" -m venv build/pins
 	@build/pins/bin/python -m pip install --quiet '.[dev]' setuptools
