@@ -16,14 +16,14 @@ say = @printf '\n== %s\n' "$(1)"
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make build    set up $(VENV) and compile"
-	@echo "make bench    build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
-	@echo "make test     build, then run the whole suite, both languages; TEST_ARGS='-k parity'"
-	@echo "make check    format, lint, types, documentation: what needs no running"
-	@echo "make report   make charts and report again from the raw data of RUN=$(RUN)"
+	@echo "make build      set up $(VENV) and compile"
+	@echo "make bench      build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
+	@echo "make test       build, then run the whole suite, both languages; TEST_ARGS='-k parity'"
+	@echo "make check      format, lint, types, documentation: what needs no running"
+	@echo "make report     make charts and report again from the raw data of RUN=$(RUN)"
 	@echo "make reference  measure results/reference again (leave the machine alone), and the README"
-	@echo "make pins     choose the newest allowed packages and write constraints.txt again"
-	@echo "make clean    remove $(VENV), build/ and caches; results stay"
+	@echo "make pins       choose the newest allowed packages and write constraints.txt again"
+	@echo "make clean      remove $(VENV), build/ and caches; results stay"
 	@echo "PYTHON=python3.13 chooses another Python for $(VENV); it is '$(PYTHON)' now"
 
 $(INSTALLED): pyproject.toml constraints.txt
