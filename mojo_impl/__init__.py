@@ -26,4 +26,5 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = import_module("mojo_impl.network" if name in ("MLP", "History") else "mojo_impl.machine")
-    return getattr(home, name)
+    globals()[name] = getattr(home, name)  # so that the next look finds it at once
+    return globals()[name]
