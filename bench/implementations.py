@@ -44,7 +44,7 @@ class Implementation(Protocol):
     name: str
     language: str
 
-    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 0) -> Network:
+    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 1) -> Network:
         """Make a network with fresh weights from the seed."""
         ...
 
@@ -65,7 +65,7 @@ class NumPy:
     name = "numpy"
     language = "Python"
 
-    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 0) -> Network:
+    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 1) -> Network:
         """Make a network with fresh weights from the seed."""
         from python_impl import MLP
 
@@ -139,7 +139,7 @@ class Mojo:
     name = "mojo"
     language = "Mojo"
 
-    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 0) -> Network:
+    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 1) -> Network:
         """Make a network with fresh weights from the seed."""
         from mojo_impl import MLP
 

@@ -72,7 +72,7 @@ class Order:
     seconds: float = 1.0  # what the timing should take
     training_epochs: int = 0  # 0: no training
     command: str = ""
-    seed: int = 0
+    seed: int = 1  # not that of the data, 0: weights must not come from the same stream
 
 
 def _data_file(problem: Problem) -> tuple[Path, str]:

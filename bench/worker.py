@@ -75,7 +75,7 @@ class Worker:
         mine = self._implementation
         return {"implementation": mine.name, "language": mine.language, **mine.describe()}
 
-    def _prepare(self, problem: object, data: str, seed: int = 0) -> dict[str, Any]:
+    def _prepare(self, problem: object, data: str, seed: int = 1) -> dict[str, Any]:
         self._prepared = None  # a failure must not leave the last problem in place
         checked = msgspec.convert(problem, Problem)
         with np.load(data, allow_pickle=False) as arrays:
