@@ -28,20 +28,7 @@ def _forward[
 ) raises Raised -> Object:
     """Compute the output for a batch and keep what `backprop` needs."""
     var X = core.plain["X"](arguments[0], core.network.width_in, 0)
-    var n = rows_of(X)
-    var y_hat = core.session[].numpy.empty[dt](n, core.network.width_out)
-    try:
-        core.set_threads()
-        var inputs = core.view(X, core.network.width_in, n)
-        var output = numbers[dt](y_hat)
-
-        def work() raises {mut core, var inputs, var n, var output}:
-            core.network.forward(core.team, inputs, n, output)
-
-        compute(work, long=n * core.weights > LONG)
-    except failure:
-        release(y_hat)
-        raise failure
+    var y_hat = _output[keep=True](core, X)
     var old = object[]
     object[].X = retain(X)
     object[].y_hat = retain(y_hat)
@@ -57,6 +44,13 @@ def _predict[
 ) raises Raised -> Object:
     """Compute the output for X without touching the cache of `forward`."""
     var X = core.plain["X"](arguments[0], core.network.width_in, 0)
+    return _output[keep=False](core, X)
+
+
+def _output[
+    dt: DType, //, keep: Bool
+](mut core: Core[dt], X: Object) raises Raised -> Object:
+    """Make the array y_hat for a plain X; keep what lies between if `keep`."""
     var n = rows_of(X)
     var y_hat = core.session[].numpy.empty[dt](n, core.network.width_out)
     try:
@@ -65,7 +59,10 @@ def _predict[
         var output = numbers[dt](y_hat)
 
         def work() raises {mut core, var inputs, var n, var output}:
-            core.network.predict(core.team, inputs, n, output)
+            comptime if keep:
+                core.network.forward(core.team, inputs, n, output)
+            else:
+                core.network.predict(core.team, inputs, n, output)
 
         compute(work, long=n * core.weights > LONG)
     except failure:

@@ -2,8 +2,8 @@
 
 The twin of `python_impl/network.py`, with its names and the order of its arithmetic. Arrays of the
 caller are dense and row-major, and the caller has checked them: nothing here knows their ends.
-Shapes: n rows of a batch, width `in` or `out` of a layer. What `backprop` needs of the batch, X
-and y_hat, stays with the caller; the network keeps what lies between.
+Shapes: n rows of a batch, width `in` or `out` of a layer. X and y_hat of a batch stay with the
+caller; the network keeps what lies between.
 """
 from std.math import sqrt
 from std.utils.numerics import nan
@@ -98,8 +98,7 @@ struct Network[dt: DType](Movable):
         self._capacity = 0
         self._passing = Buffer[Scalar[Self.dt]](0)
         self._batch = Buffer[Scalar[Self.dt]](0)
-        self._y = 0
-        self._y_hat = 0
+        self._y, self._y_hat = 0, 0
         self._order = Buffer[Int](0)
         var plan = Plan[Scalar[Self.dt]]()
         for place in range(self.depth):
@@ -363,7 +362,7 @@ struct Network[dt: DType](Movable):
         batch_size: Int,
         y_hat: Ptr[Self.dt],
     ) raises -> Float64:
-        """Return the loss on rows from `start`, as far as there are; NaN where there are none."""
+        """Return the loss on rows from `start` on; NaN where there are none."""
         var rows = min(data.rows - start, batch_size)
         if rows <= 0:
             return nan[DType.float64]()
