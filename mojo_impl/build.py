@@ -132,14 +132,13 @@ def command(what: Recipe, output: Path) -> list[str]:
     ]
 
 
-def folder() -> Path:
+def folder(package: Path = PACKAGE, environment: Mapping[str, str] = os.environ) -> Path:
     """Say where libraries go: `build/` of a checkout, else the user's cache."""
-    root = PACKAGE.parent
-    if (root / "pyproject.toml").is_file():
-        return root / "build" / "mojo_impl"
+    if (package.parent / "pyproject.toml").is_file():
+        return package.parent / "build" / "mojo_impl"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "python-vs-mojo"
-    cache = os.environ.get("XDG_CACHE_HOME")
+    cache = environment.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "python-vs-mojo"
 
 

@@ -159,6 +159,17 @@ def test_a_folder_that_cannot_be_written_is_named(what: Recipe, tmp_path: Path) 
         build(what, tmp_path / "build")
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has one place for caches")
+def test_libraries_go_to_the_checkout_or_else_to_the_cache(tmp_path: Path) -> None:
+    package, cache = tmp_path / "somewhere" / "mojo_impl", tmp_path / "cache"
+    package.mkdir(parents=True)
+    here = building.folder(package, {"XDG_CACHE_HOME": str(cache)})
+    assert here == cache / "python-vs-mojo"
+    assert building.folder(package, {}) == Path.home() / ".cache" / "python-vs-mojo"
+    (package.parent / "pyproject.toml").touch()
+    assert building.folder(package, {}) == package.parent / "build" / "mojo_impl"
+
+
 def test_a_missing_compiler_is_looked_for_in_two_places(tmp_path: Path) -> None:
     beside, path = tmp_path / "beside", tmp_path / "path"
     for folder in (beside, path):

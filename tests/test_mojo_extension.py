@@ -11,9 +11,11 @@ import gc
 import inspect
 import pickle
 import resource
+import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ import mojo_impl
 import python_impl
 from mojo_impl import MLP, _library
 
+ROOT = Path(__file__).parent.parent
 X, Y = np.ones((4, 2)), np.ones((4, 1))
 
 
@@ -46,6 +49,14 @@ def test_signatures_can_be_read() -> None:
         function = getattr(_library, name)
         assert inspect.signature(function)
         assert inspect.getdoc(function)
+
+
+def test_the_stub_tells_the_truth() -> None:
+    line = [sys.executable, "-m", "mypy.stubtest", "mojo_impl._library", "--concise"]
+    done = subprocess.run(
+        [*line, "--ignore-disjoint-bases"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("", 0), done.stderr
 
 
 def test_calls_of_fast_methods_make_no_python_frame() -> None:
