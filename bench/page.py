@@ -280,7 +280,7 @@ def _what_differs(rows: pd.DataFrame, row: Any) -> list[str]:
 
 def _shown(row: Any, name: str, length: float = 1.0, unit: str = "") -> Shown:
     point, low, high = (getattr(row, f"{name}{end}{unit}") for end in ("", "_low", "_high"))
-    return Shown(*interval(point, low, high, length))
+    return Shown(*interval(point, low, high, length, apart=math.nan if unit else 1))
 
 
 def _rate(row: Any, role: str) -> str:

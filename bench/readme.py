@@ -96,7 +96,7 @@ def _ratio_lines(run: Run, table: pd.DataFrame) -> list[str]:
 
 
 def _cell(row: pd.Series) -> str:
-    value, ends = interval(row.ratio, row.ratio_low, row.ratio_high)
+    value, ends = interval(row.ratio, row.ratio_low, row.ratio_high, apart=1)
     return f"{MARKS.get(row.verdict, '')} {value} ({ends})" if ends else MARKS.get(row.verdict, "")
 
 

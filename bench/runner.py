@@ -19,6 +19,7 @@ from bench.cases import NETWORKS, case_id, case_text, network_text
 from bench.crew import PATIENCE_S, Crew
 from bench.records import Case, Fault, ParityResult, Plan, Problem, Run, Sample, WorkerSpec
 from bench.schedule import (
+    by_problem,
     calibrate,
     common_loops,
     duration_text,
@@ -173,15 +174,16 @@ def _pilot(session: Session) -> tuple[Plan, Pilot]:
         session.progress.advance(1)
 
     for threads in session.thread_counts:
-        group = session.remaining(threads)
-        session.with_crew(order.workers, threads, group, _name_of, try_out)
+        for group in by_problem(session.remaining(threads)):
+            session.with_crew(order.workers, threads, group, _name_of, try_out)
     cases = [case for threads in session.thread_counts for case in session.remaining(threads)]
     loops = {case_id(case): common_loops(times[case_id(case)].values()) for case in cases}
     pilot = Pilot(
         {name: max(times[name].values()) for name in loops},
         {case_id(case): _round_ns(session, case, loops, times) for case in cases},
     )
-    once_ns = sum(preparing_ns) + sum(session.start_ns.values())
+    crews = by_problem(cases)
+    once_ns = sum(preparing_ns) + sum(session.start_ns[crew[0].problem.threads] for crew in crews)
     rounds = share_rounds(pilot.round_ns, order.seconds * 1e9 / order.invocations - once_ns)
     total_s = order.invocations * (once_ns + rounds_ns(pilot.round_ns, rounds)) / 1e9
     text = (
@@ -206,7 +208,7 @@ def _round_ns(
 
 
 def _take_turns(session: Session, plan: Plan, pilot: Pilot) -> None:
-    """Take all samples: per invocation fresh workers, groups and cases in random order."""
+    """Take all samples: per invocation and problem fresh workers, all in random order."""
     total_ns = plan.invocations * rounds_ns(pilot.round_ns, plan.rounds)
     session.progress.stage("timing", total_ns)
     for invocation in range(plan.invocations):
@@ -230,8 +232,8 @@ def _take_turns(session: Session, plan: Plan, pilot: Pilot) -> None:
 
         groups = session.random.sample(session.thread_counts, len(session.thread_counts))
         for threads in groups:
-            cases = shuffled(session.remaining(threads), session.random)
-            session.with_crew(plan.workers, threads, cases, _name_of, take_rounds, invocation)
+            for cases in shuffled(session.remaining(threads), session.random):
+                session.with_crew(plan.workers, threads, cases, _name_of, take_rounds, invocation)
 
 
 def _train(session: Session) -> dict[str, Any]:

@@ -27,6 +27,7 @@ MARKS: dict[str, str] = {
 }
 """One sign per verdict, so that colour never carries it alone."""
 
+MOST_DECIMALS = 5
 UNITS: tuple[tuple[str, float], ...] = (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
 
 PHASE_TEXTS = {
@@ -46,8 +47,9 @@ GLOSSARY = (
     ),
     (
         "invocation",
-        "One fresh set of worker processes. Where a process lies in memory shifts its speed for "
-        "as long as it lives, so the invocation, not the reading, is what the statistics count.",
+        "One fresh set of worker processes for each network. Where a process lies in memory shifts "
+        "its speed for as long as it lives, so the invocation, not the reading, is what the "
+        "statistics count.",
     ),
     (
         "ratio",
@@ -167,14 +169,21 @@ def significant(value: float, digits: int = 3) -> str:
     return number(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
-def interval(point: float, low: float, high: float, scale: float = 1.0) -> tuple[str, str]:
+def interval(
+    point: float, low: float, high: float, scale: float = 1.0, apart: float = math.nan
+) -> tuple[str, str]:
     """Write a value and its interval to the digits the interval supports: `1.83`, `1.80–1.86`.
 
     The second text says so where there is no interval, and is empty where there is no value.
-    `scale` divides all three.
+    `scale` divides all three. An end gets so many more digits that it is not written as `apart`
+    when it is not that: a ratio of 1.003 or more must not read `1.00`.
     """
     point, low, high = point / scale, low / scale, high / scale
     places = decimals(point, low, high)
+    while places < MOST_DECIMALS and any(
+        end != apart and round(end, places) == apart for end in (low, high)
+    ):
+        places += 1
     if not (math.isfinite(low) and math.isfinite(high)):
         return number(point, places), "no interval" if math.isfinite(point) else ""
     return number(point, places), f"{number(low, places)}{DASH}{number(high, places)}"
@@ -182,7 +191,7 @@ def interval(point: float, low: float, high: float, scale: float = 1.0) -> tuple
 
 def ratio_text(estimate: Estimate) -> str:
     """Write a ratio with its interval: `1.83 (1.80–1.86)`."""
-    value, ends = interval(estimate.point, estimate.low, estimate.high)
+    value, ends = interval(estimate.point, estimate.low, estimate.high, apart=1)
     return f"{value} ({ends})"
 
 

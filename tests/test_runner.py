@@ -110,6 +110,23 @@ def test_cases_come_in_another_order_in_each_invocation_and_the_seed_fixes_it(
     assert case_orders("c", 2) != orders
 
 
+def test_no_worker_times_two_problems(world: World) -> None:
+    # What one problem leaves behind in a process, its allocator above all, is not the other's.
+    world.run(order_of(SMALL, WIDE, phases=("forward", "epoch"), invocations=2))
+    timed: dict[tuple[str, int], set[str]] = {}
+    prepared: dict[tuple[str, int], str] = {}
+    for event in world.events:
+        seat = (event.worker, event.crew)
+        if event.op == "prepare":
+            prepared[seat] = str(event.fields["problem"])
+        elif event.op == "sample":
+            timed.setdefault(seat, set()).add(prepared[seat])
+    assert all(len(problems) == 1 for problems in timed.values())
+    # Of each problem: two seats in the pilot (one of the baseline is enough), three in each of two
+    # invocations.
+    assert len(timed) == 2 * (2 + 2 * 3)
+
+
 def test_the_count_is_common_and_the_seconds_are_spent_on_rounds(world: World) -> None:
     run, _ = world.run(order_of(SMALL, WIDE, seconds=1.0, invocations=2))
     # A round: 10 * (0.4 + 0.4 + 0.2) ms and 3 * 0.5 ms for turning; half a second for each

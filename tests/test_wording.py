@@ -165,3 +165,10 @@ def test_conclusion_of_an_imported_run_gives_no_verdict():
 def test_conclusion_where_the_processor_is_not_known():
     run = make_run(Truth(machine={"cpu": "unavailable (no cpuinfo)"}))
     assert conclusion(run, ()).startswith("On an unnamed processor (no cases)")
+
+
+def test_a_ratio_that_excludes_1_does_not_read_as_if_it_held_it() -> None:
+    assert ratio_text(Estimate(1.03, 1.0027, 1.06, 10)) == "1.030 (1.003–1.060)"
+    assert ratio_text(Estimate(0.97, 0.94, 0.99996, 10)) == "0.97000 (0.94000–0.99996)"
+    assert ratio_text(Estimate(1.03, 1.0, 1.06, 10)) == "1.03 (1.00–1.06)"
+    assert ratio_text(Estimate(1.0, math.nan, math.nan, 1)) == "1.00 (no interval)"
