@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import TypeVar
 
-from bench.records import Case, Problem
+from bench.records import Case, Phase, Problem
 
 Seat = TypeVar("Seat")
 
@@ -18,6 +18,7 @@ SAMPLE_NS = 2_000_000
 """A sample lasts at least this long in the fastest worker: ten thousand times the clock's
 resolution and a hundred times the pipe between runner and worker, yet short against the drift of
 a machine."""
+PHASE_ORDER: tuple[Phase, ...] = ("epoch", "forward", "backprop", "call", "timer")
 LEAST_ROUNDS, MOST_ROUNDS = 2, 40
 """Two let the turns balance; beyond forty the median of an invocation hardly gains, since what
 differs from process to process stays."""
@@ -49,24 +50,22 @@ def turns(seats: Sequence[Seat], invocation: int, rounds: int) -> list[tuple[Sea
 
 
 def by_problem(cases: Iterable[Case]) -> list[list[Case]]:
-    """Return the cases of each problem together, in the order in which they come."""
+    """Return the cases of each problem together, always in the same order of phases.
+
+    Each problem gets workers of its own, and in them the epoch comes first: a process then has
+    the past of a program that trains this network. What ran before decides how the system's
+    allocator hands out memory, and so how fast NumPy is (docs/method.md has figures).
+    """
     groups: dict[Problem, list[Case]] = {}
-    for case in cases:
+    for case in sorted(cases, key=lambda case: PHASE_ORDER.index(case.phase)):
         groups.setdefault(case.problem, []).append(case)
     return list(groups.values())
 
 
 def shuffled(cases: Iterable[Case], random: Random) -> list[list[Case]]:
-    """Return the cases of each problem together; problems, and the cases of each, in random order.
-
-    Each problem gets workers of its own. In a process that has worked on a larger network before,
-    the system's allocator hands out memory in another way: backprop of 150-wide layers in NumPy
-    took 0.45 ms there and 1.06 ms, with 340 page faults a call, in a fresh process.
-    """
-    groups = by_problem(sorted(cases, key=repr))
+    """Return what `by_problem` does, with the problems in random order."""
+    groups = sorted(by_problem(cases), key=repr)
     random.shuffle(groups)
-    for group in groups:
-        random.shuffle(group)
     return groups
 
 

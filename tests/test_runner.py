@@ -55,11 +55,18 @@ def test_the_protocol_of_one_case_exactly(world: World) -> None:
     assert [(e.op, e.worker) for e in last] == [
         *(("describe", seat.label) for seat in SEATS),
         *(("prepare", seat.label) for seat in SEATS),
-        *(("sample", label) for label in ("numpy-again", "mojo", "numpy")),  # the warm-up
+        # The warm-up; before it an epoch, as none was asked for, and back to fresh weights.
+        *(
+            (op, label)
+            for label in ("numpy-again", "mojo", "numpy")
+            for op in ("sample", "reset", "sample")
+        ),
         *(("sample", label) for label in ("numpy-again", "mojo", "numpy")),
         *(("sample", label) for label in ("numpy", "mojo", "numpy-again")),
     ]
-    assert all(e.fields == {"phase": "forward", "loops": 10} for e in last if e.op == "sample")
+    fields = [e.fields for e in last if e.op == "sample"]
+    assert fields[0:6:2] == [{"phase": "epoch", "loops": 1}] * 3
+    assert fields[1:6:2] + fields[6:] == [{"phase": "forward", "loops": 10}] * 9
 
 
 def test_turns_go_on_over_invocations_until_all_orders_were_had(world: World) -> None:

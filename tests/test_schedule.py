@@ -70,6 +70,9 @@ def test_problems_and_their_cases_are_shuffled_and_stay_together() -> None:
         assert Counter(chain.from_iterable(order)) == Counter(cases)
         assert all(len({case.problem for case in group}) == 1 for group in order)
         assert len(order) == len({case.problem for case in cases})
+        assert all(
+            [c.phase for c in group][:3] == ["epoch", "forward", "backprop"] for group in order
+        )
     assert len({tuple(chain.from_iterable(order)) for order in orders}) == 20
     assert shuffled(cases, Random(3)) == shuffled(reversed(cases), Random(3))
 
