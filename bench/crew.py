@@ -86,7 +86,12 @@ class WorkerProcess:
                 stdout=self._output,
                 stderr=self._output,
                 pass_fds=(their_end,),
-                env={**os.environ, **variables, "BENCH_REPLY_FD": str(their_end)},
+                env={
+                    **os.environ,
+                    **variables,
+                    "BENCH_REPLY_FD": str(their_end),
+                    "PYTHONUNBUFFERED": "1",  # last words come in the order they were said
+                },
                 cwd=PROJECT,
                 start_new_session=True,
             )
