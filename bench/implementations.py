@@ -69,13 +69,7 @@ class NumPy:
         """Make a network with fresh weights from the seed."""
         from python_impl import MLP
 
-        return MLP(
-            problem.layer_sizes,
-            max_epochs=max_epochs,
-            batch_size=problem.batch_size,
-            seed=seed,
-            dtype=problem.dtype,
-        )
+        return _create(MLP, problem, max_epochs, seed)
 
     def time(
         self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
@@ -143,13 +137,7 @@ class Mojo:
         """Make a network with fresh weights from the seed."""
         from mojo_impl import MLP
 
-        return MLP(
-            problem.layer_sizes,
-            max_epochs=max_epochs,
-            batch_size=problem.batch_size,
-            seed=seed,
-            dtype=problem.dtype,
-        )
+        return _create(MLP, problem, max_epochs, seed)
 
     def time(
         self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
@@ -166,6 +154,16 @@ class Mojo:
         import mojo_impl
 
         return dict(mojo_impl.describe())
+
+
+def _create(MLP: Callable[..., Network], problem: Problem, max_epochs: int, seed: int) -> Network:
+    return MLP(
+        problem.layer_sizes,
+        max_epochs=max_epochs,
+        batch_size=problem.batch_size,
+        seed=seed,
+        dtype=problem.dtype,
+    )
 
 
 IMPLEMENTATIONS: dict[str, Callable[[], Implementation]] = {"numpy": NumPy, "mojo": Mojo}
