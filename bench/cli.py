@@ -193,8 +193,8 @@ def run(
 
     Builds the Mojo library if needed. Checks, tensor by tensor, that both implementations compute
     the same; a case that fails is not timed. Times NumPy, NumPy again (the noise floor) and Mojo
-    in turns, in fresh processes for each invocation, and saves every reading as it comes. Trains
-    the seed network in both. Writes raw data, charts, report.html and report.md to
+    in turns, in fresh processes for each network and invocation, and saves every reading as it
+    comes. Trains the seed network in both. Writes raw data, charts, report.html and report.md to
     OUT/NAME, and prints the table and a sentence of conclusion.
 
     A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. Ctrl-C ends early and reports

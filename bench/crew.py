@@ -1,4 +1,4 @@
-"""Live workers: one process each, and the crew that takes turns in one invocation.
+"""Live workers: one process each, and the crew that takes turns on one problem.
 
 The only place that starts, asks and ends processes. Says what happened to a worker; what that
 means for a case is the runner's to decide.
@@ -174,7 +174,7 @@ class WorkerProcess:
 
 
 class Crew:
-    """The workers of one invocation, all with the same number of threads.
+    """The workers that take turns, all with the same number of threads.
 
     Args:
         specs: The seats.
