@@ -19,7 +19,6 @@ from cpython import (
     words,
     zeroed_words,
 )
-from mlp.loops import copy
 from mlp.matmul import Ptr
 
 comptime C_CONTIGUOUS = 0x0001
@@ -190,32 +189,17 @@ struct NumPy(ImplicitlyCopyable):
         )
         return checked(array)
 
-    def frozen_copy[
-        dt: DType
-    ](self, source: Ptr[dt], rows: Int, columns: Int) raises Raised -> Object:
-        """Make a read-only array that holds a copy.
-
-        Parameters:
-            dt: Float64 or float32.
+    @staticmethod
+    def freeze(array: Object):
+        """Make an array read-only.
 
         Args:
-            source: What to copy, (rows, columns).
-            rows: How many.
-            columns: How many.
-
-        Returns:
-            The array.
-
-        Raises:
-            MemoryError.
+            array: An array that nobody else knows yet.
         """
-        var array = self.empty[dt](rows, columns)
-        copy(source, numbers[dt](array), rows * columns)
         var place = Pointer[ArrayObject, MutUntrackedOrigin](
             unsafe_from_address=array
         )
         place[].flags &= ~Int32(WRITEABLE)
-        return array
 
 
 def look(array: Object) -> ArrayObject:

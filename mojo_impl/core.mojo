@@ -249,14 +249,14 @@ struct Core[dt: DType]:
         var tuple = Sequence[is_list=False](self.network.depth)
         for place in range(self.network.depth):
             var layer = self.network.layers[place]
+            var rows = 1 if biases else layer.width_in
+            var array = numpy.empty[Self.dt](rows, layer.width_out)
             comptime if biases:
-                tuple.add(numpy.frozen_copy(layer.biases, 1, layer.width_out))
+                layer.read_biases(numbers[Self.dt](array))
             else:
-                tuple.add(
-                    numpy.frozen_copy(
-                        layer.weights, layer.width_in, layer.width_out
-                    )
-                )
+                layer.read_weights(numbers[Self.dt](array))
+            numpy.freeze(array)
+            tuple.add(array)
         return tuple.take()
 
     def _look_at_list[biases: Bool](mut self, object: Object) -> Bool:

@@ -183,9 +183,9 @@ def _set_parameters[
         var layer = core.network.layers[place]
         var source = sources[unsafe_offset=place]
         comptime if biases:
-            copy(source, layer.biases, layer.width_out)
+            layer.write_biases(source)
         else:
-            copy(source, layer.weights, layer.width_in * layer.width_out)
+            layer.write_weights(source)
     return 0
 
 
@@ -202,13 +202,28 @@ def _get_activations[
         var none = Sequence[is_list=False](0)
         return none.take()
     var activations = Sequence[is_list=False](network.depth + 1)
-    var X = core.view(object[].X, network.width_in, n)
-    activations.add(numpy.frozen_copy(X, n, network.width_in))
+    var X = numpy.empty[dt](n, network.width_in)
+    activations.add(X)
+    copy(
+        core.view(object[].X, network.width_in, n),
+        numbers[dt](X),
+        n * network.width_in,
+    )
+    numpy.freeze(X)
     for place in range(network.depth - 1):
         var layer = network.layers[place]
-        activations.add(numpy.frozen_copy(layer.output, n, layer.width_out))
-    var y_hat = core.view(object[].y_hat, network.width_out, n)
-    activations.add(numpy.frozen_copy(y_hat, n, network.width_out))
+        var output = numpy.empty[dt](n, layer.width_out)
+        layer.read_output(n, numbers[dt](output))
+        numpy.freeze(output)
+        activations.add(output)
+    var y_hat = numpy.empty[dt](n, network.width_out)
+    activations.add(y_hat)
+    copy(
+        core.view(object[].y_hat, network.width_out, n),
+        numbers[dt](y_hat),
+        n * network.width_out,
+    )
+    numpy.freeze(y_hat)
     return activations.take()
 
 

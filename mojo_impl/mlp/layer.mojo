@@ -2,7 +2,7 @@
 
 Shapes: n rows of a batch, width `in` or `out`.
 """
-from mlp.loops import column_sums
+from mlp.loops import column_sums, copy
 from mlp.matmul import (
     BIAS,
     BIAS_RELU,
@@ -175,3 +175,44 @@ struct Layer[dt: DType](ImplicitlyCopyable):
         column_sums[subtract=True](
             self.delta, n, self.width_out, self.biases, rate
         )
+
+    def read_weights(self, target: Ptr[Self.dt]):
+        """Copy the weights.
+
+        Args:
+            target: Where to, dense (in, out).
+        """
+        copy(self.weights, target, self.width_in * self.width_out)
+
+    def write_weights(self, source: Ptr[Self.dt]):
+        """Replace the weights.
+
+        Args:
+            source: The new ones, dense (in, out).
+        """
+        copy(source, self.weights, self.width_in * self.width_out)
+
+    def read_biases(self, target: Ptr[Self.dt]):
+        """Copy the biases.
+
+        Args:
+            target: Where to, (1, out).
+        """
+        copy(self.biases, target, self.width_out)
+
+    def write_biases(self, source: Ptr[Self.dt]):
+        """Replace the biases.
+
+        Args:
+            source: The new ones, (1, out).
+        """
+        copy(source, self.biases, self.width_out)
+
+    def read_output(self, n: Int, target: Ptr[Self.dt]):
+        """Copy the output after ReLU of the last `forward`; not of the last layer.
+
+        Args:
+            n: Its rows.
+            target: Where to, dense (n, out).
+        """
+        copy(self.output, target, n * self.width_out)
