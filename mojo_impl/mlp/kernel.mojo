@@ -6,7 +6,12 @@ another matrix with short rows, so one kernel serves operands in place and packe
 from std.collections import Array
 from std.math import iota
 from std.sys import CompilationTarget, simd_width_of
-from std.sys.intrinsics import masked_load, masked_store
+from std.sys.intrinsics import (
+    PrefetchOptions,
+    masked_load,
+    masked_store,
+    prefetch,
+)
 
 comptime Ptr[dt: DType] = Pointer[Scalar[dt], MutUntrackedOrigin]
 """Memory of elements, owned by someone else.
@@ -126,7 +131,7 @@ struct Result[dt: DType](ImplicitlyCopyable):
 
 @fieldwise_init
 struct Panel[dt: DType](ImplicitlyCopyable):
-    """A few columns of op(B) with all the k of a sum.
+    """A few columns of op(B) with all the k of a sum; all its vectors can be read whole.
 
     Parameters:
         dt: Type of the elements.
@@ -135,23 +140,80 @@ struct Panel[dt: DType](ImplicitlyCopyable):
     var b: Ptr[Self.dt]
     """The panel, (k, columns)."""
     var ldb: Int
-    """Elements from row to row."""
+    """Elements from row to row, unless packed."""
     var lanes: Int
-    """Columns in the last vector."""
-    var safe_k: Int
-    """Rows, from the first, that may be read to the end of the last vector."""
+    """Columns of C that belong to the last vector; what is beyond is neither read nor written."""
+
+
+@fieldwise_init
+struct Ahead[dt: DType](ImplicitlyCopyable):
+    """Where the panel that will be packed next lies: fetched into the second-level cache while
+    the tiles of this one are computed, a little by each, so that packing finds it there.
+
+    It is walked in blocks of as many k as a vector has lanes, each in as many turns.
+
+    Parameters:
+        dt: Type of the elements.
+    """
+
+    var start: Ptr[Self.dt]
+    """Where it starts."""
+    var blocks: Int
+    """How many blocks of k it has; 0: there is none."""
+    var block_stride: Int
+    """Elements from block to block."""
+    var turn_stride: Int
+    """Elements from turn to turn of a block."""
+    var vector_stride: Int
+    """Elements from vector to vector of a turn."""
+
+    @staticmethod
+    def nothing(anywhere: Ptr[Self.dt]) -> Self:
+        """Have nothing to fetch.
+
+        Args:
+            anywhere: Any pointer.
+
+        Returns:
+            No blocks.
+        """
+        return Self(anywhere, 0, 0, 0, 0)
+
+    def share(self, parts: Int, index: Int) -> Self:
+        """Cut out the share of one tile.
+
+        Args:
+            parts: How many tiles share it.
+            index: Which one.
+
+        Returns:
+            Some of the blocks.
+        """
+        var first = part(self.blocks, parts, index)
+        var share = self
+        share.start = self.start.unsafe_offset(first * self.block_stride)
+        share.blocks = part(self.blocks, parts, index + 1) - first
+        return share
 
 
 def multiply_panel[
-    dt: DType, vectors: Int, transpose_a: Bool, packed_a: Bool
-](m: Int, k: Int, a: Ptr[dt], lda: Int, panel: Panel[dt], result: Result[dt]):
+    dt: DType, vectors: Int, transpose_a: Bool, packed: Bool
+](
+    m: Int,
+    k: Int,
+    a: Ptr[dt],
+    lda: Int,
+    panel: Panel[dt],
+    result: Result[dt],
+    ahead: Ahead[dt],
+):
     """Multiply A with one panel of B.
 
     Parameters:
         dt: Type of the elements.
-        vectors: Vectors of the panel, at most WIDEST_TILE; TILE_VECTORS when A is packed.
+        vectors: Vectors of the panel, at most WIDEST_TILE; TILE_VECTORS when packed.
         transpose_a: Whether `a` holds A transposed, (k, m).
-        packed_a: Whether `a` holds A as `pack_a` leaves it.
+        packed: Whether `a` holds A as `pack_a` leaves it, and the panel is packed as well.
 
     Args:
         m: Rows of A.
@@ -160,6 +222,7 @@ def multiply_panel[
         lda: Elements from row to row of `a`, unless packed.
         panel: The right operand.
         result: Where the product goes.
+        ahead: The panel that will be packed next; used only when packed.
     """
     comptime tallest = tallest_tile(vectors)
     var tiles = (m + tallest - 1) // tallest
@@ -168,88 +231,149 @@ def multiply_panel[
         var rows = part(m, tiles, t + 1) - i
         comptime for r in range(1, tallest + 1):
             if rows == r:
-                comptime if packed_a:
+                comptime if packed:
                     # A packed tile is a transposed matrix of its own, (k, r).
-                    _tile[dt, r, vectors, True](
-                        k, a.unsafe_offset(i * k), r, panel, result.at(i, 0)
+                    _tile[dt, r, vectors, True, True](
+                        k,
+                        a.unsafe_offset(i * k),
+                        r,
+                        panel,
+                        result.at(i, 0),
+                        ahead.share(tiles, t),
                     )
                 else:
                     var rows_of_a = a.unsafe_offset(
                         i if transpose_a else i * lda
                     )
-                    _tile[dt, r, vectors, transpose_a](
-                        k, rows_of_a, lda, panel, result.at(i, 0)
+                    _tile[dt, r, vectors, transpose_a, False](
+                        k, rows_of_a, lda, panel, result.at(i, 0), ahead
                     )
 
 
 @no_inline
 def _tile[
-    dt: DType, rows: Int, vectors: Int, transpose_a: Bool
-](k: Int, a: Ptr[dt], lda: Int, panel: Panel[dt], result: Result[dt]):
+    dt: DType, rows: Int, vectors: Int, transpose_a: Bool, packed: Bool
+](
+    k: Int,
+    a: Ptr[dt],
+    lda: Int,
+    panel: Panel[dt],
+    result: Result[dt],
+    ahead: Ahead[dt],
+):
     """Compute a tile of C: its sums stay in registers from the first k to the epilogue."""
     comptime W = simd_width_of[dt]()
     comptime V = SIMD[dt, W]
     var sums = Array[V, rows * vectors](fill=V(0))
-    var mask = first_lanes[W](panel.lanes)
     var row_stride = 1 if transpose_a else lda
-    var k_stride = lda if transpose_a else 1
+    var k_stride = rows if packed else (lda if transpose_a else 1)
+    var ldb = vectors * W if packed else panel.ldb
     var pa = a
     var pb = panel.b
-    var ldb = panel.ldb
 
     @always_inline
     def step[
-        u: Int, masked: Bool
-    ]() {
-        mut sums,
-        imm pa,
-        imm pb,
-        imm mask,
-        var row_stride,
-        var k_stride,
-        var ldb,
-    }:
-        # In bounds: `pb` is a row of the panel; its last vector is masked from row safe_k on.
+        u: Int
+    ]() {mut sums, imm pa, imm pb, var row_stride, var k_stride, var ldb,}:
         var bv = Array[V, vectors](uninitialized=True)
         comptime for j in range(vectors):
-            comptime if masked and j == vectors - 1:
-                bv[j] = masked_load[W](
-                    pb.unsafe_offset(u * ldb + j * W), mask, V(0)
-                )
-            else:
-                bv[j] = pb.unsafe_load[width=W](u * ldb + j * W)
+            bv[j] = pb.unsafe_load[width=W](u * ldb + j * W)
         comptime for i in range(rows):
             var av = V(pa[unsafe_offset=u * k_stride + i * row_stride])
             comptime for j in range(vectors):
                 sums[i * vectors + j] = av.fma(bv[j], sums[i * vectors + j])
 
-    for _ in range(panel.safe_k // _UNROLL):
+    var turns = k // _UNROLL
+    comptime if packed:
+        # What the epilogue will need, then what will be packed next: spread over the turns, as
+        # many fetches at once would stall. Each phase has a loop of its own, unrolled by the
+        # compiler: a loop around loops makes it spill the sums.
+        comptime for phase in range(2):
+            var fetches = min(turns, rows if phase == 0 else ahead.blocks * W)
+            turns -= fetches
+            for turn in range(fetches):
+                comptime for j in range(vectors):
+                    comptime if phase == 0:
+                        _fetch[True](
+                            result.c.unsafe_offset(turn * result.ldc + j * W)
+                        )
+                        _fetch[False](
+                            result.aux.unsafe_offset(
+                                turn * result.ldaux + j * W
+                            )
+                        )
+                    else:
+                        _fetch[False](
+                            ahead.start.unsafe_offset(
+                                turn // W * ahead.block_stride
+                                + turn % W * ahead.turn_stride
+                                + j * ahead.vector_stride
+                            )
+                        )
+                comptime for u in range(_UNROLL):
+                    step[u]()
+                pa = pa.unsafe_offset(_UNROLL * k_stride)
+                pb = pb.unsafe_offset(_UNROLL * ldb)
+    for _ in range(turns):
         comptime for u in range(_UNROLL):
-            step[u, False]()
+            step[u]()
         pa = pa.unsafe_offset(_UNROLL * k_stride)
         pb = pb.unsafe_offset(_UNROLL * ldb)
-    for _ in range(panel.safe_k // _UNROLL * _UNROLL, k):
-        step[0, True]()
+    for _ in range(k % _UNROLL):
+        step[0]()
         pa = pa.unsafe_offset(k_stride)
         pb = pb.unsafe_offset(ldb)
-    _finish[dt, rows, vectors](sums, mask, result)
+    if panel.lanes == W:
+        _finish[dt, rows, vectors, False](sums, panel.lanes, result)
+    else:
+        # A copy: with an address taken, the sums themselves would not stay in registers.
+        var copies = Array[V, rows * vectors](uninitialized=True)
+        comptime for s in range(rows * vectors):
+            copies[s] = sums[s]
+        _finish_masked[dt, rows, vectors](copies, panel.lanes, result)
+
+
+@always_inline
+def _fetch[dt: DType, //, write: Bool](place: Ptr[dt]):
+    """Ask for the cache line of a place; harmless wherever it is."""
+    comptime if write:
+        prefetch[PrefetchOptions().for_write().high_locality().to_data_cache()](
+            place
+        )
+    else:
+        prefetch[
+            PrefetchOptions().for_read().medium_locality().to_data_cache()
+        ](place)
+
+
+@no_inline
+def _finish_masked[
+    dt: DType, rows: Int, vectors: Int
+](
+    mut sums: Array[SIMD[dt, simd_width_of[dt]()], rows * vectors],
+    lanes: Int,
+    result: Result[dt],
+):
+    """Do what `_finish` does with a mask: rare, so its code stays out of the tile's."""
+    _finish[dt, rows, vectors, True](sums, lanes, result)
 
 
 @always_inline
 def _finish[
-    dt: DType, rows: Int, vectors: Int
+    dt: DType, rows: Int, vectors: Int, masked: Bool
 ](
     mut sums: Array[SIMD[dt, simd_width_of[dt]()], rows * vectors],
-    mask: SIMD[DType.bool, simd_width_of[dt]()],
+    lanes: Int,
     result: Result[dt],
 ):
-    """Apply the epilogue to a tile and write it; only lanes of the mask in the last vector."""
+    """Apply the epilogue to a tile and write it; of the last vector, only some lanes if masked."""
     comptime W = simd_width_of[dt]()
     comptime V = SIMD[dt, W]
+    var mask = first_lanes[W](lanes)
 
     @always_inline
     def load[j: Int](row: Ptr[dt]) {imm mask} -> V:
-        comptime if j == vectors - 1:
+        comptime if masked and j == vectors - 1:
             return masked_load[W](row.unsafe_offset(j * W), mask, V(0))
         else:
             return row.unsafe_load[width=W](j * W)
@@ -285,7 +409,7 @@ def _finish[
         var row = result.c.unsafe_offset(i * result.ldc)
         comptime for j in range(vectors):
             var v = sums[i * vectors + j]
-            comptime if j == vectors - 1:
+            comptime if masked and j == vectors - 1:
                 masked_store[W](v, row.unsafe_offset(j * W), mask)
             else:
                 row.unsafe_store(j * W, v)

@@ -1,7 +1,7 @@
 """Multiplies matrices: C = op(A) op(B) with an epilogue fused in, in row-major float32 or float64.
 
     matmul[dt, transpose_a, transpose_b, epilogue](
-        team, m, n, k, a, lda, b, ldb, c, ldc, aux, ldaux, alpha)
+        team, m, n, k, a, lda, (b, ldb), c, ldc, aux, ldaux, alpha)
 
 op(A) is (m, k): `a` holds (m, k) with `lda` elements from row to row, or, transposed, (k, m).
 op(B) is (k, n): `b` holds (k, n) with `ldb` elements from row to row, or, transposed, (n, k).
@@ -35,7 +35,7 @@ from mlp.kernel import (
     part,
 )
 from mlp.memory import OutOfMemory
-from mlp.product import Blocks, Product
+from mlp.product import Blocks, Product, Right
 from mlp.threads import Team
 
 # What packing one element costs in multiply-adds, for weighing the shapes of a share.
@@ -51,8 +51,7 @@ def matmul[
     k: Int,
     a: Ptr[dt],
     lda: Int,
-    b: Ptr[dt],
-    ldb: Int,
+    right: Right[dt],
     c: Ptr[dt],
     ldc: Int,
     aux: Ptr[dt],
@@ -74,8 +73,7 @@ def matmul[
         k: Length of the sums.
         a: The left operand.
         lda: Elements from one row of `a` to the next.
-        b: The right operand.
-        ldb: Elements from one row of `b` to the next.
+        right: The right operand, or just `(b, ldb)`.
         c: The result, (m, n).
         ldc: Elements from one row of `c` to the next.
         aux: The second input of the epilogue: (n) for a bias, (m, n) for a mask.
@@ -100,8 +98,7 @@ def matmul[
             k,
             a,
             lda,
-            b,
-            ldb,
+            right,
             Result[dt](
                 c,
                 ldc,

@@ -7,12 +7,12 @@ from std.collections import Array
 from std.sys import simd_width_of
 from std.sys.intrinsics import masked_load
 
-from mlp.kernel import Panel, Ptr, TILE_ROWS, first_lanes, part
+from mlp.kernel import Ptr, TILE_ROWS, first_lanes, part
 
 
 def pack_b[
     dt: DType, transpose_b: Bool
-](k: Int, vectors: Int, mut panel: Panel[dt], packed: Ptr[dt]):
+](k: Int, vectors: Int, lanes: Int, b: Ptr[dt], ldb: Int, packed: Ptr[dt]):
     """Pack a panel of B into `k * vectors` vectors, zeros beyond its columns.
 
     Parameters:
@@ -22,30 +22,29 @@ def pack_b[
     Args:
         k: Rows of the panel.
         vectors: Vectors of the panel.
-        panel: Where it is in B; then where it is packed.
+        lanes: Columns of the last of them.
+        b: The panel in B.
+        ldb: Elements from row to row of B.
         packed: Room for the packed panel.
     """
     comptime W = simd_width_of[dt]()
     var stride = vectors * W
     for v in range(vectors):
-        var lanes = panel.lanes if v == vectors - 1 else W
+        var columns = lanes if v == vectors - 1 else W
         var to = packed.unsafe_offset(v * W)
         comptime if transpose_b:
-            var rows = panel.b.unsafe_offset(v * W * panel.ldb)
+            var rows = b.unsafe_offset(v * W * ldb)
             for p in range(0, k, W):
                 _transpose[dt, W](
-                    lanes,
+                    columns,
                     min(W, k - p),
                     rows.unsafe_offset(p),
-                    panel.ldb,
+                    ldb,
                     to.unsafe_offset(p * stride),
                     stride,
                 )
         else:
-            var columns = panel.b.unsafe_offset(v * W)
-            _copy[dt, W](k, lanes, columns, panel.ldb, to, stride)
-    # The zeros beyond its columns may be read.
-    panel = Panel[dt](packed, stride, panel.lanes, k)
+            _copy[dt, W](k, columns, b.unsafe_offset(v * W), ldb, to, stride)
 
 
 def pack_a[

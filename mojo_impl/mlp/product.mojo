@@ -5,6 +5,7 @@ Chooses the blocks and which operands to pack; knows nothing of threads.
 from std.sys import simd_width_of, size_of
 
 from mlp.kernel import (
+    Ahead,
     Ptr,
     Result,
     SGD,
@@ -67,6 +68,42 @@ struct Blocks(ImplicitlyCopyable):
 
 
 @fieldwise_init
+struct Right[dt: DType](ImplicitlyCopyable):
+    """The right operand of a product.
+
+    Parameters:
+        dt: Type of the elements.
+    """
+
+    var b: Ptr[Self.dt]
+    """B: (k, n), or, transposed, (n, k)."""
+    var ldb: Int
+    """Elements from row to row of `b`."""
+    var whole: Bool
+    """Whether the last row of `b`, not transposed, may be read to the end of its last vector."""
+    var tail: Ptr[Self.dt]
+    """The last rows of op(B), when `b` is transposed and lacks them: (tail_rows, n)."""
+    var tail_rows: Int
+    """How many of k those are."""
+    var ld_tail: Int
+    """Elements from row to row of `tail`."""
+
+    @implicit
+    def __init__(out self, plain: Tuple[Ptr[Self.dt], Int]):
+        """Take a plain matrix.
+
+        Args:
+            plain: Where it is, and the elements from row to row.
+        """
+        self.b = plain[0]
+        self.ldb = plain[1]
+        self.whole = False
+        self.tail = plain[0]
+        self.tail_rows = 0
+        self.ld_tail = 0
+
+
+@fieldwise_init
 struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
     ImplicitlyCopyable
 ):
@@ -75,7 +112,7 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
     Parameters:
         dt: Type of the elements.
         transpose_a: Whether `a` holds A transposed, (k, m).
-        transpose_b: Whether `b` holds B transposed, (n, k).
+        transpose_b: Whether the right operand holds B transposed, (n, k).
     """
 
     var m: Int
@@ -88,10 +125,8 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
     """The left operand."""
     var lda: Int
     """Elements from row to row of `a`."""
-    var b: Ptr[Self.dt]
+    var right: Right[Self.dt]
     """The right operand."""
-    var ldb: Int
-    """Elements from row to row of `b`."""
     var result: Result[Self.dt]
     """Where the product goes."""
 
@@ -103,11 +138,11 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
             return self.a.unsafe_offset(i * self.lda + p)
 
     def _b_at(self, p: Int, j: Int) -> Ptr[Self.dt]:
-        """Where op(B)[p, j] is."""
+        """Where op(B)[p, j] is, or would be in the tail."""
         comptime if Self.transpose_b:
-            return self.b.unsafe_offset(j * self.ldb + p)
+            return self.right.b.unsafe_offset(j * self.right.ldb + p)
         else:
-            return self.b.unsafe_offset(p * self.ldb + j)
+            return self.right.b.unsafe_offset(p * self.right.ldb + j)
 
     def block(self, i: Int, m: Int, j: Int, n: Int) -> Self:
         """Cut out the part of the product that makes a block of C.
@@ -121,23 +156,22 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         Returns:
             That part.
         """
-        return Self(
-            m,
-            n,
-            self.k,
-            self._a_at(i, 0),
-            self.lda,
-            self._b_at(0, j),
-            self.ldb,
-            self.result.at(i, j),
-        )
+        var part = self
+        part.m = m
+        part.n = n
+        part.a = self._a_at(i, 0)
+        part.right.b = self._b_at(0, j)
+        part.right.tail = self.right.tail.unsafe_offset(j)
+        part.result = self.result.at(i, j)
+        return part
 
     def compute(self, blocks: Blocks, scratch: Ptr[Self.dt]):
         """Compute C on this thread.
 
         Blocks of k outside, of rows of A inside them, then panels of B. A block of A is packed
-        when A is large and several panels use it; it stays in the second-level cache. A panel is
-        packed when B is transposed, or large and used by several tiles.
+        when A is large and several panels use it. A panel is packed when A is, when B is
+        transposed, when it is large and used by several tiles, or when its last row may not be
+        read whole.
 
         Args:
             blocks: How to cut; `blocks.k` is to be the same for all parts of a product.
@@ -151,6 +185,7 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         var packs_a = panels > 1 and self.m * self.k > blocks.in_place
         var packs_b = packs_a or Self.transpose_b
         packs_b |= self.m > TILE_ROWS and self.k * self.n > blocks.in_place
+        var packs_last = packs_b or not (self.right.whole or self.n % W == 0)
         var packed_b = scratch
         var packed_a = scratch.unsafe_offset(blocks.k * WIDEST_TILE * W)
         var m_blocks = (self.m + blocks.m - 1) // blocks.m if packs_a else 1
@@ -173,33 +208,64 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                 for index in range(panels):
                     var v = part(vectors, panels, index)
                     var width = part(vectors, panels, index + 1) - v
-                    var panel = self._panel_in_place(p, k, v * W, width)
-                    if packs_b:
-                        pack_b[Self.dt, Self.transpose_b](
-                            k, width, panel, packed_b
-                        )
+                    var lanes = min(self.n - (v + width - 1) * W, W)
+                    var panel = Panel[Self.dt](
+                        self._b_at(p, v * W), self.right.ldb, lanes
+                    )
+                    if packs_b or (packs_last and index == panels - 1):
+                        self._pack_panel(p, k, v * W, width, lanes, packed_b)
+                        panel = Panel[Self.dt](packed_b, width * W, lanes)
+                    var ahead = Ahead[Self.dt].nothing(packed_b)
+                    if packs_a:
+                        if index + 1 < panels:
+                            ahead = self._ahead(p, k, (v + width) * W)
+                        elif k_block + 1 < k_blocks:
+                            ahead = self._ahead(p + k, k, 0)
                     var c = result.at(0, v * W)
                     # As a parameter, since a tile must know its registers.
                     comptime for w in range(1, WIDEST_TILE + 1):
                         if width == w:
                             if packs_a:
                                 multiply_panel[Self.dt, w, True, True](
-                                    m, k, packed_a, 0, panel, c
+                                    m, k, packed_a, 0, panel, c, ahead
                                 )
                             else:
                                 multiply_panel[
                                     Self.dt, w, Self.transpose_a, False
-                                ](m, k, a, self.lda, panel, c)
+                                ](m, k, a, self.lda, panel, c, ahead)
 
-    def _panel_in_place(
-        self, p: Int, k: Int, j: Int, width: Int
-    ) -> Panel[Self.dt]:
-        """The panel of k rows from p and up to `width` vectors of columns from j."""
+    def _pack_panel(
+        self,
+        p: Int,
+        k: Int,
+        j: Int,
+        vectors: Int,
+        lanes: Int,
+        packed: Ptr[Self.dt],
+    ):
+        """Pack rows p to p + k of op(B), some vectors from column j on."""
         comptime W = simd_width_of[Self.dt]()
-        var lanes = min(self.n - j - (width - 1) * W, W)
-        var safe_k = k
-        if lanes < W:
-            # The last vector of a row goes on into the next, so not in the last row; where rows
-            # are shorter than a vector it may pass the end of B from further above.
-            safe_k = max(0, k - 1) if self.ldb >= W else 0
-        return Panel[Self.dt](self._b_at(p, j), self.ldb, lanes, safe_k)
+        var rows = max(0, min(k, self.k - self.right.tail_rows - p))
+        pack_b[Self.dt, Self.transpose_b](
+            rows, vectors, lanes, self._b_at(p, j), self.right.ldb, packed
+        )
+        if rows < k:
+            var first = p + rows - (self.k - self.right.tail_rows)
+            pack_b[Self.dt, False](
+                k - rows,
+                vectors,
+                lanes,
+                self.right.tail.unsafe_offset(first * self.right.ld_tail + j),
+                self.right.ld_tail,
+                packed.unsafe_offset(rows * vectors * W),
+            )
+
+    def _ahead(self, p: Int, k: Int, j: Int) -> Ahead[Self.dt]:
+        """Tell where k rows of op(B) lie from row p and column j on."""
+        comptime W = simd_width_of[Self.dt]()
+        var start = self._b_at(p, j)
+        var ldb = self.right.ldb
+        comptime if Self.transpose_b:
+            return Ahead[Self.dt](start, k // W, W, TILE_VECTORS * ldb, ldb)
+        else:
+            return Ahead[Self.dt](start, k // W, W * ldb, ldb, W)

@@ -180,8 +180,7 @@ def check[
         k,
         a,
         lda,
-        b,
-        ldb,
+        (b, ldb),
         c.unsafe_offset(GUARD),
         ldc,
         aux,
@@ -281,8 +280,7 @@ def check_bits[
             k,
             a,
             m if ta else k,
-            b,
-            k if tb else n,
+            (b, k if tb else n),
             c,
             n,
             aux,
@@ -341,7 +339,7 @@ def test_out_of_memory_leaves_c_alone() raises:
     team.l2_bytes = 1 << 55  # asks for a block of A that no machine can hold
     with assert_raises(contains="out of memory"):
         matmul[DType.float64, False, False, STORE](
-            team, 1 << 40, 1, 512, p, 1, p, 1, p, 1, p, 1, 0
+            team, 1 << 40, 1, 512, p, 1, (p, 1), p, 1, p, 1, 0
         )
     assert_equal(p[unsafe_offset=0], 5)
     # The team is still good.
