@@ -3,6 +3,7 @@
 Arguments that share a name share a shape; nothing here allocates or knows where an array ends.
 """
 from std.algorithm import vectorize
+from std.collections import Array
 from std.sys import simd_width_of
 
 from mlp.matmul import Ptr
@@ -61,7 +62,14 @@ def squared_errors[
 
 def column_sums[
     dt: DType, //, subtract: Bool
-](rows: Ptr[dt], n: Int, width: Int, sums: Ptr[dt], rate: Scalar[dt]):
+](
+    rows: Ptr[dt],
+    n: Int,
+    stride: Int,
+    width: Int,
+    sums: Ptr[dt],
+    rate: Scalar[dt],
+):
     """Sum n rows, from the first to the last as NumPy does.
 
     Parameters:
@@ -71,31 +79,41 @@ def column_sums[
     Args:
         rows: What to sum, (n, width).
         n: How many rows.
+        stride: Elements from row to row.
         width: How many columns.
         sums: Where the sums go, (1, width).
         rate: The factor; unused without `subtract`.
     """
+    comptime W = simd_width_of[dt]()
 
+    @always_inline
     def columns[
-        lanes: Int
-    ](j: Int) {var rows, var n, var width, var sums, var rate}:
-        var total = SIMD[dt, lanes](0)
+        lanes: Int, vectors: Int
+    ](j: Int) {var rows, var n, var stride, var sums, var rate}:
+        comptime V = SIMD[dt, lanes]
+        var totals = Array[V, vectors](fill=V(0))
         for row in range(n):
-            total += rows.unsafe_load[width=lanes](row * width + j)
-        comptime if subtract:
-            total = sums.unsafe_load[width=lanes](j) - rate * total
-        sums.unsafe_store(j, total)
+            comptime for v in range(vectors):
+                totals[v] += rows.unsafe_load[width=lanes](
+                    row * stride + j + v * lanes
+                )
+        comptime for v in range(vectors):
+            var at = j + v * lanes
+            comptime if subtract:
+                totals[v] = sums.unsafe_load[width=lanes](at) - rate * totals[v]
+            sums.unsafe_store(at, totals[v])
 
-    # Four vectors at a time, so that wide rows are read in long pieces.
-    comptime lanes = simd_width_of[dt]()
-    var wide = width // (4 * lanes) * (4 * lanes)
-    for j in range(0, wide, 4 * lanes):
-        columns[4 * lanes](j)
-    var whole = width // lanes * lanes
-    for j in range(wide, whole, lanes):
-        columns[lanes](j)
-    for j in range(whole, width):
-        columns[1](j)
+    # Several vectors at a time: an addition waits for the one before it.
+    var j = 0
+    while width - j >= W:
+        var vectors = min((width - j) // W, 8)
+        comptime for v in range(1, 9):
+            if vectors == v:
+                columns[W, v](j)
+        j += vectors * W
+    while j < width:
+        columns[1, 1](j)
+        j += 1
 
 
 def descend[
@@ -135,6 +153,34 @@ def copy[dt: DType, //](source: Ptr[dt], target: Ptr[dt], count: Int):
     vectorize[simd_width_of[dt]()](count, move)
 
 
+def copy_rows[
+    dt: DType, //
+](
+    source: Ptr[dt],
+    source_stride: Int,
+    target: Ptr[dt],
+    target_stride: Int,
+    n: Int,
+    width: Int,
+):
+    """Copy rows to memory that does not overlap.
+
+    Args:
+        source: Where from, (n, width).
+        source_stride: Elements from row to row of it.
+        target: Where to, (n, width).
+        target_stride: Elements from row to row of it.
+        n: How many rows.
+        width: How many columns.
+    """
+    for row in range(n):
+        copy(
+            source.unsafe_offset(row * source_stride),
+            target.unsafe_offset(row * target_stride),
+            width,
+        )
+
+
 def gather[
     dt: DType, //
 ](
@@ -143,6 +189,7 @@ def gather[
     n: Int,
     width: Int,
     target: Ptr[dt],
+    stride: Int,
 ):
     """Copy n rows, picked by their numbers, to memory that does not overlap.
 
@@ -152,10 +199,17 @@ def gather[
         n: How many.
         width: How many columns.
         target: Where to, (n, width).
+        stride: Elements from row to row of the target.
     """
+    if width == 1:
+        for row in range(n):
+            target[unsafe_offset=row * stride] = source[
+                unsafe_offset=rows[unsafe_offset=row]
+            ]
+        return
     for row in range(n):
         copy(
             source.unsafe_offset(rows[unsafe_offset=row] * width),
-            target.unsafe_offset(row * width),
+            target.unsafe_offset(row * stride),
             width,
         )

@@ -9,7 +9,7 @@ from std.math import sqrt
 from std.utils.numerics import nan
 
 from mlp.layer import Layer
-from mlp.loops import descend, gather, loss, squared_errors
+from mlp.loops import gather, loss, squared_errors
 from mlp.matmul import Ptr
 from mlp.memory import Buffer, OutOfMemory, Plan
 from mlp.random import RandomState
@@ -102,20 +102,21 @@ struct Network[dt: DType](Movable):
         self._order = Buffer[Int](0)
         var plan = Plan[Scalar[Self.dt]]()
         for place in range(self.depth):
-            var width_out = layer_sizes[place + 1]
-            _ = plan.add(layer_sizes[place], width_out)
-            _ = plan.add(1, width_out)
+            # Only to know how much memory they take together.
+            _ = Layer(
+                layer_sizes[place],
+                layer_sizes[place + 1],
+                plan,
+                self._activity.start,
+            )
         self._parameters = Buffer[Scalar[Self.dt]](plan.count)
-        var start = self._parameters.start
         plan = Plan[Scalar[Self.dt]]()
         for place in range(self.depth):
-            var width_in = layer_sizes[place]
-            var width_out = layer_sizes[place + 1]
-            var weights = start.unsafe_offset(plan.add(width_in, width_out))
-            var biases = start.unsafe_offset(plan.add(1, width_out))
-            # Outputs and deltas get their places in `_reserve`, when the first batch comes.
             self.layers[place] = Layer(
-                width_in, width_out, weights, biases, start, start
+                layer_sizes[place],
+                layer_sizes[place + 1],
+                plan,
+                self._parameters.start,
             )
         self.reset()
 
@@ -128,10 +129,11 @@ struct Network[dt: DType](Movable):
             var scale = sqrt(
                 4.0 / (Float64(layer.width_in) + Float64(layer.width_out))
             )
-            for i in range(layer.width_in * layer.width_out):
-                layer.weights[unsafe_offset=i] = Scalar[Self.dt](
-                    self.random.randn() * scale
-                )
+            for i in range(layer.width_in):
+                for j in range(layer.width_out):
+                    layer.weight(i, j)[] = Scalar[Self.dt](
+                        self.random.randn() * scale
+                    )
             for i in range(layer.width_out):
                 layer.biases[unsafe_offset=i] = 0
 
@@ -151,12 +153,29 @@ struct Network[dt: DType](Movable):
         """
         self._reserve(n)
         self.rows = 0
+        self._forward(team, X, self.width_in, n, y_hat)
+
+    def _forward(
+        mut self,
+        mut team: Team,
+        X: Ptr[Self.dt],
+        ld_X: Int,
+        n: Int,
+        y_hat: Ptr[Self.dt],
+    ) raises:
+        """Do what `forward` does, in reserved memory, with `ld_X` elements from row to row of X."""
         var inputs = X
+        var ld_inputs = ld_X
         for place in range(self.depth - 1):
             var layer = self.layers[place]
-            layer.forward[relu=True](team, inputs, n, layer.output)
+            layer.forward[relu=True](
+                team, inputs, ld_inputs, n, layer.output, layer.out.stride
+            )
             inputs = layer.output
-        self.layers[self.depth - 1].forward[relu=False](team, inputs, n, y_hat)
+            ld_inputs = layer.out.stride
+        self.layers[self.depth - 1].forward[relu=False](
+            team, inputs, ld_inputs, n, y_hat, self.width_out
+        )
         self.rows = n
 
     def backprop(
@@ -183,9 +202,11 @@ struct Network[dt: DType](Movable):
         """
         _ = self._fill_last_delta(y_hat, y)
         for place in reversed(range(self.depth)):
-            self.layers[place].gradients(
+            var layer = self.layers[place]
+            layer.gradients(
                 team,
                 X if place == 0 else self.layers[place - 1].output,
+                self.width_in if place == 0 else layer.input.stride,
                 self.rows,
                 grads_w[unsafe_offset=place],
                 grads_b[unsafe_offset=place],
@@ -209,18 +230,8 @@ struct Network[dt: DType](Movable):
             rate: Learning rate over batch size.
         """
         for place in range(self.depth):
-            var layer = self.layers[place]
-            descend(
-                layer.weights,
-                grads_w[unsafe_offset=place],
-                layer.width_in * layer.width_out,
-                rate,
-            )
-            descend(
-                layer.biases,
-                grads_b[unsafe_offset=place],
-                layer.width_out,
-                rate,
+            self.layers[place].step(
+                grads_w[unsafe_offset=place], grads_b[unsafe_offset=place], rate
             )
 
     def predict(
@@ -239,7 +250,7 @@ struct Network[dt: DType](Movable):
         """
         var widest = 0
         for place in range(self.depth - 1):
-            widest = max(widest, self.layers[place].width_out)
+            widest = max(widest, self.layers[place].out.stride)
         var plan = Plan[Scalar[Self.dt]]()
         _ = plan.add(min(n, PREDICT_ROWS), widest)
         var half = plan.add(min(n, PREDICT_ROWS), widest)
@@ -248,15 +259,22 @@ struct Network[dt: DType](Movable):
         for start in range(0, n, PREDICT_ROWS):
             var rows = min(n - start, PREDICT_ROWS)
             var inputs = X.unsafe_offset(start * self.width_in)
+            var ld_inputs = self.width_in
             for place in range(self.depth - 1):
+                var layer = self.layers[place]
                 var output = self._passing.start.unsafe_offset(place % 2 * half)
-                self.layers[place].forward[relu=True](
-                    team, inputs, rows, output
+                layer.forward[relu=True](
+                    team, inputs, ld_inputs, rows, output, layer.out.stride
                 )
                 inputs = output
-            var output = y_hat.unsafe_offset(start * self.width_out)
+                ld_inputs = layer.out.stride
             self.layers[self.depth - 1].forward[relu=False](
-                team, inputs, rows, output
+                team,
+                inputs,
+                ld_inputs,
+                rows,
+                y_hat.unsafe_offset(start * self.width_out),
+                self.width_out,
             )
 
     def begin_epoch(mut self, rows: Int, batch_size: Int) raises:
@@ -271,7 +289,7 @@ struct Network[dt: DType](Movable):
         """
         self._reserve(batch_size)
         var plan = Plan[Scalar[Self.dt]]()
-        _ = plan.add(batch_size, self.width_in)
+        _ = plan.add(batch_size, self.layers[0].input.stride)
         self._y = plan.add(batch_size, self.width_out)
         self._y_hat = plan.add(batch_size, self.width_out)
         if plan.count > self._batch.count:
@@ -319,8 +337,15 @@ struct Network[dt: DType](Movable):
         for batch in range(first, last):
             var start = batch * batch_size
             var rows = self._order.start.unsafe_offset(start)
-            gather(data.X, rows, batch_size, self.width_in, X)
-            gather(data.y, rows, batch_size, self.width_out, y)
+            gather(
+                data.X,
+                rows,
+                batch_size,
+                self.width_in,
+                X,
+                self.layers[0].input.stride,
+            )
+            gather(data.y, rows, batch_size, self.width_out, y, self.width_out)
             training_loss[unsafe_offset=batch] = self._train_batch(
                 team, X, y, batch_size, y_hat, rate
             )
@@ -340,7 +365,7 @@ struct Network[dt: DType](Movable):
         rate: Scalar[Self.dt],
     ) raises -> Float64:
         """Make one step of SGD and return the loss before it."""
-        self.forward(team, X, n, y_hat)
+        self._forward(team, X, self.layers[0].input.stride, n, y_hat)
         var loss = self._fill_last_delta(y_hat, y)
         for place in reversed(range(self.depth)):
             var layer = self.layers[place]
@@ -349,6 +374,7 @@ struct Network[dt: DType](Movable):
             layer.update(
                 team,
                 X if place == 0 else self.layers[place - 1].output,
+                layer.input.stride,
                 n,
                 rate,
             )
@@ -386,14 +412,15 @@ struct Network[dt: DType](Movable):
         if n <= self._capacity:
             return
         var plan = Plan[Scalar[Self.dt]]()
+        var last = self.depth - 1
         for place in range(self.depth):
-            _ = plan.add(n, self.layers[place].width_out)
-            _ = plan.add(n, self.layers[place].width_out)
+            # Only to know how much memory they take together.
+            var layer = self.layers[place]
+            layer.place_activity(n, place == last, plan, self._activity.start)
         self._activity = Buffer[Scalar[Self.dt]](plan.count)
         self._capacity = n
-        var start = self._activity.start
         plan = Plan[Scalar[Self.dt]]()
         for place in range(self.depth):
-            ref layer = self.layers[place]
-            layer.output = start.unsafe_offset(plan.add(n, layer.width_out))
-            layer.delta = start.unsafe_offset(plan.add(n, layer.width_out))
+            self.layers[place].place_activity(
+                n, place == last, plan, self._activity.start
+            )

@@ -67,7 +67,6 @@ struct Blocks(ImplicitlyCopyable):
         return (self.k * (panel + self.m) + TILE_ROWS + 63) // 64 * 64
 
 
-@fieldwise_init
 struct Right[dt: DType](ImplicitlyCopyable):
     """The right operand of a product.
 
@@ -101,6 +100,40 @@ struct Right[dt: DType](ImplicitlyCopyable):
         self.tail = plain[0]
         self.tail_rows = 0
         self.ld_tail = 0
+
+    def __init__(out self, b: Ptr[Self.dt], ldb: Int, *, whole: Bool):
+        """Take a matrix that is not transposed.
+
+        Args:
+            b: Where it is.
+            ldb: Elements from row to row.
+            whole: Whether its last row may be read to the end of its last vector.
+        """
+        self = Self((b, ldb))
+        self.whole = whole
+
+    def __init__(
+        out self,
+        b: Ptr[Self.dt],
+        ldb: Int,
+        *,
+        tail: Ptr[Self.dt],
+        tail_rows: Int,
+        ld_tail: Int,
+    ):
+        """Take a transposed matrix and, not transposed, the last rows of op(B).
+
+        Args:
+            b: Where it is.
+            ldb: Elements from row to row.
+            tail: Where the last rows are.
+            tail_rows: How many there are.
+            ld_tail: Elements from one of them to the next.
+        """
+        self = Self((b, ldb))
+        self.tail = tail
+        self.tail_rows = tail_rows
+        self.ld_tail = ld_tail
 
 
 @fieldwise_init
