@@ -32,13 +32,13 @@ def draw[dt: DType](count: Int, seed: Int) raises -> Buffer[Scalar[dt]]:
 def test_forward_of_a_network_done_by_hand() raises:
     var network = make[f64]([1, 2, 1])
     var first = network.layers[0]
-    first.weights[unsafe_offset=0] = 2
-    first.weights[unsafe_offset=1] = -3
+    first.weight(0, 0)[] = 2
+    first.weight(0, 1)[] = -3
     first.biases[unsafe_offset=0] = 1
     first.biases[unsafe_offset=1] = 0.5
     var second = network.layers[1]
-    second.weights[unsafe_offset=0] = 10
-    second.weights[unsafe_offset=1] = 100
+    second.weight(0, 0)[] = 10
+    second.weight(1, 0)[] = 100
     second.biases[unsafe_offset=0] = 7
     var team = Team(1)
     var X = Buffer[Float64](2)
@@ -76,19 +76,23 @@ def test_gradients_match_finite_differences() raises:
         for i in range(weights + layer.width_out):
             var is_weight = i < weights
             var at = i if is_weight else i - weights
-            var parameter = layer.weights if is_weight else layer.biases
+            var parameter = layer.biases.unsafe_offset(at)
+            if is_weight:
+                parameter = layer.weight(
+                    at // layer.width_out, at % layer.width_out
+                )
             var gradient = gradients.w[place] if is_weight else gradients.b[
                 place
             ]
-            var kept = parameter[unsafe_offset=at]
+            var kept = parameter[]
             # The gradient belongs to half the sum of the squared errors.
-            parameter[unsafe_offset=at] = kept + h
+            parameter[] = kept + h
             network.predict(team, X.start, n, y_hat.start)
             var above = loss(y.start, y_hat.start, n * 2) * n
-            parameter[unsafe_offset=at] = kept - h
+            parameter[] = kept - h
             network.predict(team, X.start, n, y_hat.start)
             var below = loss(y.start, y_hat.start, n * 2) * n
-            parameter[unsafe_offset=at] = kept
+            parameter[] = kept
             assert_almost_equal(
                 gradient[unsafe_offset=at], (above - below) / (2 * h), atol=1e-6
             )
@@ -205,12 +209,16 @@ def test_predict_is_forward_and_leaves_its_cache() raises:
     var forward = Buffer[Float64](n * 3)
     var predicted = Buffer[Float64](n * 3)
     network.forward(team, X.start, n, forward.start)
-    var kept = network.layers[1].output[unsafe_offset=n * 9 - 1]
+    var kept = Buffer[Float64](n * 9)
+    network.layers[1].read_output(n, kept.start)
     network.predict(team, X.start, n, predicted.start)
     for i in range(n * 3):
         assert_almost_equal(forward[i], predicted[i], atol=1e-14)
     assert_equal(network.rows, n)
-    assert_equal(network.layers[1].output[unsafe_offset=n * 9 - 1], kept)
+    var after = Buffer[Float64](n * 9)
+    network.layers[1].read_output(n, after.start)
+    for i in range(n * 9):
+        assert_equal(after[i], kept[i])
     _ = X^
 
 
@@ -227,13 +235,13 @@ def test_nan_passes_through_relu() raises:
 
 def test_reset_draws_the_same_weights_and_order() raises:
     var network = make[f64]([2, 3, 1])
-    var fresh = network.layers[0].weights[unsafe_offset=5]
+    var fresh = network.layers[0].weight(1, 2)[]
     network.begin_epoch(10, 2)
     var first = network._order[0] + 10 * network._order[1]
-    network.layers[0].weights[unsafe_offset=5] = 0
+    network.layers[0].weight(1, 2)[] = 0
     network.layers[1].biases[unsafe_offset=0] = 1
     network.reset()
-    assert_equal(network.layers[0].weights[unsafe_offset=5], fresh)
+    assert_equal(network.layers[0].weight(1, 2)[], fresh)
     assert_equal(network.layers[1].biases[unsafe_offset=0], 0)
     network.begin_epoch(10, 2)
     assert_equal(network._order[0] + 10 * network._order[1], first)
