@@ -83,13 +83,16 @@ def _rows[
         values += V(result.aux[])
     if result.epilogue == BIAS_RELU:
         values = values.lt(V(0)).select(V(0), values)
-    elif result.epilogue == RELU_MASK:
-        var aux = V(0)
-        comptime for r in range(rows):
-            aux[r] = result.aux[unsafe_offset=r * result.ldaux]
-        values *= aux.gt(V(0)).select(V(1), V(0))
+    # By way of memory, which is cheaper than taking lanes out of a vector one by one.
+    var lanes = Array[Scalar[dt], W](uninitialized=True)
+    var first = Pointer(to=lanes[0])
+    first.unsafe_store(0, values)
     comptime for r in range(rows):
-        result.c[unsafe_offset=r * result.ldc] = values[r]
+        var v = lanes[r]
+        if result.epilogue == RELU_MASK:
+            var on = result.aux[unsafe_offset=r * result.ldaux] > 0
+            v *= Scalar[dt](1) if on else Scalar[dt](0)
+        result.c[unsafe_offset=r * result.ldc] = v
 
 
 @always_inline

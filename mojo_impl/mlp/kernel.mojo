@@ -226,9 +226,11 @@ def multiply_panel[
     """
     comptime tallest = tallest_tile(vectors)
     var tiles = (m + tallest - 1) // tallest
+    # Almost equal tiles, the taller first, by one division: a small tile takes little longer.
+    var least = m // tiles if tiles > 0 else 0
+    var i = 0
     for t in range(tiles):
-        var i = part(m, tiles, t)
-        var rows = part(m, tiles, t + 1) - i
+        var rows = least + Int(t < m - least * tiles)
         comptime for r in range(1, tallest + 1):
             if rows == r:
                 comptime if packed:
@@ -238,7 +240,8 @@ def multiply_panel[
                         a.unsafe_offset(i * k),
                         r,
                         panel,
-                        result.at(i, 0),
+                        i,
+                        result,
                         ahead.share(tiles, t),
                     )
                 else:
@@ -246,8 +249,9 @@ def multiply_panel[
                         i if transpose_a else i * lda
                     )
                     _tile[dt, r, vectors, transpose_a, False](
-                        k, rows_of_a, lda, panel, result.at(i, 0), ahead
+                        k, rows_of_a, lda, panel, i, result, ahead
                     )
+        i += rows
 
 
 @no_inline
@@ -258,13 +262,15 @@ def _tile[
     a: Ptr[dt],
     lda: Int,
     panel: Panel[dt],
-    result: Result[dt],
+    i: Int,
+    whole: Result[dt],
     ahead: Ahead[dt],
 ):
-    """Compute a tile of C: its sums stay in registers from the first k to the epilogue."""
+    """Compute a tile of C, from row i on: its sums stay in registers from the first k to the epilogue."""
     comptime W = simd_width_of[dt]()
     comptime V = SIMD[dt, W]
     var sums = Array[V, rows * vectors](fill=V(0))
+    var result = whole.at(i, 0)
     var row_stride = 1 if transpose_a else lda
     var k_stride = rows if packed else (lda if transpose_a else 1)
     var ldb = vectors * W if packed else panel.ldb

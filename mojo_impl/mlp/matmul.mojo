@@ -87,8 +87,14 @@ def matmul[
     comptime assert STORE <= epilogue <= SGD, "an epilogue of this module"
     if m <= 0 or n <= 0:
         return
-    var threads = max(1, min(team.threads, m * n * k // team.work_per_thread))
-    var grid = _Grid.choose(TILE_VECTORS * simd_width_of[dt](), m, n, threads)
+    var grid = _Grid(1, 1)
+    if team.threads > 1 and m * n * k >= 2 * team.work_per_thread:
+        grid = _Grid.choose(
+            TILE_VECTORS * simd_width_of[dt](),
+            m,
+            n,
+            min(team.threads, m * n * k // team.work_per_thread),
+        )
     var blocks = Blocks.choose[dt](m, k, team.l2_bytes)
     var room = blocks.room[dt]()
     var shares = _Shares(

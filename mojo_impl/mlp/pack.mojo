@@ -4,10 +4,12 @@ Packed B: a panel of a few vectors, (k, vectors), zeros beyond its columns. Pack
 a block one after the other, each (k, rows of the tile). Both are read from front to back.
 """
 from std.collections import Array
-from std.sys import simd_width_of
+from std.sys import simd_width_of, size_of
 from std.sys.intrinsics import masked_load
 
 from mlp.kernel import Ptr, TILE_ROWS, first_lanes, part
+
+comptime _SQUARE_BYTES = 32  # of a row of a square that is transposed at a time
 
 
 def pack_b[
@@ -29,22 +31,30 @@ def pack_b[
     """
     comptime W = simd_width_of[dt]()
     var stride = vectors * W
-    for v in range(vectors):
-        var columns = lanes if v == vectors - 1 else W
-        var to = packed.unsafe_offset(v * W)
-        comptime if transpose_b:
-            var rows = b.unsafe_offset(v * W * ldb)
-            for p in range(0, k, W):
-                _transpose[dt, W](
-                    columns,
-                    min(W, k - p),
+    comptime if transpose_b:
+        comptime S = min(W, _SQUARE_BYTES // size_of[Scalar[dt]]())
+        var columns = (vectors - 1) * W + lanes
+        for j in range(0, stride, S):
+            var rows = b.unsafe_offset(j * ldb)
+            for p in range(0, k, S):
+                _transpose[dt, S](
+                    max(0, min(S, columns - j)),
+                    min(S, k - p),
                     rows.unsafe_offset(p),
                     ldb,
-                    to.unsafe_offset(p * stride),
+                    packed.unsafe_offset(p * stride + j),
                     stride,
                 )
-        else:
-            _copy[dt, W](k, columns, b.unsafe_offset(v * W), ldb, to, stride)
+    else:
+        for v in range(vectors):
+            _copy[dt, W](
+                k,
+                lanes if v == vectors - 1 else W,
+                b.unsafe_offset(v * W),
+                ldb,
+                packed.unsafe_offset(v * W),
+                stride,
+            )
 
 
 def pack_a[
@@ -134,6 +144,12 @@ def _transpose[
     In bounds: reads `rows` rows of `columns` elements and no more.
     """
     comptime V = SIMD[dt, size]
+    comptime if size * size_of[Scalar[dt]]() == _SQUARE_BYTES:
+        if rows == size and columns == size:
+            _transpose_square[dt, size](
+                source, source_stride, target, target_stride
+            )
+            return
     var r = Array[V, size](fill=V(0))
     if rows == size and columns == size:
         comptime for i in range(size):
@@ -158,3 +174,53 @@ def _transpose[
     comptime for j in range(size):
         if j < columns:
             target.unsafe_store(j * target_stride, r[j])
+
+
+@always_inline
+def _transpose_square[
+    dt: DType, size: Int
+](source: Ptr[dt], source_stride: Int, target: Ptr[dt], target_stride: Int):
+    """Write a square of vectors of 32 bytes transposed.
+
+    Half vectors of rows i and i + size/2 are joined while they are loaded, so that what is left
+    to do stays within halves: the cheap kind of shuffle.
+    """
+    comptime half = size // 2
+    comptime V = SIMD[dt, size]
+    comptime for side in range(2):
+        var r = Array[V, half](uninitialized=True)
+        comptime for i in range(half):
+            var row = source.unsafe_offset(i * source_stride + side * half)
+            r[i] = rebind[V](
+                row.unsafe_load[width=half]().join(
+                    row.unsafe_load[width=half](half * source_stride)
+                )
+            )
+        var to = target.unsafe_offset(side * half * target_stride)
+        comptime if half == 2:
+            var x = rebind[SIMD[dt, 4]](r[0])
+            var y = rebind[SIMD[dt, 4]](r[1])
+            to.unsafe_store(0, x.shuffle[0, 4, 2, 6](y))
+            to.unsafe_store(target_stride, x.shuffle[1, 5, 3, 7](y))
+        else:
+            comptime for pair in range(2):
+                var x = _pairs[dt, pair](r[0], r[1])
+                var y = _pairs[dt, pair](r[2], r[3])
+                var at = 2 * pair * target_stride
+                to.unsafe_store(at, x.shuffle[0, 1, 8, 9, 4, 5, 12, 13](y))
+                to.unsafe_store(
+                    at + target_stride, x.shuffle[2, 3, 10, 11, 6, 7, 14, 15](y)
+                )
+
+
+@always_inline
+def _pairs[
+    dt: DType, upper: Int, size: Int
+](x: SIMD[dt, size], y: SIMD[dt, size]) -> SIMD[dt, 8]:
+    """Interleave the lower or the upper pair of each half of two vectors of eight."""
+    var a = rebind[SIMD[dt, 8]](x)
+    var b = rebind[SIMD[dt, 8]](y)
+    comptime if upper == 1:
+        return a.shuffle[2, 10, 3, 11, 6, 14, 7, 15](b)
+    else:
+        return a.shuffle[0, 8, 1, 9, 4, 12, 5, 13](b)

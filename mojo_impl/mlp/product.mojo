@@ -215,6 +215,8 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         var panels = 1
         if vectors > WIDEST_TILE:
             panels = (vectors + TILE_VECTORS - 1) // TILE_VECTORS
+        var narrowest = vectors // panels
+        var wider = vectors - narrowest * panels
         var packs_a = panels > 1 and self.m * self.k > blocks.in_place
         var packs_b = packs_a or Self.transpose_b
         packs_b |= self.m > TILE_ROWS and self.k * self.n > blocks.in_place
@@ -222,13 +224,21 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         var packed_b = scratch
         var packed_a = scratch.unsafe_offset(blocks.k * WIDEST_TILE * W)
         var m_blocks = (self.m + blocks.m - 1) // blocks.m if packs_a else 1
-        var k_blocks = max(1, (self.k + blocks.k - 1) // blocks.k)
+        var k_blocks = 1
+        if self.k > blocks.k:
+            k_blocks = (self.k + blocks.k - 1) // blocks.k
         for k_block in range(k_blocks):
-            var p = part(self.k, k_blocks, k_block)
-            var k = part(self.k, k_blocks, k_block + 1) - p
+            var p = 0
+            var k = self.k
+            if k_blocks > 1:
+                p = part(self.k, k_blocks, k_block)
+                k = part(self.k, k_blocks, k_block + 1) - p
             for m_block in range(m_blocks):
-                var i = part(self.m, m_blocks, m_block)
-                var m = part(self.m, m_blocks, m_block + 1) - i
+                var i = 0
+                var m = self.m
+                if m_blocks > 1:
+                    i = part(self.m, m_blocks, m_block)
+                    m = part(self.m, m_blocks, m_block + 1) - i
                 var a = self._a_at(i, p)
                 if packs_a:
                     pack_a[Self.dt, Self.transpose_a](
@@ -238,9 +248,9 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                 result.adds = k_block > 0
                 if k_block < k_blocks - 1 and result.epilogue != SGD:
                     result.epilogue = STORE
+                var v = 0
                 for index in range(panels):
-                    var v = part(vectors, panels, index)
-                    var width = part(vectors, panels, index + 1) - v
+                    var width = narrowest + Int(index < wider)
                     var lanes = min(self.n - (v + width - 1) * W, W)
                     var panel = Panel[Self.dt](
                         self._b_at(p, v * W), self.right.ldb, lanes
@@ -266,6 +276,7 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                                 multiply_panel[
                                     Self.dt, w, Self.transpose_a, False
                                 ](m, k, a, self.lda, panel, c, ahead)
+                    v += width
 
     def _pack_panel(
         self,
