@@ -8,7 +8,7 @@ from std.collections import Array
 from std.sys import simd_width_of
 from std.sys.intrinsics import masked_load
 
-from mlp.kernel import BIAS, BIAS_RELU, RELU_MASK, Ptr, Result, first_lanes
+from mlp.epilogue import BIAS, BIAS_RELU, RELU_MASK, Ptr, Result, first_lanes
 
 
 def dot_products[

@@ -4,32 +4,10 @@ The innermost layer: no blocking, no packing, no threads. A packed operand is to
 another matrix with short rows, so one kernel serves operands in place and packed.
 """
 from std.collections import Array
-from std.math import iota
 from std.sys import CompilationTarget, simd_width_of
-from std.sys.intrinsics import (
-    PrefetchOptions,
-    masked_load,
-    masked_store,
-    prefetch,
-)
+from std.sys.intrinsics import PrefetchOptions, prefetch
 
-comptime Ptr[dt: DType] = Pointer[Scalar[dt], MutUntrackedOrigin]
-"""Memory of elements, owned by someone else.
-
-Parameters:
-    dt: Type of the elements.
-"""
-
-comptime STORE = 0
-"""Epilogue: c = v."""
-comptime BIAS = 1
-"""Epilogue: c = v + aux[j]."""
-comptime BIAS_RELU = 2
-"""Epilogue: c = max(v + aux[j], 0), NaN kept."""
-comptime RELU_MASK = 3
-"""Epilogue: c = v * (1 if aux[i, j] > 0 else 0), a product."""
-comptime SGD = 4
-"""Epilogue: c = c - alpha * v."""
+from mlp.epilogue import Ptr, Result, finish, finish_masked
 
 # AVX-512 and NEON have 32 vector registers: 24 sums, 3 or 4 vectors of B, the rest for A. Older
 # x86 has 16: 12 sums, 3 vectors of B, 1 for A. Enough sums in flight hide the latency of fma.
@@ -70,63 +48,6 @@ def part(total: Int, parts: Int, index: Int) -> Int:
         Where the part starts.
     """
     return index * (total // parts) + min(index, total % parts)
-
-
-@always_inline
-def first_lanes[width: Int](count: Int) -> SIMD[DType.bool, width]:
-    """Make a mask of the first lanes of a vector.
-
-    Parameters:
-        width: Lanes of the vector.
-
-    Args:
-        count: How many lanes are set.
-
-    Returns:
-        The mask.
-    """
-    return iota[DType.int32, width]().lt(SIMD[DType.int32, width](count))
-
-
-@fieldwise_init
-struct Result[dt: DType](ImplicitlyCopyable):
-    """Where a part of the product goes and what becomes of it there.
-
-    Parameters:
-        dt: Type of the elements.
-    """
-
-    var c: Ptr[Self.dt]
-    """The part of C."""
-    var ldc: Int
-    """Elements from row to row of C."""
-    var epilogue: Int
-    """What becomes of a complete sum. Chosen at run time, once per tile: as a parameter it would
-    compile every kernel five times."""
-    var aux: Ptr[Self.dt]
-    """The part of the bias or mask that belongs to this part of C."""
-    var ldaux: Int
-    """Elements from row to row of a mask; 0 for a bias."""
-    var alpha: Scalar[Self.dt]
-    """The factor of SGD."""
-    var adds: Bool
-    """Whether C holds the sum over the earlier k, to be added to."""
-
-    @always_inline
-    def at(self, i: Int, j: Int) -> Self:
-        """Leave out the first rows and columns.
-
-        Args:
-            i: How many rows.
-            j: How many columns.
-
-        Returns:
-            The rest.
-        """
-        var inner = self
-        inner.c = self.c.unsafe_offset(i * self.ldc + j)
-        inner.aux = self.aux.unsafe_offset(i * self.ldaux + j)
-        return inner
 
 
 @fieldwise_init
@@ -330,13 +251,13 @@ def _tile[
         pa = pa.unsafe_offset(k_stride)
         pb = pb.unsafe_offset(ldb)
     if panel.lanes == W:
-        _finish[dt, rows, vectors, False](sums, panel.lanes, result)
+        finish[dt, rows, vectors, False](sums, panel.lanes, result)
     else:
         # A copy: with an address taken, the sums themselves would not stay in registers.
         var copies = Array[V, rows * vectors](uninitialized=True)
         comptime for s in range(rows * vectors):
             copies[s] = sums[s]
-        _finish_masked[dt, rows, vectors](copies, panel.lanes, result)
+        finish_masked[dt, rows, vectors](copies, panel.lanes, result)
 
 
 @always_inline
@@ -350,72 +271,3 @@ def _fetch[dt: DType, //, write: Bool](place: Ptr[dt]):
         prefetch[
             PrefetchOptions().for_read().medium_locality().to_data_cache()
         ](place)
-
-
-@no_inline
-def _finish_masked[
-    dt: DType, rows: Int, vectors: Int
-](
-    mut sums: Array[SIMD[dt, simd_width_of[dt]()], rows * vectors],
-    lanes: Int,
-    result: Result[dt],
-):
-    """Do what `_finish` does with a mask: rare, so its code stays out of the tile's."""
-    _finish[dt, rows, vectors, True](sums, lanes, result)
-
-
-@always_inline
-def _finish[
-    dt: DType, rows: Int, vectors: Int, masked: Bool
-](
-    mut sums: Array[SIMD[dt, simd_width_of[dt]()], rows * vectors],
-    lanes: Int,
-    result: Result[dt],
-):
-    """Apply the epilogue to a tile and write it; of the last vector, only some lanes if masked."""
-    comptime W = simd_width_of[dt]()
-    comptime V = SIMD[dt, W]
-    var mask = first_lanes[W](lanes)
-
-    @always_inline
-    def load[j: Int](row: Ptr[dt]) {imm mask} -> V:
-        comptime if masked and j == vectors - 1:
-            return masked_load[W](row.unsafe_offset(j * W), mask, V(0))
-        else:
-            return row.unsafe_load[width=W](j * W)
-
-    # In bounds: the tile lies within C and, where used, aux; what is beyond is masked.
-    if result.epilogue == SGD:
-        # Linear, so the parts of a sum over several blocks of k may be subtracted one by one.
-        comptime for i in range(rows):
-            var row = result.c.unsafe_offset(i * result.ldc)
-            comptime for j in range(vectors):
-                comptime s = i * vectors + j
-                sums[s] = V(-result.alpha).fma(sums[s], load[j](row))
-    elif result.adds:
-        comptime for i in range(rows):
-            var row = result.c.unsafe_offset(i * result.ldc)
-            comptime for j in range(vectors):
-                sums[i * vectors + j] += load[j](row)
-    if result.epilogue == BIAS or result.epilogue == BIAS_RELU:
-        comptime for j in range(vectors):
-            var bias = load[j](result.aux)
-            comptime for i in range(rows):
-                sums[i * vectors + j] += bias
-    if result.epilogue == BIAS_RELU:
-        comptime for s in range(rows * vectors):
-            sums[s] = sums[s].lt(V(0)).select(V(0), sums[s])
-    elif result.epilogue == RELU_MASK:
-        comptime for i in range(rows):
-            var row = result.aux.unsafe_offset(i * result.ldaux)
-            comptime for j in range(vectors):
-                var on = load[j](row).gt(V(0))
-                sums[i * vectors + j] *= on.select(V(1), V(0))
-    comptime for i in range(rows):
-        var row = result.c.unsafe_offset(i * result.ldc)
-        comptime for j in range(vectors):
-            var v = sums[i * vectors + j]
-            comptime if masked and j == vectors - 1:
-                masked_store[W](v, row.unsafe_offset(j * W), mask)
-            else:
-                row.unsafe_store(j * W, v)

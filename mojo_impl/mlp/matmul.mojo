@@ -23,17 +23,8 @@ only when memory for its scratch runs out, and then before it writes to C.
 """
 from std.sys import simd_width_of
 
-from mlp.kernel import (
-    BIAS,
-    BIAS_RELU,
-    Ptr,
-    RELU_MASK,
-    Result,
-    SGD,
-    STORE,
-    TILE_VECTORS,
-    part,
-)
+from mlp.epilogue import BIAS, BIAS_RELU, Ptr, RELU_MASK, Result, SGD, STORE
+from mlp.kernel import TILE_VECTORS, part
 from mlp.memory import OutOfMemory
 from mlp.product import Blocks, Product, Right
 from mlp.threads import Team
@@ -97,29 +88,28 @@ def matmul[
         )
     var blocks = Blocks.choose[dt](m, k, team.l2_bytes)
     var room = blocks.room[dt]()
-    var shares = _Shares(
-        Product[dt, transpose_a, transpose_b](
-            m,
-            n,
-            k,
-            a,
-            lda,
-            right,
-            Result[dt](
-                c,
-                ldc,
-                epilogue,
-                aux,
-                ldaux if epilogue == RELU_MASK else 0,
-                alpha,
-                False,
-            ),
+    var scratch = team.scratch[dt](room * grid.size())
+    var product = Product[dt, transpose_a, transpose_b](
+        m,
+        n,
+        k,
+        a,
+        lda,
+        right,
+        Result[dt](
+            c,
+            ldc,
+            epilogue,
+            aux,
+            ldaux if epilogue == RELU_MASK else 0,
+            alpha,
+            False,
         ),
-        grid,
-        blocks,
-        team.scratch[dt](room * grid.size()),
-        room,
     )
+    if grid.size() == 1:
+        product.compute(blocks, scratch)
+        return
+    var shares = _Shares(product, grid, blocks, scratch, room)
     team.run[_compute_share[dt, transpose_a, transpose_b]](shares, grid.size())
 
 

@@ -8,38 +8,17 @@ caller; the network keeps what lies between.
 from std.math import sqrt
 from std.utils.numerics import nan
 
+from mlp.data import Arrays, DataSet
 from mlp.layer import Layer
 from mlp.loops import gather, loss, squared_errors
-from mlp.matmul import Ptr
+from mlp.epilogue import Ptr
 from mlp.memory import Buffer, OutOfMemory, Plan
+from mlp.passes import fill_delta_below, fill_gradients, forward, update
 from mlp.random import RandomState
 from mlp.threads import Team
 
-comptime Arrays[dt: DType] = Pointer[Ptr[dt], MutUntrackedOrigin]
-"""One array per layer.
-
-Parameters:
-    dt: Type of the elements.
-"""
-
 comptime PREDICT_ROWS = 256
 """Rows that `predict` takes through the layers at a time, so that they stay in the cache."""
-
-
-@fieldwise_init
-struct DataSet[dt: DType](ImplicitlyCopyable):
-    """Inputs and targets that belong together; memory of the caller.
-
-    Parameters:
-        dt: Type of every element.
-    """
-
-    var X: Ptr[Self.dt]
-    """(n, in)."""
-    var y: Ptr[Self.dt]
-    """(n, out)."""
-    var rows: Int
-    """Their n; 0 where there is no such data."""
 
 
 struct Network[dt: DType](Movable):
@@ -103,20 +82,16 @@ struct Network[dt: DType](Movable):
         var plan = Plan[Scalar[Self.dt]]()
         for place in range(self.depth):
             # Only to know how much memory they take together.
+            var anywhere = self._activity.start
             _ = Layer(
-                layer_sizes[place],
-                layer_sizes[place + 1],
-                plan,
-                self._activity.start,
+                layer_sizes[place], layer_sizes[place + 1], plan, anywhere
             )
         self._parameters = Buffer[Scalar[Self.dt]](plan.count)
         plan = Plan[Scalar[Self.dt]]()
         for place in range(self.depth):
+            var start = self._parameters.start
             self.layers[place] = Layer(
-                layer_sizes[place],
-                layer_sizes[place + 1],
-                plan,
-                self._parameters.start,
+                layer_sizes[place], layer_sizes[place + 1], plan, start
             )
         self.reset()
 
@@ -153,30 +128,38 @@ struct Network[dt: DType](Movable):
         """
         self._reserve(n)
         self.rows = 0
-        self._forward(team, X, self.width_in, n, y_hat)
+        self._pass[keep=True](team, X, self.width_in, n, y_hat, 0)
+        self.rows = n
 
-    def _forward(
-        mut self,
+    def _pass[
+        keep: Bool
+    ](
+        self,
         mut team: Team,
         X: Ptr[Self.dt],
         ld_X: Int,
         n: Int,
         y_hat: Ptr[Self.dt],
+        half: Int,
     ) raises:
-        """Do what `forward` does, in reserved memory, with `ld_X` elements from row to row of X."""
+        """Take rows of X, `ld_X` elements apart, through the layers; what lies between stays with
+        them to `keep`, else passes through the two halves of `_passing`."""
         var inputs = X
         var ld_inputs = ld_X
         for place in range(self.depth - 1):
             var layer = self.layers[place]
-            layer.forward[relu=True](
-                team, inputs, ld_inputs, n, layer.output, layer.out.stride
+            var output = layer.output
+            comptime if not keep:
+                output = self._passing.start.unsafe_offset(place % 2 * half)
+            forward[relu=True](
+                layer, team, inputs, ld_inputs, n, output, layer.out.stride
             )
-            inputs = layer.output
+            inputs = output
             ld_inputs = layer.out.stride
-        self.layers[self.depth - 1].forward[relu=False](
-            team, inputs, ld_inputs, n, y_hat, self.width_out
+        var last = self.layers[self.depth - 1]
+        forward[relu=False](
+            last, team, inputs, ld_inputs, n, y_hat, self.width_out
         )
-        self.rows = n
 
     def backprop(
         mut self,
@@ -203,7 +186,8 @@ struct Network[dt: DType](Movable):
         _ = self._fill_last_delta(y_hat, y)
         for place in reversed(range(self.depth)):
             var layer = self.layers[place]
-            layer.gradients(
+            fill_gradients(
+                layer,
                 team,
                 X if place == 0 else self.layers[place - 1].output,
                 self.width_in if place == 0 else layer.input.stride,
@@ -212,9 +196,7 @@ struct Network[dt: DType](Movable):
                 grads_b[unsafe_offset=place],
             )
             if place > 0:
-                self.layers[place].fill_delta_below(
-                    team, self.rows, self.layers[place - 1]
-                )
+                fill_delta_below(layer, team, self.rows, self.layers[place - 1])
 
     def step(
         mut self,
@@ -258,23 +240,13 @@ struct Network[dt: DType](Movable):
             self._passing = Buffer[Scalar[Self.dt]](plan.count)
         for start in range(0, n, PREDICT_ROWS):
             var rows = min(n - start, PREDICT_ROWS)
-            var inputs = X.unsafe_offset(start * self.width_in)
-            var ld_inputs = self.width_in
-            for place in range(self.depth - 1):
-                var layer = self.layers[place]
-                var output = self._passing.start.unsafe_offset(place % 2 * half)
-                layer.forward[relu=True](
-                    team, inputs, ld_inputs, rows, output, layer.out.stride
-                )
-                inputs = output
-                ld_inputs = layer.out.stride
-            self.layers[self.depth - 1].forward[relu=False](
+            self._pass[keep=False](
                 team,
-                inputs,
-                ld_inputs,
+                X.unsafe_offset(start * self.width_in),
+                self.width_in,
                 rows,
                 y_hat.unsafe_offset(start * self.width_out),
-                self.width_out,
+                half,
             )
 
     def begin_epoch(mut self, rows: Int, batch_size: Int) raises:
@@ -365,13 +337,15 @@ struct Network[dt: DType](Movable):
         rate: Scalar[Self.dt],
     ) raises -> Float64:
         """Make one step of SGD and return the loss before it."""
-        self._forward(team, X, self.layers[0].input.stride, n, y_hat)
+        self._pass[keep=True](team, X, self.layers[0].input.stride, n, y_hat, 0)
+        self.rows = n
         var loss = self._fill_last_delta(y_hat, y)
         for place in reversed(range(self.depth)):
             var layer = self.layers[place]
             if place > 0:  # needs the weights as they are before the step
-                layer.fill_delta_below(team, n, self.layers[place - 1])
-            layer.update(
+                fill_delta_below(layer, team, n, self.layers[place - 1])
+            update(
+                layer,
                 team,
                 X if place == 0 else self.layers[place - 1].output,
                 layer.input.stride,
@@ -404,8 +378,9 @@ struct Network[dt: DType](Movable):
         """Fill the delta of the last layer, y_hat - y, and return the loss."""
         var count = self.rows * self.width_out
         var delta = self.layers[self.depth - 1].delta
-        var sum = squared_errors[store=True](y, y_hat, delta, count)
-        return sum / Float64(count)
+        return squared_errors[store=True](y, y_hat, delta, count) / Float64(
+            count
+        )
 
     def _reserve(mut self, n: Int) raises OutOfMemory:
         """Make room for the outputs and deltas of n rows."""
@@ -414,8 +389,9 @@ struct Network[dt: DType](Movable):
         var plan = Plan[Scalar[Self.dt]]()
         var last = self.depth - 1
         for place in range(self.depth):
-            # Only to know how much memory they take together.
-            var layer = self.layers[place]
+            var layer = self.layers[
+                place
+            ]  # a copy: only to know how much memory they take
             layer.place_activity(n, place == last, plan, self._activity.start)
         self._activity = Buffer[Scalar[Self.dt]](plan.count)
         self._capacity = n

@@ -7,7 +7,8 @@ from std.collections import Array
 from std.sys import simd_width_of, size_of
 from std.sys.intrinsics import masked_load
 
-from mlp.kernel import Ptr, TILE_ROWS, first_lanes, part
+from mlp.epilogue import Ptr, first_lanes
+from mlp.kernel import TILE_ROWS, part
 
 comptime _SQUARE_BYTES = 32  # of a row of a square that is transposed at a time
 

@@ -4,16 +4,13 @@ Chooses the blocks and which operands to pack; knows nothing of threads.
 """
 from std.sys import simd_width_of, size_of
 
+from mlp.epilogue import Ptr, Result, SGD, STORE
 from mlp.kernel import (
     Ahead,
-    Ptr,
-    Result,
-    SGD,
-    STORE,
+    Panel,
     TILE_ROWS,
     TILE_VECTORS,
     WIDEST_TILE,
-    Panel,
     multiply_panel,
     part,
 )

@@ -6,7 +6,7 @@ memory that `keep` shows to the outside after the clock, so that no work can be 
 from std.benchmark import keep
 from std.time import perf_counter_ns
 
-from mlp.matmul import Ptr
+from mlp.epilogue import Ptr
 from mlp.memory import Buffer, OutOfMemory, Plan
 from mlp.network import DataSet, Network
 from mlp.threads import Team
