@@ -8,7 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mojo_impl.machine import describe, get_threads, nothing, set_threads, time_phase
+    from mojo_impl.machine import (
+        describe,
+        get_threads,
+        nothing,
+        set_threads,
+        time_phase,
+        time_probe,
+    )
     from mojo_impl.network import MLP, History
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "nothing",
     "set_threads",
     "time_phase",
+    "time_probe",
 ]
 
 

@@ -23,6 +23,8 @@ from mlp.matmul import Ptr
 
 comptime C_CONTIGUOUS = 0x0001
 """Flag of an array whose rows lie one after the other."""
+comptime OWNDATA = 0x0004
+"""Flag of an array that frees its memory when it goes."""
 comptime ALIGNED = 0x0100
 """Flag of an array whose elements lie where the machine wants them."""
 comptime WRITEABLE = 0x0400
@@ -56,6 +58,8 @@ struct ArrayObject(ImplicitlyCopyable):
     """The dtype."""
     var flags: Int32
     """C_CONTIGUOUS and others."""
+    var weak_references: Int
+    """Address of the first weak reference to it, or NULL."""
 
 
 struct NumPy(ImplicitlyCopyable):
@@ -212,6 +216,27 @@ def look(array: Object) -> ArrayObject:
         A copy of that.
     """
     return Pointer[ArrayObject, MutUntrackedOrigin](unsafe_from_address=array)[]
+
+
+def is_unseen(array: Object) -> Bool:
+    """Tell whether nobody but the one who holds an array can ever see it or its memory.
+
+    A view, a buffer or an iterator would hold a reference to it.
+
+    Args:
+        array: An ndarray.
+
+    Returns:
+        Whether it has one reference, no weak one, and memory of its own that may be written to.
+    """
+    comptime owned = Int32(OWNDATA | WRITEABLE)
+    var seen = look(array)
+    return (
+        seen.references == 1
+        and seen.weak_references == 0
+        and seen.base == 0
+        and seen.flags & owned == owned
+    )
 
 
 def rows_of(array: Object) -> Int:

@@ -28,6 +28,7 @@ from cpython import (
     to_integer,
     words,
 )
+from machine import time_probe
 from methods import add_methods
 from mlp.memory import Buffer
 from object import (
@@ -124,6 +125,19 @@ def _time_phase(
         for place in range(4):
             arguments[place] = arguments[place + 1]
         return time_phase(network, arguments)
+    except:
+        return 0
+
+
+def _time_probe(
+    module: Object, given: Words, count: Int, names: Object
+) abi("C") -> Object:
+    """Time a probe of the machine."""
+    try:
+        var arguments = named_arguments[
+            "time_probe", "probe", "dtype", "amount", "loops"
+        ](given, count, names)
+        return time_probe(arguments, _session_of(module)[].threads)
     except:
         return 0
 
@@ -228,10 +242,11 @@ def _make_module() raises Raised -> Object:
     var nothing: OneCall = _nothing
     var initialise: FastCall = _initialise
     var time_phase: FastCall = _time_phase
+    var time_probe: FastCall = _time_probe
     var set_threads: OneCall = _set_threads
     var get_threads: OneCall = _get_threads
     var probe: OneCall = _probe
-    var functions = Table[4](6)  # PyMethodDef: name, function, flags, text
+    var functions = Table[4](7)  # PyMethodDef: name, function, flags, text
     functions.add(
         c["nothing"](),
         address_of(nothing),
@@ -260,6 +275,16 @@ def _make_module() raises Raised -> Object:
             " by Mojo's clock.\n\n"
             "The phases: 'forward' and 'backprop' take the first batch of X and"
             " y, 'epoch' all\nbatches, shuffled; 'timer' reads the clock twice."
+        ](),
+    )
+    functions.add(
+        c["time_probe"](),
+        address_of(time_probe),
+        FAST,
+        c[
+            "time_probe($module, /, probe, dtype, amount, loops)\n--\n\n"
+            "Repeat a probe on all threads and return the nanoseconds of all"
+            " repetitions."
         ](),
     )
     functions.add(

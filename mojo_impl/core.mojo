@@ -7,8 +7,9 @@ once more and returns pointers; then the network computes. So no pointer outlive
 from std.collections import Array
 from std.ffi import external_call
 
-from arrays import NumPy, numbers
+from arrays import NumPy, is_unseen, numbers
 from cpython import (
+    ListObject,
     Object,
     Raised,
     Sequence,
@@ -177,7 +178,7 @@ struct Core[dt: DType]:
             TypeError: It is not a list or tuple of arrays of the network's dtype.
             ValueError: A number or a shape is wrong.
         """
-        if self._look_at_list[biases](object):
+        if self.look_at_list[biases](object):
             return object
         return self._keep(
             call(
@@ -227,7 +228,7 @@ struct Core[dt: DType]:
         Raises:
             RuntimeError: They are no longer what they were.
         """
-        if not self._look_at_list[biases](object):
+        if not self.look_at_list[biases](object):
             raise raised["RuntimeError"](
                 "a list of arrays changed while it was in use"
             )
@@ -259,19 +260,36 @@ struct Core[dt: DType]:
             tuple.add(array)
         return tuple.take()
 
-    def _look_at_list[biases: Bool](mut self, object: Object) -> Bool:
-        """Whether an object is exactly a list or a tuple of one plain array per layer; if so,
-        their pointers are in `w` or `b`."""
+    def look_at_list[
+        biases: Bool, unseen: Bool = False
+    ](mut self, object: Object) -> Bool:
+        """Tell whether an object is what `plain_list` lets pass; runs no Python code.
+
+        Parameters:
+            biases: Whether its arrays must be shaped like the biases, not the weights.
+            unseen: Whether nobody else may be able to see any of them.
+
+        Args:
+            object: Any object.
+
+        Returns:
+            Whether it is exactly a list or tuple of one plain array per layer. The pointers to
+            them are in `w` or `b` then.
+        """
         var type = python_type(object)
         var is_list = type == self.session[].list_type
         if not is_list and type != self.session[].tuple_type:
             return False
-        if external_call["PyObject_Size", Int](object) != self.network.depth:
+        # A tuple has its size in the same place, but not in every Python its items.
+        var list = Pointer[ListObject, MutUntrackedOrigin](
+            unsafe_from_address=object
+        )
+        if list[].size != self.network.depth:
             return False
         for place in range(self.network.depth):
             var item: Object
             if is_list:
-                item = external_call["PyList_GetItem", Object](object, place)
+                item = list[].items[unsafe_offset=place]
             else:
                 item = external_call["PyTuple_GetItem", Object](object, place)
             var layer = self.network.layers[place]
@@ -279,6 +297,9 @@ struct Core[dt: DType]:
                 item, layer.width_out, 1 if biases else layer.width_in
             ):
                 return False
+            comptime if unseen:
+                if not is_unseen(item):
+                    return False
             comptime if biases:
                 self.b[place] = numbers[Self.dt](item)
             else:

@@ -148,6 +148,18 @@ def python_type(object: Object) -> Object:
     return words(object)[unsafe_offset=1]
 
 
+def is_held_once(object: Object) -> Bool:
+    """Tell whether there is no other reference to an object than the one the caller knows of.
+
+    Args:
+        object: Any object.
+
+    Returns:
+        Whether its count is 1; in doubt not, as a new Python keeps flags in the same word.
+    """
+    return words(object)[] == 1
+
+
 def attribute[name: StaticString](object: Object) raises Raised -> Object:
     """Read an attribute.
 
@@ -293,6 +305,20 @@ def is_text[value: StaticString](object: Object) -> Bool:
         )
         == 0
     )
+
+
+@fieldwise_init
+struct ListObject(ImplicitlyCopyable):
+    """The layout of a list: PyListObject."""
+
+    var references: Int
+    """How many there are."""
+    var type: Object
+    """The type list."""
+    var size: Int
+    """How many items it has."""
+    var items: Words
+    """The items."""
 
 
 struct Sequence[is_list: Bool]:

@@ -11,7 +11,7 @@ from mojo_impl import _library
 from mojo_impl._library import get_threads, nothing, time_phase
 from mojo_impl.build import library_at
 
-__all__ = ["describe", "get_threads", "nothing", "set_threads", "time_phase"]
+__all__ = ["describe", "get_threads", "nothing", "set_threads", "time_phase", "time_probe"]
 
 
 def set_threads(threads: int) -> None:
@@ -37,6 +37,29 @@ def set_threads(threads: int) -> None:
     if number < 1:
         raise ValueError(f"threads must be at least 1; got {number}")
     _library.set_threads(number)
+
+
+def time_probe(probe: str, dtype: str, amount: int, loops: int) -> int:
+    """Repeat a probe of the machine on as many threads as networks use, all at once.
+
+    `peak`: multiply-adds in registers alone; `memory` and `cache`: a[i] = b[i] + s * c[i] in
+    float64, every thread on arrays of its own, which lie in memory or in the second-level cache.
+
+    Args:
+        probe: Which one.
+        dtype: "float64" or "float32", of `peak`.
+        amount: Work of each thread in one repetition. `peak`: floating-point operations, two for a
+            multiply-add. Else elements of a; those of `memory` are as many as the array has.
+        loops: How many repetitions.
+
+    Returns:
+        Nanoseconds of all repetitions together, by Mojo's monotonic clock.
+
+    Raises:
+        ValueError: There is no such probe or dtype, or `amount` does not divide evenly.
+        MemoryError: There is not enough memory for the arrays.
+    """
+    return _library.time_probe(probe, dtype, amount, loops)
 
 
 def describe() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cpython import (
     release,
     retain,
 )
+from gradients import room_for_gradients
 from mlp.loops import copy
 from mlp.loops import loss as mean_squared_error
 from object import ObjectPointer, forget
@@ -82,39 +83,30 @@ def _backprop[
         raise raised["RuntimeError"](
             "backprop needs a forward first: call forward(X), then backprop(y)"
         )
-    ref numpy = core.session[].numpy
     var width_out = core.network.width_out
     var y = core.plain["y"](arguments[0], width_out, n)
-    var grads_w = Sequence[is_list=True](core.network.depth)
-    var grads_b = Sequence[is_list=True](core.network.depth)
-    for place in range(core.network.depth):
-        var layer = core.network.layers[place]
-        var grad_w = numpy.empty[dt](layer.width_in, layer.width_out)
-        core.w[place] = numbers[dt](grad_w)
-        grads_w.add(grad_w)
-        var grad_b = numpy.empty[dt](1, layer.width_out)
-        core.b[place] = numbers[dt](grad_b)
-        grads_b.add(grad_b)
-    var gradients = Sequence[is_list=False](2)
     core.set_threads()
-    var inputs = core.view(object[].X, core.network.width_in, n)
-    var outputs = core.view(object[].y_hat, width_out, n)
-    var targets = core.view(y, width_out, n)
+    var gradients = room_for_gradients(object, core)
+    try:
+        var inputs = core.view(object[].X, core.network.width_in, n)
+        var outputs = core.view(object[].y_hat, width_out, n)
+        var targets = core.view(y, width_out, n)
 
-    def work() raises {mut core, var inputs, var outputs, var targets}:
-        core.network.backprop(
-            core.team,
-            inputs,
-            outputs,
-            targets,
-            core.w.start,
-            core.b.start,
-        )
+        def work() raises {mut core, var inputs, var outputs, var targets}:
+            core.network.backprop(
+                core.team,
+                inputs,
+                outputs,
+                targets,
+                core.w.start,
+                core.b.start,
+            )
 
-    compute(work, long=2 * n * core.weights > LONG)
-    gradients.add(grads_w.take())
-    gradients.add(grads_b.take())
-    return gradients.take()
+        compute(work, long=2 * n * core.weights > LONG)
+    except failure:
+        release(gradients)
+        raise failure
+    return gradients
 
 
 def _step[

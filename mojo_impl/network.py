@@ -25,6 +25,10 @@ class MLP(Network):
     from the stream of `numpy.random.RandomState(seed)`; biases are zero. The same stream then gives
     one shuffle per epoch, so a seed fixes the whole training, and both languages train alike.
 
+    `backprop` fills the gradients that it returned last, or the time before, again once nothing
+    outside can see any part of them; until then they never change. So the network holds on to two
+    sets of gradients at most, and lets go of them with `fit`, `reset` or its own end.
+
     A call that takes long lets other threads run; one that finds the network in use by another
     thread raises RuntimeError.
 

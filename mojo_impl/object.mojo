@@ -38,6 +38,10 @@ struct NetworkObject(ImplicitlyCopyable):
     """The inputs that `forward` saw last, or NULL."""
     var y_hat: Object
     """The output that it gave, or NULL."""
+    var gradients: Object
+    """What `backprop` returned last, to be filled again once nobody can see it, or NULL."""
+    var older_gradients: Object
+    """What it returned before that, or NULL."""
 
 
 comptime ObjectPointer = Pointer[NetworkObject, MutUntrackedOrigin]
@@ -116,17 +120,23 @@ def destroy_core(address: Int, is_float64: Bool):
 
 
 def forget(object: ObjectPointer):
-    """Let go of the arrays of the last `forward`; Python code may run.
+    """Let go of the arrays of the last `forward` and `backprop`; Python code may run.
 
     Args:
         object: The object.
     """
-    var X = object[].X
-    var y_hat = object[].y_hat
+    var held = object[]
     object[].X = 0
     object[].y_hat = 0
-    release(X)
-    release(y_hat)
+    object[].gradients = 0
+    object[].older_gradients = 0
+    for other in [
+        held.X,
+        held.y_hat,
+        held.gradients,
+        held.older_gradients,
+    ]:
+        release(other)
 
 
 def busy() -> Raised:
@@ -172,7 +182,13 @@ def traverse(object: Object, visit: Visit, argument: Object) abi("C") -> Int32:
         0, or what stopped the visit.
     """
     ref held = network_object(object)[]
-    for other in [held.type, held.X, held.y_hat]:
+    for other in [
+        held.type,
+        held.X,
+        held.y_hat,
+        held.gradients,
+        held.older_gradients,
+    ]:
         if other != 0:
             var result = visit(other, argument)
             if result != 0:

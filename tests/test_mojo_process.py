@@ -15,6 +15,7 @@ import pytest
 import mojo_impl
 import python_impl
 from mojo_impl import MLP
+from mojo_impl.crossing import crossing
 
 ROOT = Path(__file__).parent.parent
 X, Y = np.ones((4, 2)), np.ones((4, 1))
@@ -159,6 +160,13 @@ def test_more_loops_take_longer(phase: str) -> None:
     few = min(mojo_impl.time_phase(network, phase, 10, X, Y) for _ in range(20))
     many = min(mojo_impl.time_phase(network, phase, 1000, X, Y) for _ in range(20))
     assert 0 < few < many
+
+
+@pytest.mark.parametrize("phase", ["forward", "backprop"])
+def test_the_crossing_can_be_measured(phase: str) -> None:
+    taken = crossing(fresh(batch_size=4), phase, X, Y, turns=3, turn_ns=100_000)
+    assert len(taken) == 3
+    assert all(call > 0 and work > 0 for call, work in taken)
 
 
 def test_timed_epochs_train_as_fit_does() -> None:
