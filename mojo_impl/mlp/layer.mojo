@@ -104,14 +104,16 @@ struct Layer[dt: DType](ImplicitlyCopyable):
         Raises:
             When no memory could hold the layer.
         """
+        # Refuses what no memory holds while the sizes are as given: rounded up they may overflow.
+        var plain = Plan[Scalar[Self.dt]]()
+        _ = plain.add(width_in, width_out)
         self.width_in = width_in
         self.width_out = width_out
         self.input = Width[Self.dt](width_in)
         self.out = Width[Self.dt](width_out)
         # Whole vectors of rows as well, as the product for the delta below takes rows in vectors.
-        self.weights = start.unsafe_offset(
-            plan.add(self.input.padded, self.out.stride)
-        )
+        var rows = self.input.padded if self.out.main > 0 else 0
+        self.weights = start.unsafe_offset(plan.add(rows, self.out.stride))
         self.tail = start.unsafe_offset(
             plan.add(self.out.tail, self.input.stride)
         )

@@ -148,9 +148,8 @@ struct Network[dt: DType](Movable):
         var ld_inputs = ld_X
         for place in range(self.depth - 1):
             var layer = self.layers[place]
-            var output = layer.output
-            comptime if not keep:
-                output = self._passing.start.unsafe_offset(place % 2 * half)
+            var spare = self._passing.start.unsafe_offset(place % 2 * half)
+            var output = layer.output if keep else spare
             forward[relu=True](
                 layer, team, inputs, ld_inputs, n, output, layer.out.stride
             )
@@ -378,9 +377,8 @@ struct Network[dt: DType](Movable):
         """Fill the delta of the last layer, y_hat - y, and return the loss."""
         var count = self.rows * self.width_out
         var delta = self.layers[self.depth - 1].delta
-        return squared_errors[store=True](y, y_hat, delta, count) / Float64(
-            count
-        )
+        var sum = squared_errors[store=True](y, y_hat, delta, count)
+        return sum / Float64(count)
 
     def _reserve(mut self, n: Int) raises OutOfMemory:
         """Make room for the outputs and deltas of n rows."""
