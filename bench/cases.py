@@ -80,7 +80,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "awkward", "about twenty minutes: 80 odd widths and batches, both dtypes, no verdicts",
-            AWKWARD, ("float64", "float32"), 6, 1200, 0,
+            AWKWARD, ("float64", "float32"), 6, 960, 0,
         ),
     )
 }  # fmt: skip
