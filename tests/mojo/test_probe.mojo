@@ -17,13 +17,17 @@ def test_the_arrays_of_a_cached_triad_take_at_most_half_of_the_cache() raises:
 def test_more_work_takes_longer_whatever_the_threads() raises:
     for threads in [1, 2]:
         var team = Team(threads)
-        # A hundred times the work: no disturbance of the machine makes up for that.
-        var short = time_peak[DType.float64](team, 3 << 17, 1)
-        assert_true(0 < short < time_peak[DType.float64](team, 3 << 17, 1000))
-        short = time_peak[DType.float32](team, 3 << 17, 1)
-        assert_true(0 < short < time_peak[DType.float32](team, 3 << 17, 1000))
-        short = time_triad(team, 1024, 1, 1)
-        assert_true(0 < short < time_triad(team, 1024, 100, 100))
+        # A thousand times the work against the best of ten: a disturbance cannot turn that round.
+        var double = Int.MAX
+        var single = Int.MAX
+        var triad = Int.MAX
+        for _ in range(10):
+            double = min(double, time_peak[DType.float64](team, 3 << 17, 1))
+            single = min(single, time_peak[DType.float32](team, 3 << 17, 1))
+            triad = min(triad, time_triad(team, 1024, 1, 1))
+        assert_true(0 < double < time_peak[DType.float64](team, 3 << 17, 1000))
+        assert_true(0 < single < time_peak[DType.float32](team, 3 << 17, 1000))
+        assert_true(0 < triad < time_triad(team, 1024, 10, 100))
 
 
 def main() raises:
