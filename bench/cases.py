@@ -75,8 +75,8 @@ PRESETS: dict[str, Preset] = {
             _COMMON, ("float64", "float32"), 20, 1200, 1000,
         ),
         Preset(
-            "roofline", "about ten minutes: percent of the machine's peak, both dtypes",
-            _PROVED, ("float64", "float32"), 6, 540, 0, probes=True,
+            "roofline", "ten to fifteen minutes: percent of the machine's peak, both dtypes",
+            _PROVED, ("float64", "float32"), 5, 480, 0, probes=True,
         ),
         Preset(
             "awkward", "about twenty minutes: 80 odd widths and batches, both dtypes, no verdicts",
