@@ -67,11 +67,11 @@ PRESETS: dict[str, Preset] = {
         Preset("smoke", "each case once, no verdicts: for CI", _FEW, ("float64",), 1, 1, 20),
         Preset("quick", "about a minute: two networks, float64", _FEW, ("float64",), 10, 40, 200),
         Preset(
-            "default", "about three minutes: all networks, float64",
+            "default", "about three minutes: five networks, float64",
             _COMMON, ("float64",), 10, 150, 1000,
         ),
         Preset(
-            "full", "about twenty minutes: all networks, both dtypes",
+            "full", "about twenty minutes: five networks, both dtypes",
             _COMMON, ("float64", "float32"), 20, 1200, 1000,
         ),
         Preset(
