@@ -89,7 +89,7 @@ def matmul[
     comptime assert STORE <= epilogue <= SGD, "an epilogue of this module"
     if m <= 0 or n <= 0:
         return
-    var threads = max(1, min(team.threads, m * n * k // team.work_per_thread))
+    var threads = team.threads_for[dt](m * n * k)
     var grid = _Grid.choose(TILE_VECTORS * simd_width_of[dt](), m, n, threads)
     var blocks = Blocks.choose[dt](m, k, team.l2_bytes)
     var room = blocks.room[dt]()

@@ -13,7 +13,7 @@ Only POSIX threads are used, so that Linux and macOS run, and test, the same cod
 from std.atomic import Atomic
 from std.collections import Array
 from std.ffi import external_call
-from std.sys import CompilationTarget, size_of
+from std.sys import CompilationTarget, simd_width_of, size_of
 from std.sys.intrinsics import inlined_assembly
 from std.time import perf_counter_ns
 
@@ -23,8 +23,15 @@ from mlp.memory import Buffer, OutOfMemory
 comptime MAX_THREADS = 1024
 """Most threads of a team, far above the machines of today: more is taken for a mistake."""
 
-# Waking a sleeping thread takes about this long, so spinning as long before sleeping costs at
-# most twice what the better of the two would.
+comptime WORK_PER_LANE = 1 << 16
+"""Vector multiply-adds that repay one thread more: 15 to 20 microseconds at 3.5 a nanosecond.
+In that time a sleeping thread wakes and takes part, and it is some 70 times what a region costs of
+threads that are awake. A product that finds its operands in the caches of the right cores gains
+from 2 microseconds on (`tests/mojo/cost_of_threads.mojo` measures all these), but in a network they
+travel between cores."""
+
+# Waking a sleeping thread takes 20 to 300 microseconds, so spinning as long before sleeping costs
+# not much more than what the better of the two would.
 comptime _SPIN_NS = 200_000
 comptime _LOOKS = 64  # looks at a word between two looks at the clock
 
@@ -107,7 +114,8 @@ struct Team(Movable):
     """Size of the second-level cache of a core, as the machine tells it. May be set, say to test
     small products in many blocks."""
     var work_per_thread: Int
-    """Multiply-adds that repay one thread more: some 20 microseconds of them. May be set."""
+    """Multiply-adds in float64 that repay one thread more, WORK_PER_LANE for each number of a
+    vector at first. May be set."""
     # These hold a _Shared and a _Seat for each thread, which must not move.
     var _home: Buffer[Int64]
     var _seats: Buffer[Int64]
@@ -129,7 +137,7 @@ struct Team(Movable):
             raise NoTeam(threads, 0)
         self.threads = threads
         self.l2_bytes = l2_bytes()
-        self.work_per_thread = 1 << 20
+        self.work_per_thread = WORK_PER_LANE * simd_width_of[DType.float64]()
         self._started = 0
         self._process = _process_id()
         try:
@@ -165,6 +173,21 @@ struct Team(Movable):
         # In a forked process there are no such threads, and nobody to wait for.
         if self._process == _process_id():
             _stop(self._home, self._seats, self._handles, self._started)
+
+    def threads_for[dt: DType](self, multiply_adds: Int) -> Int:
+        """Tell how many threads some work repays.
+
+        Parameters:
+            dt: Type of the numbers; a vector holds twice as many of half the size.
+
+        Args:
+            multiply_adds: The work.
+
+        Returns:
+            From 1 to the threads of the team.
+        """
+        var alike = multiply_adds * size_of[Scalar[dt]]() // size_of[Float64]()
+        return max(1, min(self.threads, alike // self.work_per_thread))
 
     def run[
         Context: AnyType,
@@ -240,10 +263,7 @@ struct Team(Movable):
 
 
 def _stop(
-    home: Buffer[Int64],
-    seats: Buffer[Int64],
-    handles: Buffer[Int],
-    count: Int,
+    home: Buffer[Int64], seats: Buffer[Int64], handles: Buffer[Int], count: Int
 ):
     """Let so many threads end and wait until they have; all arguments live as long as this runs."""
     _give(_shared(home), _STOP, count + 1)
@@ -316,17 +336,13 @@ def _wait_until[
     is_over: def(_SharedPointer, Int, Int64) thin -> Bool
 ](shared: _SharedPointer, thread: Int, last: Int64):
     """Let a thread wait until something is so: spin for a while, then sleep."""
-    for _ in range(_LOOKS):
-        if is_over(shared, thread, last):
-            return
-        _pause()
     var patience = perf_counter_ns() + _SPIN_NS
     while perf_counter_ns() < patience:
-        _yield()
         for _ in range(_LOOKS):
             if is_over(shared, thread, last):
                 return
             _pause()
+        _ = external_call["sched_yield", Int32]()  # offers the core to others
     # Asleep, a thread leaves its core to one that is at work but waits for a core itself: the
     # system does not move that one to a core that looks busy.
     _ = shared[].sleepers.fetch_add(1)
@@ -381,8 +397,3 @@ def _pause():
         inlined_assembly["pause", NoneType, constraints=""]()
     elif CompilationTarget.has_neon():
         inlined_assembly["yield", NoneType, constraints=""]()
-
-
-def _yield():
-    """Offer the core to another thread."""
-    _ = external_call["sched_yield", Int32]()

@@ -104,6 +104,19 @@ def processor_ns() -> Int:
     return time[0] * 1_000_000_000 + time[1]
 
 
+def test_little_work_gets_few_threads() raises:
+    var team = Team(3)
+    var enough = team.work_per_thread
+    assert_equal(team.threads_for[DType.float64](0), 1)
+    assert_equal(team.threads_for[DType.float64](2 * enough - 1), 1)
+    assert_equal(team.threads_for[DType.float64](2 * enough), 2)
+    assert_equal(team.threads_for[DType.float32](2 * enough), 1)
+    assert_equal(team.threads_for[DType.float32](4 * enough), 2)
+    assert_equal(team.threads_for[DType.float64](100 * enough), 3)
+    team.work_per_thread = 1
+    assert_equal(team.threads_for[DType.float64](2), 2)
+
+
 def test_idle_threads_take_no_processor_time() raises:
     var team = Team(4)
     run_regions(team, 4, 10)
