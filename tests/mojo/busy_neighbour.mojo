@@ -17,7 +17,7 @@ from mlp.network import DataSet, Network
 from mlp.threads import Team
 from mlp.timing import time_epoch
 
-comptime TURNS = 9
+comptime TURNS = 7
 comptime TURN_NS = 10_000_000  # a turn repeats the epoch for about as long
 
 
