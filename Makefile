@@ -12,7 +12,7 @@ RUN ?= results/reference
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help build bench test check report reference pins clean
+.PHONY: help build bench test check report reference roofline pins clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make check      format, lint, types, documentation: what needs no running"
 	@echo "make report     make charts and report again from the raw data of RUN=$(RUN)"
 	@echo "make reference  measure results/reference again (leave the machine alone), and the README"
+	@echo "make roofline   measure results/roofline again (leave the machine alone), and its page"
 	@echo "make pins       choose the newest allowed packages and write constraints.txt again"
 	@echo "make clean      remove $(VENV), build/ and caches; results stay"
 	@echo "PYTHON=python3.13 chooses another Python for $(VENV); it is '$(PYTHON)' now"
@@ -63,6 +64,14 @@ reference: build
 	@$(BIN)/python -m bench run --name reference
 	@gzip -9n results/reference/samples.jsonl
 	@$(BIN)/python -m bench report results/reference
+	@$(BIN)/python -m bench.readme
+
+roofline: build
+	$(call say,measuring the run that docs/performance.md shows; leave the machine alone)
+	@rm -rf results/roofline
+	@$(BIN)/python -m bench roofline --name roofline
+	@gzip -9n results/roofline/samples.jsonl
+	@$(BIN)/python -m bench report results/roofline
 	@$(BIN)/python -m bench.readme
 
 pins:

@@ -10,16 +10,37 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from bench.errors import UsageError
-from bench.records import FLOORS, PHASES, Case, DType, Phase, Problem
+from bench.records import FLOORS, PHASES, PROBES, Case, DType, Phase, Problem, WorkerSpec
 
-# (layer sizes, batch size, training rows): the seed network first, then wider ones.
-NETWORKS: tuple[tuple[tuple[int, ...], int, int], ...] = (
+Network = tuple[tuple[int, ...], int, int]
+"""Layer sizes, batch size, training rows."""
+
+# The seed network first, then wider ones.
+NETWORKS: tuple[Network, ...] = (
     ((1, *[50] * 9, 1), 20, 500),
     ((1, *[150] * 9, 1), 20, 500),
     ((64, 128, 128, 10), 32, 2048),
     ((784, 512, 512, 10), 128, 4096),
     ((1024, 1024, 1024, 1024), 256, 2048),
+    ((1024, 4096, 4096, 1024), 256, 1024),
 )
+# What does not fit: odd widths and batches, an epoch of four batches and one row that is left over.
+AWKWARD: tuple[Network, ...] = tuple(
+    ((width, width, width), batch, 4 * batch + (batch > 1))
+    for width in (1, 2, 3, 7, 17, 50, 63, 65, 127, 1000)
+    for batch in (1, 2, 5, 19, 20, 33, 128, 1000)
+)
+
+PROBER = "mojo"
+"""The implementation that holds the probes of the machine."""
+PEAK_FLOPS = 3 << 23
+"""Arithmetic of each thread in one repetition of `peak`, some 200 microseconds of it."""
+TRIAD_ELEMENTS: dict[Phase, int] = {"memory": 1 << 23, "cache": 1 << 20}
+"""Elements a[i] of each thread in one repetition of a triad. In memory they are one pass through
+three arrays of 64 MiB, in the cache many through arrays of half its size together."""
+TRIAD_BYTES = 24
+"""Bytes moved per element a[i] = b[i] + s * c[i]: two read and one written, as STREAM counts. That
+the machine may read a line before it writes to it (a third more) is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +49,38 @@ class Preset:
 
     name: str
     summary: str
-    networks: tuple[int, ...]  # indices into NETWORKS
+    networks: tuple[Network, ...]
     dtypes: tuple[DType, ...]
     invocations: int
     seconds: float
     training_epochs: int
+    probes: bool = False  # whether the machine is probed beside its cases
 
+
+_COMMON = NETWORKS[:5]
+_FEW = (NETWORKS[0], NETWORKS[2])
+_PROVED = (NETWORKS[0], *NETWORKS[2:])
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("smoke", "each case once, no verdicts: for CI", (0, 2), ("float64",), 1, 1, 20),
-        Preset("quick", "about a minute: two networks, float64", (0, 2), ("float64",), 10, 40, 200),
+        Preset("smoke", "each case once, no verdicts: for CI", _FEW, ("float64",), 1, 1, 20),
+        Preset("quick", "about a minute: two networks, float64", _FEW, ("float64",), 10, 40, 200),
         Preset(
-            "default", "about three minutes: all networks, float64",
-            (0, 1, 2, 3, 4), ("float64",), 10, 150, 1000,
+            "default", "about three minutes: five networks, float64",
+            _COMMON, ("float64",), 10, 150, 1000,
         ),
         Preset(
-            "full", "about twenty minutes: all networks, both dtypes",
-            (0, 1, 2, 3, 4), ("float64", "float32"), 20, 1200, 1000,
+            "full", "about twenty minutes: five networks, both dtypes",
+            _COMMON, ("float64", "float32"), 20, 1200, 1000,
+        ),
+        Preset(
+            "roofline", "ten to fifteen minutes: percent of the machine's peak, both dtypes",
+            _PROVED, ("float64", "float32"), 5, 480, 0, probes=True,
+        ),
+        Preset(
+            "awkward", "about twenty minutes: 80 odd widths and batches, both dtypes, no verdicts",
+            AWKWARD, ("float64", "float32"), 6, 960, 0,
         ),
     )
 }  # fmt: skip
@@ -78,6 +112,9 @@ def parse_layers(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+_OF_A_NETWORK: tuple[Phase, ...] = (*PHASES, "peak")  # `peak` is taken beside each network
+
+
 def problem_id(problem: Problem) -> str:
     """Name a problem: `1-50x9-1/b20/n500/f64/t1`."""
     layers = format_layers(problem.layer_sizes).replace(",", "-")
@@ -86,8 +123,8 @@ def problem_id(problem: Problem) -> str:
 
 
 def case_id(case: Case) -> str:
-    """Name a case: `epoch/1-50x9-1/b20/n500/f64/t1`; floors `call/t1`, `timer/t1`."""
-    if case.phase in FLOORS:
+    """Name a case: `epoch/1-50x9-1/b20/n500/f64/t1`; what no network is needed for, `call/t1`."""
+    if case.phase not in _OF_A_NETWORK:
         return f"{case.phase}/t{case.problem.threads}"
     return f"{case.phase}/{problem_id(case.problem)}"
 
@@ -101,7 +138,7 @@ def case_text(case: Case) -> str:
     """Say which case, for people: `epoch · 1,50x9,1 batch 20 · float64 · 1 thread`."""
     threads = case.problem.threads
     end = f"{threads} thread{'s' if threads != 1 else ''}"
-    if case.phase in FLOORS:
+    if case.phase not in _OF_A_NETWORK:
         return f"{case.phase} · {end}"
     return f"{case.phase} · {network_text(case.problem)} · {case.problem.dtype} · {end}"
 
@@ -115,7 +152,8 @@ def flops(case: Case) -> int:
     """Count the arithmetic of the matrix products of one repetition, 2·M·N·K each.
 
     Forward: the product of every layer. Backprop: the weight gradient of every layer and the
-    delta of all but the first. Epoch: both, times the number of full batches. Floors: 0.
+    delta of all but the first. Epoch: both, times the number of full batches. Peak: two for each
+    multiply-add of a lane. Others: 0.
     """
     problem = case.problem
     sizes = problem.layer_sizes
@@ -127,17 +165,38 @@ def flops(case: Case) -> int:
         "forward": forward,
         "backprop": backprop,
         "epoch": batches * (forward + backprop),
+        "peak": PEAK_FLOPS * problem.threads,
     }.get(case.phase, 0)
 
 
-def cases_of(problems: Iterable[Problem], phases: Sequence[Phase] = PHASES) -> tuple[Case, ...]:
-    """Cross problems with phases and add the floors, once per thread count."""
+def triad_bytes(case: Case) -> int:
+    """Count the bytes that all threads move in one repetition of `memory` or `cache`; else 0."""
+    return TRIAD_BYTES * TRIAD_ELEMENTS.get(case.phase, 0) * case.problem.threads
+
+
+def cases_of(
+    problems: Iterable[Problem], phases: Sequence[Phase] = PHASES, *, probes: bool = False
+) -> tuple[Case, ...]:
+    """Cross problems with phases and add the floors, once per thread count.
+
+    With probes, the peak is taken beside each problem, in the same processes and the same minute,
+    and the bandwidths once per thread count.
+    """
     problems = tuple(problems)
     firsts: dict[int, Problem] = {}
     for problem in problems:
         firsts.setdefault(problem.threads, problem)
-    floors = tuple(Case(phase, problem) for problem in firsts.values() for phase in FLOORS)
-    return tuple(Case(phase, problem) for problem in problems for phase in phases) + floors
+    of_each = (*phases, "peak") if probes else phases
+    once = (*FLOORS, "memory", "cache") if probes else FLOORS
+    cases = [Case(phase, problem) for problem in problems for phase in of_each]
+    return (*cases, *(Case(phase, problem) for problem in firsts.values() for phase in once))
+
+
+def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...]:
+    """Choose the workers that take turns in a case: all, or the one that probes the machine."""
+    if case.phase not in PROBES:
+        return tuple(workers)
+    return tuple(worker for worker in workers if worker.implementation == PROBER)[:1]
 
 
 def preset_problems(
@@ -162,7 +221,7 @@ def preset_problems(
     networks = [known.get(sizes, (sizes, default, 25 * max(20, default))) for sizes in layers]
     problems = tuple(
         Problem(sizes, batch_size or own_batch_size, rows or own_rows, dtype, count)
-        for sizes, own_batch_size, own_rows in networks or [NETWORKS[i] for i in preset.networks]
+        for sizes, own_batch_size, own_rows in networks or preset.networks
         for dtype in dtypes or preset.dtypes
         for count in threads
     )

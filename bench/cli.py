@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
 
@@ -20,11 +19,25 @@ import typer
 
 from bench.cases import PRESETS, case_id, cases_of, flops, parse_layers, preset_problems
 from bench.errors import BenchError, BuildError, UsageError
-from bench.records import PHASES, DType, Phase, Problem, WorkerSpec
-
-PresetName = StrEnum("PresetName", ["smoke", "quick", "default", "full"])
-DTypeName = StrEnum("DTypeName", ["float64", "float32"])
-PhaseName = StrEnum("PhaseName", ["forward", "backprop", "epoch"])
+from bench.options import (
+    BatchOption,
+    DTypeName,
+    DTypeOption,
+    InvocationsOption,
+    LayersOption,
+    NameOption,
+    NoTrainingOption,
+    OutOption,
+    PhaseName,
+    PhaseOption,
+    PresetName,
+    PresetOption,
+    RowsOption,
+    SecondsOption,
+    ThreadsOption,
+)
+from bench.records import PHASES, DType, Phase, Problem, Result, WorkerSpec
+from bench.threads import cores
 
 WORKERS = (
     WorkerSpec("numpy", "numpy", "baseline"),
@@ -35,7 +48,8 @@ INTERRUPTED = 130
 
 EXIT_CODES = (
     "**Exit codes:** 0 done · 1 a case is INVALID: it failed parity, or a worker died or "
-    "hung · 2 the command, or a file it names, is wrong · 3 the Mojo library did not compile · "
+    "hung; or a rate lies above the machine's peak · 2 the command, or a file it names, is "
+    "wrong · 3 the Mojo library did not compile · "
     "130 interrupted; what was measured is kept and reported"
 )
 
@@ -51,81 +65,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-WHAT, HOW_LONG, WHERE = "What", "How long", "Where"
-
-PresetOption = Annotated[
-    PresetName,
-    typer.Option(
-        "--preset",
-        metavar="NAME",
-        rich_help_panel=WHAT,
-        help="; ".join(f"**{preset.name}**: {preset.summary}" for preset in PRESETS.values())
-        + ". What follows replaces parts of it.",
-    ),
-]
-LayersOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--layers",
-        metavar="SIZES",
-        rich_help_panel=WHAT,
-        help="Another network: widths from input to output, such as 1,50x9,1 (50x9 is nine layers "
-        "of 50). May be repeated.",
-    ),
-]
-BatchOption = Annotated[
-    int | None,
-    typer.Option(
-        "--batch",
-        metavar="N",
-        min=1,
-        rich_help_panel=WHAT,
-        help="Rows per batch. [default: the network's own, or 20]",
-    ),
-]
-RowsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--rows",
-        metavar="N",
-        min=1,
-        rich_help_panel=WHAT,
-        help="Training rows. [default: the network's own, or 25 batches and at least 500]",
-    ),
-]
-DTypeOption = Annotated[
-    list[DTypeName] | None,
-    typer.Option(
-        "--dtype",
-        metavar="TYPE",
-        rich_help_panel=WHAT,
-        help="float64 or float32. May be repeated. [default: the preset's]",
-    ),
-]
-ThreadsOption = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--threads",
-        metavar="N",
-        min=1,
-        rich_help_panel=WHAT,
-        help="Threads, the same on both sides. May be repeated. [default: 1]",
-    ),
-]
-PhaseOption = Annotated[
-    list[PhaseName] | None,
-    typer.Option(
-        "--phase",
-        metavar="PHASE",
-        rich_help_panel=WHAT,
-        help="forward (one batch), backprop (one batch) or epoch. May be repeated. "
-        "[default: all three]",
-    ),
-]
-OutOption = Annotated[
-    Path, typer.Option("--out", metavar="DIR", rich_help_panel=WHERE, help="Folder of the runs.")
-]
 
 
 @app.callback(epilog=EXIT_CODES)
@@ -152,42 +91,11 @@ def run(
     dtype: DTypeOption = None,
     threads: ThreadsOption = None,
     phase: PhaseOption = None,
-    invocations: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            rich_help_panel=HOW_LONG,
-            help="Fresh sets of processes; a verdict needs 10. [default: the preset's]",
-        ),
-    ] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(
-            metavar="S",
-            min=0.0,
-            rich_help_panel=HOW_LONG,
-            help="Time for taking samples; parity, training and report come on top. "
-            "[default: the preset's]",
-        ),
-    ] = None,
-    no_training: Annotated[
-        bool,
-        typer.Option(
-            "--no-training",
-            rich_help_panel=HOW_LONG,
-            help="Leave out the training that draws the loss curves.",
-        ),
-    ] = False,
+    invocations: InvocationsOption = None,
+    seconds: SecondsOption = None,
+    no_training: NoTrainingOption = False,
     out: OutOption = Path("results"),
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            rich_help_panel=WHERE,
-            help="Name of the run's folder. [default: date, time and preset]",
-        ),
-    ] = None,
+    name: NameOption = None,
 ) -> None:
     """Check, measure, report: the whole path.
 
@@ -200,14 +108,6 @@ def run(
     A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. Ctrl-C ends early and reports
     what is complete.
     """
-    from bench.progress import ScreenProgress
-    from bench.report import build
-    from bench.runner import measure
-    from bench.screen import console
-    from bench.session import Order
-
-    if name is not None and (Path(name).name != name or name.startswith(".")):
-        raise UsageError(f"--name {name!r} is not the name of a folder; write one without / or .")
     given = {
         "--layers": layers,
         "--batch": batch,
@@ -219,27 +119,54 @@ def run(
         "--seconds": seconds,
         "--no-training": no_training,
     }
-    asked = PRESETS[preset]
-    label = "custom" if any(value is not None for value in list(given.values())[:-1]) else preset
-    order = Order(
-        label,
-        cases_of(_problems(preset, layers, batch, rows, dtype, threads), _phases(phase)),
-        WORKERS,
-        asked.invocations if invocations is None else invocations,
-        asked.seconds if seconds is None else seconds,
-        0 if no_training else asked.training_epochs,
-        _command("run", {"--preset": preset, **given}),
-    )
-    started = datetime.now(UTC)
-    path = out / (name or f"{started:%Y%m%d-%H%M%S}-{label}")
-    _build_mojo()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
-    with ScreenProgress(console(sys.stderr)) as progress:
-        status = measure(order, path, started, progress).status
-        progress.stage("report", 1)
-        page = build(path).html
-    invalid = _show_run(path, page)
+    problems = _problems(preset, layers, batch, rows, dtype, threads)
+    path, status = _measure("run", preset, problems, _phases(phase), given, out, name)
+    invalid = _show_run(path)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))
+
+
+@app.command(
+    epilog=_epilog(
+        "bench roofline",
+        "bench roofline --layers 1024x4 --dtype float64 --threads 1 --seconds 60",
+        "bench roofline results/reference",
+    ),
+)
+def roofline(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Folder of a run to show; without it, measure one."),
+    ] = None,
+    layers: LayersOption = None,
+    dtype: DTypeOption = None,
+    threads: ThreadsOption = None,
+    phase: PhaseOption = None,
+    invocations: InvocationsOption = None,
+    seconds: SecondsOption = None,
+    out: OutOption = Path("results"),
+    name: NameOption = None,
+) -> None:
+    """Measure how near each case comes to what the machine can do: percent of its peak.
+
+    The machine's peak (multiply-adds in registers) is probed beside each network, its bandwidth
+    once per number of threads. Otherwise this is `bench run` with the preset roofline, on one
+    thread and on as many as there are cores. With RUN it shows a run that is there.
+    """
+    status = ""
+    if source is None:
+        preset = PresetName.roofline
+        given = {
+            "--layers": layers,
+            "--dtype": dtype,
+            "--threads": threads,
+            "--phase": phase,
+            "--invocations": invocations,
+            "--seconds": seconds,
+        }
+        problems = _problems(preset, layers, None, None, dtype, threads or sorted({1, cores()}))
+        source, status = _measure("roofline", preset, problems, _phases(phase), given, out, name)
+    wrong = _show_roofline(source)
+    raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
 
 
 @app.command(
@@ -264,7 +191,8 @@ def report_command(
     from bench.report import build
 
     path = import_file(source, out) if source.is_file() else source
-    raise typer.Exit(int(_show_run(path, build(path).html)))
+    build(path)
+    raise typer.Exit(int(_show_run(path)))
 
 
 @app.command(
@@ -319,7 +247,8 @@ def list_command(
     """
     from bench.screen import show_table
 
-    cases = cases_of(_problems(preset, layers, batch, rows, dtype, threads), _phases(phase))
+    problems = _problems(preset, layers, batch, rows, dtype, threads)
+    cases = cases_of(problems, _phases(phase), probes=PRESETS[preset].probes)
     if as_json:
         listed = [
             {"id": case_id(case), "flops": flops(case), "phase": case.phase, **asdict(case.problem)}
@@ -375,6 +304,49 @@ def _command(name: str, options: Mapping[str, Any]) -> str:
     return shlex.join(parts)
 
 
+def _measure(
+    command: str,
+    preset: PresetName,
+    problems: tuple[Problem, ...],
+    phases: tuple[Phase, ...],
+    given: Mapping[str, Any],
+    out: Path,
+    name: str | None,
+) -> tuple[Path, str]:
+    """Make a run and its report; return its folder and status."""
+    from bench.progress import ScreenProgress
+    from bench.report import build
+    from bench.runner import measure
+    from bench.screen import console
+    from bench.session import Order
+
+    if name is not None and (Path(name).name != name or name.startswith(".")):
+        raise UsageError(f"--name {name!r} is not the name of a folder; write one without / or .")
+    asked = PRESETS[preset]
+    changed = {option for option, value in given.items() if value is not None} - {"--no-training"}
+    label = "custom" if changed else str(preset)
+    named = {"--preset": preset} if command == "run" else {}
+    invocations, seconds = given["--invocations"], given["--seconds"]
+    order = Order(
+        label,
+        cases_of(problems, phases, probes=asked.probes),
+        WORKERS,
+        asked.invocations if invocations is None else invocations,
+        asked.seconds if seconds is None else seconds,
+        0 if given.get("--no-training") else asked.training_epochs,
+        _command(command, {**named, **given}),
+    )
+    started = datetime.now(UTC)
+    path = out / (name or f"{started:%Y%m%d-%H%M%S}-{label}")
+    _build_mojo()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
+    with ScreenProgress(console(sys.stderr)) as progress:
+        status = measure(order, path, started, progress).status
+        progress.stage("report", 1)
+        build(path)
+    return path, status
+
+
 def _build_mojo() -> None:
     """Compile the Mojo library unless it is up to date; its words reach the user whole."""
     from mojo_impl import build
@@ -385,13 +357,37 @@ def _build_mojo() -> None:
         raise BuildError(str(error)) from error
 
 
-def _show_run(path: Path, page: Path) -> bool:
-    """Print the short report of a run; tell whether a case is INVALID."""
+def _show_run(path: Path) -> bool:
+    """Print the short report of a run; tell whether a case is INVALID or a rate impossible."""
     from bench import stats, store, wording
-    from bench.screen import show_results
+    from bench.evidence import roofline_of
+    from bench.screen import show_below_one, show_lines, show_results
 
     stored = store.load(path)
     results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    errors = roofline_of(stored, results).errors
     show_results(stored, results)
-    typer.echo(f"\n{wording.conclusion(stored.run, results)}\n\nReport: {page}")
+    show_lines(errors)
+    show_below_one(results)
+    typer.echo(f"\n{wording.conclusion(stored.run, results)}\n\nReport: {path / 'report.html'}")
+    return bool(errors) or _has_invalid(results)
+
+
+def _show_roofline(path: Path) -> bool:
+    """Print how near a run came to the machine's peak; tell whether something is wrong in it."""
+    from bench import stats, store
+    from bench.evidence import roofline_of
+    from bench.screen import show_roofline
+
+    stored = store.load(path)
+    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    found = roofline_of(stored, results)
+    if not found.groups:
+        raise UsageError(f"{path} holds no probes of the machine; `bench roofline` takes them")
+    show_roofline(found)
+    typer.echo(f"\nReport: {path / 'report.html'}")
+    return bool(found.errors) or _has_invalid(results)
+
+
+def _has_invalid(results: Sequence[Result]) -> bool:
     return any(result.verdict and result.verdict.kind == "INVALID" for result in results)

@@ -12,10 +12,23 @@ from typing import Any
 
 import pandas as pd
 
-from bench.cases import case_id, case_text, problem_id
-from bench.records import Fault, ParityResult, Run
+from bench.cases import case_id, case_text, flops, problem_id
+from bench.records import PHASES, Estimate, Fault, ParityResult, Rate, Result, Run, Share
+from bench.roofline import rates, shares
+from bench.store import Stored
 from bench.tables import error_share, parity_table, rows_of
-from bench.wording import DASH, TIMES, count_text, listing, problem_text, significant
+from bench.wording import (
+    DASH,
+    TIMES,
+    count_text,
+    interval,
+    listing,
+    problem_text,
+    ratio_text,
+    seat_names,
+    significant,
+    time_text,
+)
 
 FAILED = "\N{NO-BREAK SPACE}✕"
 MUST_AGREE = ("threads", "denormals")
@@ -145,6 +158,91 @@ def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Fault
         Facts(("case", "worker", "invocation", "reason"), rows),
         Facts(("case", "drifting invocations", "incomplete invocations"), disturbed),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """How near the cases come to the machine's peak; without groups, no peak was read."""
+
+    text: str
+    groups: Sequence[Facts]  # a problem each
+    limits: Sequence[str]  # what the probes found, a line each
+    errors: Sequence[str]  # rates above the peak
+
+    @property
+    def table(self) -> Facts:
+        """The groups as one table."""
+        heads = self.groups[0].heads if self.groups else ("",)
+        rows = [(f"{g.name} · {row[0]}", *row[1:]) for g in self.groups for row in g.rows]
+        return Facts(("case", *heads[1:]), rows)
+
+
+def roofline_of(stored: Stored, results: Sequence[Result]) -> Roofline:
+    """Tell the part of the machine's peak that each case reaches, and what the peak is."""
+    run = stored.run
+    readings = run, stored.samples, stored.parity, stored.faults
+    baseline, candidate = seat_names(run)
+    labels = {spec.role: spec.label for spec in reversed(run.plan.workers)}
+    found = {(share.case, share.worker): share for share in shares(*readings)}
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for result in results:
+        case = result.case
+        time = result.times.get(labels["candidate"])
+        mine = found.get((case, labels["candidate"]))
+        if case.phase not in PHASES or time is None or mine is None:
+            continue
+        groups.setdefault(problem_text(case.problem), []).append(
+            (
+                case.phase,
+                time_text(time.median_ns.point),
+                significant(flops(case) / time.median_ns.point),
+                _percent_text(mine),
+                _percent_text(found.get((case, labels["baseline"]))),
+                ratio_text(result.ratio.estimate) if result.ratio else DASH,
+            )
+        )
+    heads = (
+        *("phase", candidate, "GFLOP/s", f"{candidate}, %", f"{baseline}, %"),
+        f"{baseline}/{candidate}",
+    )
+    return Roofline(
+        "Percent of the machine's peak, as its multiply-add units show it in registers beside "
+        "each network, with the 95 % interval. Arithmetic is that of the matrix products, 2MNK "
+        f"each; {candidate}'s epoch moves the weights inside the product that forms their "
+        f"gradient. The last column is {baseline}'s time over {candidate}'s.",
+        [Facts(heads, rows, name) for name, rows in groups.items()],
+        [_limit_text(rate) for rate in rates(*readings)],
+        [
+            f"ERROR: {case_text(share.case)}: {share.worker} reaches {_percent_text(share)} % of "
+            "the measured peak; the time, the arithmetic or the probe is wrong"
+            for share in found.values()
+            if share.impossible
+        ],
+    )
+
+
+def _percent_text(share: Share | None) -> str:
+    """Write a part of the peak in percent, marked where it is impossible: `82.1 (81.9–82.4)`."""
+    if share is None:
+        return DASH
+    point, low, high = (
+        f"{100 * value:.1f}" if math.isfinite(value) else ""
+        for value in (share.estimate.point, share.estimate.low, share.estimate.high)
+    )
+    return f"{'✕ ' if share.impossible else ''}{point} ({low}{DASH}{high})"
+
+
+def _limit_text(rate: Rate) -> str:
+    """Say what a probe found: `peak, float64, 1 thread: 115.2 (114.8–115.6) GFLOP/s`."""
+    names = {
+        "peak": f"peak, {rate.dtype}",
+        "memory": "triad in memory",
+        "cache": "triad in the second-level cache",
+    }
+    estimate: Estimate = rate.estimate
+    value, ends = interval(estimate.point, estimate.low, estimate.high)
+    unit = "GFLOP/s" if rate.phase == "peak" else "GB/s"
+    return f"{names[rate.phase]}, {count_text(rate.threads, 'thread')}: {value} ({ends}) {unit}"
 
 
 def environment_facts(run: Run) -> list[Facts]:

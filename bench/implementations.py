@@ -15,8 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.cases import PEAK_FLOPS, TRIAD_ELEMENTS
 from bench.errors import UsageError
-from bench.records import Phase, Problem
+from bench.records import PROBES, Phase, Problem
 
 Array = NDArray[Any]
 
@@ -75,6 +76,8 @@ class NumPy:
         self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
     ) -> int:
         """Repeat a phase `loops` times by Python's monotonic clock."""
+        if phase in PROBES:
+            raise UsageError(f"{self.name} has no probe of the machine, so no {phase!r}")
         X_batch, y_batch = X[:batch_size], y[:batch_size]
         clock = time.perf_counter_ns
         turns = range(loops)
@@ -147,6 +150,9 @@ class Mojo:
 
         if phase == "call":
             return _time_calls(mojo_impl.nothing, X[:batch_size], loops)
+        if phase in PROBES:
+            amount = TRIAD_ELEMENTS.get(phase, PEAK_FLOPS)
+            return mojo_impl.time_probe(phase, network.dtype.name, amount, loops)
         return mojo_impl.time_phase(network, phase, loops, X, y)
 
     def describe(self) -> dict[str, Any]:

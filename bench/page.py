@@ -15,7 +15,16 @@ import pandas as pd
 
 from bench.cases import file_stem
 from bench.drawing import Chart
-from bench.evidence import Facts, Faults, Parity, environment_facts, fault_facts, parity_facts
+from bench.evidence import (
+    Facts,
+    Faults,
+    Parity,
+    Roofline,
+    environment_facts,
+    fault_facts,
+    parity_facts,
+    roofline_of,
+)
 from bench.records import FLOORS, PHASES, Ratio, Result, Run
 from bench.store import Stored
 from bench.tables import NO_ESTIMATE, rows_of
@@ -40,6 +49,7 @@ from bench.wording import (
 SECTIONS = (
     ("how-to-read", "How to read"),
     ("results", "Results"),
+    ("roofline", "Percent of peak"),
     ("charts", "Charts"),
     ("parity", "Parity"),
     ("faults", "Faults"),
@@ -108,6 +118,7 @@ class Page:
     candidate: str
     phases: Sequence[PhaseTable]
     floors: Facts
+    roofline: Roofline
     charts: Sequence[Chart]
     parity: Parity
     faults: Faults
@@ -138,13 +149,15 @@ def make_page(
     run = stored.run
     baseline, candidate = seat_names(run)
     whole, phases = conclusion_parts(run, results)
+    roofline = roofline_of(stored, results)
+    shown = {"charts": bool(charts), "roofline": bool(roofline.groups)}
     return Page(
         title=f"{baseline} vs {candidate}: run {run.name}",
         conclusion=whole,
         conclusion_by_phase=phases,
         machine=_machine_line(run),
-        notices=_notices(stored, table),
-        sections=[s for s in SECTIONS if charts or s[0] != "charts"],
+        notices=[*roofline.errors, *_notices(stored, table)],
+        sections=[section for section in SECTIONS if shown.get(section[0], True)],
         how_to_read=[
             line.format(baseline=baseline, candidate=candidate)
             for line in (HOW_TO_READ if run.source == "bench" else HOW_TO_READ_IMPORTED)
@@ -157,6 +170,7 @@ def make_page(
             if len(rows := table[table["phase"] == phase])
         ],
         floors=_floors(table[table["phase"].isin(FLOORS)], baseline, candidate),
+        roofline=roofline,
         charts=charts,
         parity=parity_facts(run, stored.parity),
         faults=fault_facts(run, stored.faults, table),

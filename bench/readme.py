@@ -1,7 +1,6 @@
-"""Puts the result of the reference run into README.md: `python -m bench.readme`.
+"""Puts the results of stored runs into README.md and docs/performance.md: `python -m bench.readme`.
 
-The README's figures are made here from stored readings and never by hand; a test holds the two
-together.
+Their figures are made here from stored readings and never by hand; a test holds them together.
 """
 
 from __future__ import annotations
@@ -14,12 +13,14 @@ import pandas as pd
 from bench import stats, store
 from bench.environment import PROJECT
 from bench.errors import UsageError
+from bench.evidence import Facts, roofline_of
 from bench.records import PHASES, Run
 from bench.report import conclusion
 from bench.tables import result_table, rows_of
-from bench.wording import MARKS, interval, seat_names
+from bench.wording import MARKS, interval, machine_text, seat_names
 
 REFERENCE = PROJECT / "results" / "reference"
+ROOFLINE = PROJECT / "results" / "roofline"
 BEGIN = "<!-- reference: made by `python -m bench.readme`"
 END = "<!-- reference: end -->"
 
@@ -48,8 +49,32 @@ def block(run_dir: Path) -> str:
     )
 
 
+def roofline_block(run_dir: Path) -> str:
+    """Write what docs/performance.md says of a run: percent of peak by case, and the probes.
+
+    Args:
+        run_dir: The folder of the run.
+    """
+    stored = store.load(run_dir)
+    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    found = roofline_of(stored, results)
+    where = f"results/{run_dir.name}"
+    return "\n".join(
+        (
+            f"On {machine_text(stored.run)}. {found.text}",
+            "",
+            *_markdown(found.table),
+            "",
+            *(f"- {line}" for line in (*found.limits, *found.errors)),
+            "",
+            f"Measured by `{stored.run.command}`; the whole report: [{where}/report.md]"
+            f"(../{where}/report.md).",
+        )
+    )
+
+
 def insert(readme: str, text: str) -> str:
-    """Put a text between the README's markers.
+    """Put a text between a page's markers.
 
     Raises:
         UsageError: The markers are missing.
@@ -58,16 +83,25 @@ def insert(readme: str, text: str) -> str:
     comment, arrow, rest = rest.partition("-->")
     _, end, tail = rest.partition(END)
     if not (begin and arrow and end):
-        raise UsageError(f"README.md has lost its markers {BEGIN} ... --> and {END}")
+        raise UsageError(f"the page has lost its markers {BEGIN} ... --> and {END}")
     return f"{head}{begin}{comment}{arrow}\n\n{text}\n\n{end}{tail}"
 
 
 def main() -> None:
-    """Rewrite README.md in place."""
-    readme = PROJECT / "README.md"
-    old = readme.read_text(encoding="utf-8")
-    readme.write_text(insert(old, block(REFERENCE)), encoding="utf-8", newline="\n")
-    sys.stdout.write("README.md shows results/reference\n")
+    """Rewrite the pages in place, each from its run; a run that is not there changes nothing."""
+    for page, run_dir, write in (
+        (PROJECT / "README.md", REFERENCE, block),
+        (PROJECT / "docs" / "performance.md", ROOFLINE, roofline_block),
+    ):
+        if run_dir.exists():
+            text = insert(page.read_text(encoding="utf-8"), write(run_dir))
+            page.write_text(text, encoding="utf-8", newline="\n")
+            sys.stdout.write(f"{page.name} shows results/{run_dir.name}\n")
+
+
+def _markdown(table: Facts) -> list[str]:
+    lines = [table.heads, ["---", *["--:"] * (len(table.heads) - 1)], *table.rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _ratio_lines(run: Run, table: pd.DataFrame) -> list[str]:

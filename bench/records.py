@@ -11,18 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Phase = Literal["forward", "backprop", "epoch", "call", "timer"]
+Phase = Literal["forward", "backprop", "epoch", "call", "timer", "peak", "memory", "cache"]
 """What is timed. `forward` and `backprop`: one batch; `epoch`: shuffle and all batches with the
-history recorded; `call`: an empty crossing from Python into the implementation; `timer`: two
-readings of the clock. The last two are floors: they have times and no verdict."""
+history recorded. Floors, which have times and no verdict: `call`, an empty crossing from Python
+into the implementation, and `timer`, two readings of the clock. Probes of the machine, which one
+worker alone takes: `peak`, multiply-adds in registers; `memory` and `cache`, a triad on arrays that
+lie there (docs/method.md)."""
 
 DType = Literal["float64", "float32"]
 
 PHASES: tuple[Phase, ...] = ("forward", "backprop", "epoch")
 FLOORS: tuple[Phase, ...] = ("call", "timer")
+PROBES: tuple[Phase, ...] = ("peak", "memory", "cache")
 
-SCHEMA_VERSION = 1
-"""Version of the files of a run. History: 1, the first (2026-11)."""
+SCHEMA_VERSION = 2
+"""Version of the files of a run. History: 1, the first (2026-11); 2, cases may be probes of the
+machine, with readings of one worker only (2026-11): a run of version 1 reads as one without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,30 @@ class Ratio:
     baseline: str
     candidate: str
     estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a probe found: GFLOP/s for `peak`, GB/s for `memory` and `cache`."""
+
+    phase: Phase
+    dtype: DType
+    threads: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of the machine's peak that an implementation reaches in one case: 1 is all of it."""
+
+    case: Case
+    worker: str
+    estimate: Estimate
+
+    @property
+    def impossible(self) -> bool:
+        """Whether the whole interval lies above the peak: then the time or the count is wrong."""
+        return self.estimate.low > 1
 
 
 VerdictKind = Literal["FASTER", "SLOWER", "EQUIVALENT", "UNRESOLVED", "INVALID"]

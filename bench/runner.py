@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench import parity
-from bench.cases import NETWORKS, case_id, case_text, network_text
+from bench.cases import NETWORKS, case_id, case_text, network_text, seats_of
 from bench.crew import PATIENCE_S, Crew
 from bench.records import Case, Fault, ParityResult, Plan, Problem, Run, Sample, WorkerSpec
 from bench.schedule import (
@@ -164,7 +164,7 @@ def _pilot(session: Session) -> tuple[Plan, Pilot]:
         session.prepare(crew, case.problem)
         preparing_ns.append(clock_ns() - began_ns)
         each_ns = {}
-        for spec in session.pair:
+        for spec in seats_of(case, session.pair):
 
             def time(loops: int, label: str = spec.label) -> int:
                 return crew.sample(label, case, loops, patience_s(case, loops))
@@ -200,8 +200,8 @@ def _round_ns(
     session: Session, case: Case, loops: dict[str, int], times: dict[str, dict[str, float]]
 ) -> float:
     """Estimate what one round of all workers takes."""
-    name, workers = case_id(case), session.order.workers
-    again_ns = times[name][session.pair[0].label]
+    name, workers = case_id(case), seats_of(case, session.order.workers)
+    again_ns = times[name].get(session.pair[0].label, 0.0)
     samples_ns = sum(loops[name] * times[name].get(spec.label, again_ns) for spec in workers)
     settle_ns = SETTLE_S * 1e9 if case.problem.threads > 1 else 0
     return samples_ns + len(workers) * (TURN_NS + settle_ns)
@@ -219,7 +219,7 @@ def _take_turns(session: Session, plan: Plan, pilot: Pilot) -> None:
             wait_s = max(PATIENCE_S, HANGING * loops * pilot.each_ns[name] / 1e9)
             session.progress.now(case_text(case))
             session.prepare(crew, case.problem)
-            orders = turns(crew.specs, invocation, plan.rounds[name])
+            orders = turns(seats_of(case, crew.specs), invocation, plan.rounds[name])
             for number, order in enumerate([orders[0], *orders]):  # round 0 is a warm-up
                 for position, spec in enumerate(order):
                     if crew.threads > 1:

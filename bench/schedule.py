@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import TypeVar
 
-from bench.records import Case, Phase, Problem
+from bench.records import FLOORS, Case, Phase, Problem
 
 Seat = TypeVar("Seat")
 
@@ -18,7 +18,15 @@ SAMPLE_NS = 2_000_000
 """A sample lasts at least this long in the fastest worker: ten thousand times the clock's
 resolution and a hundred times the pipe between runner and worker, yet short against the drift of
 a machine."""
-PHASE_ORDER: tuple[Phase, ...] = ("epoch", "forward", "backprop", "call", "timer")
+PHASE_ORDER: tuple[Phase, ...] = (
+    "epoch",
+    "forward",
+    "backprop",
+    "peak",
+    *FLOORS,
+    "cache",
+    "memory",
+)
 LEAST_ROUNDS, MOST_ROUNDS = 2, 40
 """Two let the turns balance; beyond forty the median of an invocation hardly gains, since what
 differs from process to process stays."""

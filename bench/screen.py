@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cases import case_text, network_text
-from bench.records import FLOORS, Case, Fault, ParityResult, Result, WorkerSpec
+from bench.evidence import Roofline
+from bench.records import FLOORS, PROBES, Case, Fault, ParityResult, Result, WorkerSpec
 from bench.stats import noise_floor
 from bench.store import Stored
 from bench.tables import error_share
@@ -54,6 +55,7 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
     baseline = next(spec for spec in stored.run.plan.workers if spec.role == "baseline")
     candidates = [spec for spec in stored.run.plan.workers if spec.role == "candidate"]
     names = seat_names(stored.run)
+    results = [result for result in results if result.case.phase not in PROBES]
     # What all cases have in common is said once, in the sentence below the table.
     settings = {(result.case.problem.dtype, result.case.problem.threads) for result in results}
     text = case_text if len(settings) > 1 else short_text
@@ -87,6 +89,31 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
             *UNFINISHED.get(stored.run.status, ()),
         ]
     )
+
+
+def show_roofline(found: Roofline) -> None:
+    """Print the part of the peak that each case reaches, in 80 columns."""
+    lines = [row for group in found.groups for row in (group.heads, *group.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for group in found.groups:
+        show_lines(["", group.name])
+        for first, *others in (group.heads, *group.rows):
+            cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+            show_lines([" ".join([first.ljust(widths[0]), *cells])])
+    show_lines(["", *found.limits, "", found.text, *found.errors])
+
+
+def show_below_one(results: Sequence[Result]) -> None:
+    """Print the cells in which the candidate is not ahead, the slowest first, or that none is."""
+    ratios = [(result.ratio.estimate, result.case) for result in results if result.ratio]
+    below = [pair for pair in ratios if pair[0].point < 1]
+    sure = sum(estimate.high < 1 for estimate, _ in below)
+    if not below:
+        show_lines([f"ratio below 1: none of {len(ratios)} cells"] if ratios else [])
+        return
+    below.sort(key=lambda pair: pair[0].point)
+    head = f"ratio below 1: {len(below)} of {len(ratios)} cells, {sure} by the whole interval"
+    show_lines([head, *(f"  {ratio_text(ratio)} {case_text(case)}" for ratio, case in below)])
 
 
 def short_text(case: Case) -> str:

@@ -23,7 +23,7 @@ from bench.datasets import data_file
 from bench.environment import PROJECT, read_environment, without_paths
 from bench.errors import WorkerError
 from bench.records import (
-    FLOORS,
+    PHASES,
     Case,
     Environment,
     Fault,
@@ -132,7 +132,7 @@ class Session:
     def names_of(self, problem: Problem) -> list[str]:
         """List the ids of the cases that stand or fall with the parity of a problem."""
         cases = (case for case in self.order.cases if case.problem == problem)
-        return [case_id(case) for case in cases if case.phase not in FLOORS]
+        return [case_id(case) for case in cases if case.phase in PHASES]
 
     def with_crew(
         self,

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats as distributions
 
-from bench.cases import case_id, problem_id
+from bench.cases import case_id, problem_id, seats_of
 from bench.records import (
-    FLOORS,
+    PHASES,
     Case,
     Estimate,
     Fault,
@@ -64,7 +64,7 @@ def results(
     planned round of it; others are counted in `incomplete`.
     """
     baseline, again, _ = _seats(run)
-    compared = _compare(run, _readings(run, samples, parity, faults))
+    compared = _compare(run, read(run, samples, parity, faults))
     judged = [one for one in compared if one.enough and run.source == "bench"]
     corrected = holm([p_value(one.logs) for one in judged])
     p_of = {
@@ -80,12 +80,12 @@ def results(
         elif (one.case, one.candidate) in p_of:
             p_holm = p_of[one.case, one.candidate]
             verdict = _judge(one.logs, one.floor_logs, p_holm, len(judged), band)
-        elif one.case.phase not in FLOORS and run.source == "bench":
+        elif one.case.phase in PHASES and run.source == "bench":
             verdict = Verdict("UNRESOLVED", _too_few(len(one.logs), has_floor=again is not None))
         found.append(
             Result(
                 one.case,
-                times=_times(run, invocations),
+                times=_times(invocations),
                 ratio=_ratio(name, baseline.label, one.candidate.label, one.logs),
                 again=_ratio(name, baseline.label, again.label, one.floor_logs) if again else None,
                 verdict=verdict,
@@ -114,9 +114,9 @@ def geometric_means(
     cells has no mean. It says nothing that the cells do not say: show it beside them.
     """
     baseline, _, candidates = _seats(run)
-    readings = _readings(run, samples, parity, faults)
+    readings = read(run, samples, parity, faults)
     found = []
-    for phase in dict.fromkeys(case.phase for case in run.plan.cases if case.phase not in FLOORS):
+    for phase in dict.fromkeys(case.phase for case in run.plan.cases if case.phase in PHASES):
         names = [case_id(case) for case in run.plan.cases if case.phase == phase]
         cells = [readings[name].invocations for name in names if not readings[name].invalid]
         cells = [cell for cell in cells if cell]
@@ -194,7 +194,7 @@ def drifts(log_ratios: Floats, band: float = BAND) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Readings:
+class Readings:
     """What was read of one case."""
 
     invocations: dict[int, Times]  # the complete ones
@@ -208,7 +208,7 @@ class _Comparison:
 
     case: Case
     candidate: WorkerSpec
-    readings: _Readings
+    readings: Readings
     logs: Floats  # of baseline over candidate; empty where no ratio may be formed
     floor_logs: Floats  # of the baseline over itself
 
@@ -223,13 +223,13 @@ def _seats(run: Run) -> tuple[WorkerSpec, WorkerSpec | None, list[WorkerSpec]]:
     return seats["baseline"], seats.get("again"), candidates
 
 
-def _readings(
+def read(
     run: Run,
     samples: Iterable[Sample],
     parity: Iterable[ParityResult],
     faults: Iterable[Fault],
-) -> dict[str, _Readings]:
-    """Sort what was recorded by case id."""
+) -> dict[str, Readings]:
+    """Sort what was recorded by case id, for what is derived here and in `bench.roofline`."""
     times: defaultdict[str, defaultdict[int, defaultdict[str, dict[int, float]]]]
     times = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     for sample in samples:
@@ -237,9 +237,10 @@ def _readings(
             per_repetition = sample.elapsed_ns / sample.loops
             times[sample.case][sample.invocation][sample.worker][sample.round] = per_repetition
     invalid = _invalid(run, parity, faults)
-    labels = [spec.label for spec in run.plan.workers]
-    found: dict[str, _Readings] = {}
-    for name in map(case_id, run.plan.cases):
+    found: dict[str, Readings] = {}
+    for case in run.plan.cases:
+        name = case_id(case)
+        labels = [spec.label for spec in seats_of(case, run.plan.workers)]
         # Files of pytest-benchmark have no rounds that belong together, and as many as it liked.
         rounds = max(1, run.plan.rounds.get(name, 0) if run.source == "bench" else 1)
         complete: dict[int, Times] = {
@@ -250,7 +251,7 @@ def _readings(
             for number, by_label in sorted(times[name].items())
             if all(len(by_label[label]) >= rounds for label in labels)
         }
-        found[name] = _Readings(complete, len(times[name]) - len(complete), invalid.get(name, ""))
+        found[name] = Readings(complete, len(times[name]) - len(complete), invalid.get(name, ""))
     return found
 
 
@@ -266,17 +267,17 @@ def _invalid(run: Run, parity: Iterable[ParityResult], faults: Iterable[Fault]) 
         checked[result.problem] = checked.get(result.problem) or result.reason
     for case in run.plan.cases:
         failed = checked.get(problem_id(case.problem), "parity was not checked")
-        if failed and case.phase not in FLOORS:
+        if failed and case.phase in PHASES:
             reasons.setdefault(case_id(case), failed)
     return reasons
 
 
-def _compare(run: Run, readings: Mapping[str, _Readings]) -> list[_Comparison]:
+def _compare(run: Run, readings: Mapping[str, Readings]) -> list[_Comparison]:
     baseline, again, candidates = _seats(run)
     compared = []
     for case in run.plan.cases:
         mine = readings[case_id(case)]
-        has_ratio = case.phase not in FLOORS and not mine.invalid
+        has_ratio = case.phase in PHASES and not mine.invalid
         invocations = list(mine.invocations.values()) if has_ratio else []
         floor_logs = _log_ratios(run, invocations, baseline, again) if again else np.empty(0)
         for candidate in candidates:
@@ -301,24 +302,25 @@ def _log_ratios(
 
 
 def _ratio(name: str, baseline: str, other: str, logs: Floats) -> Ratio | None:
-    return Ratio(name, baseline, other, _estimate(logs)) if len(logs) else None
+    return Ratio(name, baseline, other, estimate(logs)) if len(logs) else None
 
 
-def _times(run: Run, invocations: Sequence[Times]) -> dict[str, TimeEstimate]:
+def _times(invocations: Sequence[Times]) -> dict[str, TimeEstimate]:
     """Estimate the time of one repetition by worker label, on a logarithmic scale."""
     if not invocations:
         return {}
     return {
         label: TimeEstimate(
             label,
-            _estimate(np.array([np.log(np.median(times[label])) for times in invocations])),
+            estimate(np.array([np.log(np.median(times[label])) for times in invocations])),
             float(min(times[label].min() for times in invocations)),
         )
-        for label in (spec.label for spec in run.plan.workers)
+        for label in invocations[0]
     }
 
 
-def _estimate(logs: Floats) -> Estimate:
+def estimate(logs: Floats) -> Estimate:
+    """Average logarithms, one per invocation, and turn mean and interval back into a number."""
     point, low, high = (math.exp(value) for value in t_interval(logs))
     return Estimate(point, low, high, len(logs))
 

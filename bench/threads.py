@@ -1,6 +1,18 @@
-"""The variables that fix thread counts: a leaf, as they must be set before NumPy is imported."""
+"""How many threads there may be, and the variables that fix their number.
+
+A leaf, as those must be set before NumPy is imported.
+"""
 
 from __future__ import annotations
+
+import os
+
+
+def cores() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def thread_environment(threads: int) -> dict[str, str]:

@@ -192,7 +192,9 @@ def _probe(module: Object, unused: Object) abi("C") -> Object:
         try:
             var ids = Buffer[Int](threads)
             var halves = Buffer[Float64](threads)
-            team.run[_look](_Look(ids.start, halves.start), threads)
+            team.run[_look, each_its_own=True](
+                _Look(ids.start, halves.start), threads
+            )
             for thread in range(threads):
                 var is_new = True
                 for other in range(thread):

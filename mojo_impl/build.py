@@ -7,7 +7,9 @@ folder named by the recipe: another compiler, CPU, Python or source text is anot
 
     python -m mojo_impl.build [--target-cpu CPU]
 
-Nothing is compiled by looking at this module.
+MOJO_IMPL_TARGET_CPU names a CPU for this command and for every import: `x86-64-v3` is any with
+AVX2. A library is refused where the machine lacks what it needs. Nothing is compiled by looking at
+this module.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from mojo_impl.cpu import describe_cpu, missing_features, names_and_features
 
 PACKAGE = Path(__file__).resolve().parent
 FLAGS = (
@@ -45,7 +48,7 @@ MACOS_FLAGS = ("-Xlinker", "-undefined", "-Xlinker", "dynamic_lookup")
 
 
 class BuildError(Exception):
-    """The library did not compile; the text says why, or holds the compiler's whole output."""
+    """The library did not compile, or cannot run here; the text says why, the compiler's whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Library:
     version: str
     flags: str
     target_cpu: str
+    features: tuple[str, ...]  # what a CPU must have to run it, by the compiler's names
 
 
 def recipe(cpu: str = "native") -> Recipe:
@@ -159,7 +163,7 @@ def build(
     Raises:
         BuildError: The compiler is missing or refused, or the folder cannot be written.
     """
-    what = what or recipe(os.environ.get("MOJO_IMPL_TARGET_CPU", "native"))
+    what = what or recipe(wanted_cpu())
     where = where or folder()
     path = where / what.key / f"_library{what.ending}"
     if not _facts(path).is_file():
@@ -175,7 +179,35 @@ def build(
 
 def library_at(path: Path) -> Library:
     """Return a library that is there, with what was recorded when it was compiled."""
-    return Library(path, **json.loads(_facts(path).read_text()))
+    facts = json.loads(_facts(path).read_text())
+    return Library(path, **{**facts, "features": tuple(facts["features"])})
+
+
+def wanted_cpu() -> str:
+    """Return MOJO_IMPL_TARGET_CPU, or "native" if it is not set."""
+    return os.environ.get("MOJO_IMPL_TARGET_CPU") or "native"
+
+
+def check_cpu(
+    library: Library, missing: Callable[[Sequence[str]], Sequence[str]] = missing_features
+) -> None:
+    """Make sure that this machine can run a library, before any of it runs.
+
+    Args:
+        library: The library.
+        missing: Tells which features of some the machine lacks.
+
+    Raises:
+        BuildError: It cannot; names what it lacks.
+    """
+    lacking = missing(library.features)
+    if lacking:
+        raise BuildError(
+            f"the Mojo library is compiled for the CPU {library.target_cpu}, and this machine lacks"
+            f" {', '.join(lacking)}, which that one has; unset MOJO_IMPL_TARGET_CPU to compile for"
+            " this machine, or set it to a CPU that has no more than this one, such as x86-64-v3"
+            f" (any with AVX2) or x86-64-v2. The library is {library.path}"
+        )
 
 
 def find_compiler(beside: str | None = None, path: str | None = None) -> str:
@@ -216,39 +248,29 @@ def check_linker(path: str | None = None) -> None:
         )
 
 
-def describe_cpu() -> str:
-    """Describe this machine's CPU, precisely enough to know another one."""
-    parts = [platform.system(), platform.machine()]
-    try:
-        wanted = ("vendor_id", "model name", "flags", "Features", "CPU implementer", "CPU part")
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if not line.strip():
-                break  # the first core is enough
-            if line.startswith(wanted):
-                parts.append(" ".join(line.split()))
-    except OSError:
-        parts.append(platform.processor())
-        if sys.platform == "darwin":
-            parts.append(_run(["sysctl", "-n", "machdep.cpu.brand_string"]).stdout.strip())
-    return "; ".join(parts)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build from the command line and print the path of the library."""
     parser = argparse.ArgumentParser(prog="python -m mojo_impl.build", description=main.__doc__)
-    parser.add_argument("--target-cpu", default="native", help="what to compile for")
+    parser.add_argument(
+        "--target-cpu",
+        default=wanted_cpu(),
+        help="what to compile for: native, x86-64-v3, ...; MOJO_IMPL_TARGET_CPU unless given",
+    )
+    cpu = parser.parse_args(arguments).target_cpu
     try:
-        library = build(recipe(parser.parse_args(arguments).target_cpu))
+        library = build(recipe(cpu))
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 3
     print(library.path)  # noqa: T201
+    if cpu != wanted_cpu():
+        print(f"To use it, set MOJO_IMPL_TARGET_CPU={cpu}", file=sys.stderr)  # noqa: T201
     return 0
 
 
 def _facts(path: Path) -> Path:
     # Takes its name last: where it is, the library beside it is whole.
-    return path.with_name("library.json")
+    return path.with_name("facts.json")
 
 
 @contextmanager
@@ -279,9 +301,14 @@ def _compile(what: Recipe, path: Path, say: Callable[[str], object]) -> None:
             f"and the compiler said\n\n{done.stdout}{done.stderr}"
         )
     target = _run([*line[:2], "--print-effective-target", *line[2:]]).stdout
-    cpu = next((row.split()[1] for row in target.splitlines() if "--target-cpu" in row), what.cpu)
+    cpu, features = names_and_features(target)
     unfinished.replace(path)
-    facts = {"version": what.version, "flags": " ".join(what.flags), "target_cpu": cpu}
+    facts = {
+        "version": what.version,
+        "flags": " ".join(what.flags),
+        "target_cpu": cpu or what.cpu,
+        "features": features,
+    }
     unfinished.write_text(json.dumps(facts))
     unfinished.replace(_facts(path))
     say(f"... compiled in {time.monotonic() - start:.0f} s")

@@ -3,10 +3,11 @@
     taskset -c 0 python -m mojo_impl.crossing
 
 That is the time of a call in a loop of Python less the time of the same work in a loop of Mojo,
-taken in turn. Nothing else is subtracted: checks, result arrays and the loop of Python are in it.
-The median is over the differences of the turns, "least" the difference of the two minima. Where
-the work takes much longer than the crossing, both carry the noise of two large numbers; and two
-sets of gradients, which take turns as a caller keeps the last, need twice the cache of one.
+taken in turn; nothing else is subtracted, so checks, result arrays and the loop of Python are in
+it. The median is over the differences of the turns, "least" the difference of the two minima.
+Leave the machine alone meanwhile: where the work is long, both carry the noise of two large
+numbers. There two sets of gradients, which take turns as a caller holds the last, also need twice
+the cache of the one set that the loop in Mojo fills.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ NETWORKS: tuple[tuple[tuple[int, ...], int], ...] = (
     ((1, *[1] * 9, 1), 1),  # ten layers that hardly work: the cost of a layer's two gradients
     ((1, *[50] * 9, 1), 20),
 )
-TURNS = 100
-TURN_NS = 4_000_000
+TURNS = 400
+TURN_NS = 1_000_000  # shorter than what a scheduler gives a neighbour
 
 
 def time_calls(function: Callable[[Any], object], argument: object, loops: int) -> int:

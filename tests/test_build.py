@@ -23,7 +23,9 @@ ROOT = Path(__file__).parent.parent
 SCRIPT = """#!/bin/sh
 echo "$@" >> "{folder}/runs"
 case "$*" in
-*print-effective-target*) echo "  --target-cpu abacus"; exit 0 ;;
+*print-effective-target*)
+    echo "Effective target configuration:"; echo "  --target-cpu abacus"
+    echo "  --target-features +beads,-wires,+avx2"; exit 0 ;;
 esac
 if [ -e "{folder}/broken" ]; then
     echo "bindings.mojo:1:1: error: line one"; echo "line two" >&2; exit 1
@@ -91,6 +93,7 @@ def test_a_library_is_compiled_once_and_told_about(what: Recipe, tmp_path: Path)
     assert first.path.read_text() == "library\n"
     assert first.path.parent.name == what.key
     assert (first.version, first.target_cpu) == ("9.9", "abacus")
+    assert first.features == ("beads", "avx2")
     assert first.flags == " ".join(FLAGS)
     assert said[0] == "Compiling the Mojo library (about 30 s the first time) ..."
     assert said[1].startswith("... compiled in ")
@@ -100,7 +103,7 @@ def test_a_library_is_compiled_once_and_told_about(what: Recipe, tmp_path: Path)
     changed = build(replace(what, sources="changed"), tmp_path / "build", said.append)
     assert changed.path != first.path
     assert compilations(tmp_path) == 2
-    assert {path.name for path in first.path.parent.iterdir()} == {"_library.so", "library.json"}
+    assert {path.name for path in first.path.parent.iterdir()} == {"_library.so", "facts.json"}
 
 
 def test_two_builders_compile_once(what: Recipe, tmp_path: Path) -> None:

@@ -43,11 +43,11 @@ def bench(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 def test_without_a_command_there_is_help(bench: Bench) -> None:
     _, out, err = bench()
-    for command in ("run", "report", "parity", "list"):
+    for command in ("run", "roofline", "report", "parity", "list"):
         assert command in out + err
 
 
-@pytest.mark.parametrize("command", ["run", "report", "parity", "list"])
+@pytest.mark.parametrize("command", ["run", "roofline", "report", "parity", "list"])
 def test_the_help_of_a_command_has_examples_and_exit_codes(bench: Bench, command: str) -> None:
     code, out, err = bench(command, "--help")
     assert (code, err) == (0, "")

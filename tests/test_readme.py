@@ -1,10 +1,10 @@
-"""Holds README.md to the reference run: its figures are generated, never typed."""
+"""Holds the pages to the runs they show: their figures are generated, never typed."""
 
 import pytest
 
 from bench.environment import PROJECT
 from bench.errors import UsageError
-from bench.readme import REFERENCE, block, insert
+from bench.readme import REFERENCE, ROOFLINE, block, insert, roofline_block
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
@@ -18,6 +18,13 @@ def test_the_chart_and_the_report_it_links_to_are_there() -> None:
     for file in ("charts/speedup.svg", "report.md"):
         assert f"results/reference/{file}" in text
         assert (REFERENCE / file).is_file()
+
+
+def test_the_page_on_performance_shows_its_run_or_how_to_make_it() -> None:
+    page = (PROJECT / "docs" / "performance.md").read_text(encoding="utf-8")
+    text = "`make roofline` measures `results/roofline` and puts its table here."
+    text = roofline_block(ROOFLINE) if ROOFLINE.exists() else text
+    assert insert(page, text) == page, "run `python -m bench.readme`"
 
 
 def test_a_readme_without_markers_is_refused() -> None:

@@ -79,12 +79,13 @@ def matmul[
     if m <= 0 or n <= 0:
         return
     var grid = _Grid(1, 1)
-    if team.threads > 1 and m * n * k >= 2 * team.work_per_thread:
+    var threads = team.threads_for[dt](m * n * k)
+    if threads > 1:
         grid = _Grid.choose(
             TILE_VECTORS * simd_width_of[dt](),
             m,
             n,
-            min(team.threads, m * n * k // team.work_per_thread),
+            threads,
         )
     var blocks = Blocks.choose[dt](m, k, team.l2_bytes)
     var room = blocks.room[dt]()

@@ -73,10 +73,12 @@ def time_peak[
     var sums = Buffer[Scalar[dt]](team.threads * line)
     var turns = flops // (2 * simd_width_of[dt]() * _CHAINS)
     var chains = _Chains[dt](turns, sums.start)
-    team.run[_multiply_add[dt]](chains, team.threads)  # wakes the threads
+    team.run[_multiply_add[dt], each_its_own=True](
+        chains, team.threads
+    )  # wakes the threads
     var start = perf_counter_ns()
     for _ in range(loops):
-        team.run[_multiply_add[dt]](chains, team.threads)
+        team.run[_multiply_add[dt], each_its_own=True](chains, team.threads)
     var elapsed = perf_counter_ns() - start
     for thread in range(team.threads):
         keep(sums[thread * line])
@@ -126,11 +128,11 @@ def time_triad(
     if address == 0:
         raise OutOfMemory(bytes)
     var triads = _Triads(Ptr[_F64](unsafe_from_address=address), count, passes)
-    team.run[_fill](triads, team.threads)
-    team.run[_triad](triads, team.threads)
+    team.run[_fill, each_its_own=True](triads, team.threads)
+    team.run[_triad, each_its_own=True](triads, team.threads)
     var start = perf_counter_ns()
     for _ in range(loops):
-        team.run[_triad](triads, team.threads)
+        team.run[_triad, each_its_own=True](triads, team.threads)
     var elapsed = perf_counter_ns() - start
     for thread in range(team.threads):
         keep(triads.array(thread, 0)[])

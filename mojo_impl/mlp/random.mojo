@@ -6,6 +6,7 @@ outputs; normals by Marsaglia's polar method, in pairs, the second kept for the 
 and shuffles by masked rejection. Compile with `--fp-mode contract=off`: a fused multiply-add rounds
 once where NumPy rounds twice.
 """
+from std.bit import count_leading_zeros
 from std.collections import Array
 from std.ffi import external_call
 from std.math import sqrt
@@ -14,6 +15,7 @@ comptime WORDS = 624
 """Words of state of MT19937."""
 comptime DISTANCE = 397
 """How far ahead lies the third word that makes a new one."""
+comptime _LANES = 16  # words at a time; fewer than DISTANCE and than WORDS - DISTANCE
 
 
 struct RandomState(Copyable):
@@ -52,20 +54,43 @@ struct RandomState(Copyable):
             self._twist()
         var word = self.key[self.position]
         self.position += 1
-        word ^= word >> 11
-        word ^= (word << 7) & 0x9D2C5680
-        word ^= (word << 15) & 0xEFC60000
-        return word ^ (word >> 18)
+        return _tempered[1](word)
 
     def _twist(mut self):
         """Make all the words anew."""
-        for i in range(WORDS):
-            var upper = self.key[i] & 0x80000000
-            var lower = self.key[(i + 1) % WORDS] & 0x7FFFFFFF
-            var word = self.key[(i + DISTANCE) % WORDS]
-            word ^= (upper | lower) >> 1
-            self.key[i] = word ^ ((lower & 1) * 0x9908B0DF)
+        # Each from itself, the next one and the one DISTANCE on, which is new where that passes
+        # the end. Words in vectors: all that a vector needs stands before it is written.
+        comptime turn = WORDS - DISTANCE
+        self._renew[turn](0, DISTANCE)
+        self._renew[WORDS - 1 - turn](turn, 0)
+        self.key[WORDS - 1] = _twisted[1](
+            self.key[WORDS - 1], self.key[0], self.key[DISTANCE - 1]
+        )
         self.position = 0
+
+    def _renew[count: Int](mut self, first: Int, far: Int):
+        """Make `count` words from `first` on anew, with the words from `far` on."""
+        ref key = self.key
+        var word = Pointer(to=key[first])
+        var other = Pointer(to=key[far])
+
+        # In bounds: the last word of the key is never among these, so each has a next one.
+        comptime whole = count // _LANES * _LANES
+        for i in range(0, whole, _LANES):
+            word.unsafe_store(
+                i,
+                _twisted[_LANES](
+                    word.unsafe_load[width=_LANES](i),
+                    word.unsafe_load[width=_LANES](i + 1),
+                    other.unsafe_load[width=_LANES](i),
+                ),
+            )
+        for i in range(whole, count):
+            word[unsafe_offset=i] = _twisted[1](
+                word[unsafe_offset=i],
+                word[unsafe_offset=i + 1],
+                other[unsafe_offset=i],
+            )
 
     def random(mut self) -> Float64:
         """Draw a double from [0, 1).
@@ -156,8 +181,61 @@ struct RandomState(Copyable):
             values: The first of them.
             count: How many there are.
         """
-        for i in reversed(range(1, count)):
-            var j = self.interval(i)  # <= i, so both stay inside
-            var kept = values[unsafe_offset=i]
-            values[unsafe_offset=i] = values[unsafe_offset=j]
-            values[unsafe_offset=j] = kept
+        comptime most = 0xFFFFFFFF  # beyond it NumPy draws two words for an integer
+        var i = count - 1
+        while i > most:
+            _swap(values, i, self.interval(i))
+            i -= 1
+        # The same as that for the others, but without a branch on the draw, which no processor can
+        # foresee: one too large swaps a value with itself and leaves `i` as it is.
+        var words = Array[UInt32, WORDS](fill=0)
+        while i > 0:
+            if self.position == WORDS:
+                self._twist()
+            # In bounds: WORDS is a multiple of _LANES, and so is the first place.
+            for place in range(self.position // _LANES * _LANES, WORDS, _LANES):
+                var key = Pointer(to=self.key[place])
+                Pointer(to=words[place]).unsafe_store(
+                    0, _tempered[_LANES](key.unsafe_load[width=_LANES]())
+                )
+            while i > 0 and self.position < WORDS:
+                var mask = Int.MAX >> (count_leading_zeros(i) - 1)
+                while i > mask >> 1 and self.position < WORDS:
+                    var draw = Int(words[self.position]) & mask
+                    self.position += 1
+                    var taken = draw <= i
+                    _swap(values, i, draw if taken else i)
+                    i -= Int(taken)
+
+
+@always_inline
+def _swap(values: Pointer[Int, MutUntrackedOrigin], i: Int, j: Int):
+    """Exchange two values; none if they are the same."""
+    var kept = values[unsafe_offset=i]
+    values[unsafe_offset=i] = values[unsafe_offset=j]
+    values[unsafe_offset=j] = kept
+
+
+@always_inline
+def _twisted[
+    lanes: Int
+](
+    word: SIMD[DType.uint32, lanes],
+    next: SIMD[DType.uint32, lanes],
+    far: SIMD[DType.uint32, lanes],
+) -> SIMD[DType.uint32, lanes]:
+    """Make words anew from themselves, those after them and those DISTANCE on."""
+    var mixed = (word & 0x80000000) | (next & 0x7FFFFFFF)
+    return far ^ (mixed >> 1) ^ ((next & 1) * 0x9908B0DF)
+
+
+@always_inline
+def _tempered[
+    lanes: Int
+](key: SIMD[DType.uint32, lanes]) -> SIMD[DType.uint32, lanes]:
+    """Make outputs from words of the key."""
+    var word = key
+    word ^= word >> 11
+    word ^= (word << 7) & 0x9D2C5680
+    word ^= (word << 15) & 0xEFC60000
+    return word ^ (word >> 18)

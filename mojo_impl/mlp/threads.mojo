@@ -1,14 +1,19 @@
 """Runs a task on several threads at once, and keeps scratch memory for them.
 
-A `Team` belongs to one caller at a time. `run` is a parallel region: it returns when every thread
-has finished. There is no barrier inside a region, no queue and no nesting. A thread without a
-task first spins, then sleeps. Only POSIX threads are used, so that Linux and macOS run, and test,
-the same code.
+A `Team` belongs to one caller at a time. `run` is a parallel region: a task in shares, one for each
+thread; it returns when all of them are done. There is no barrier inside a region, no queue and no
+nesting. Who waits first spins, offering its core to others, and then sleeps.
+
+A share belongs to whoever claims it first. When the caller has done its own, it takes those that
+nobody has begun, because their threads sleep or have no core to run on: so a region never waits for
+a thread to wake. A share computes the same whoever does it, and results stay bitwise the same.
+
+Only POSIX threads are used, so that Linux and macOS run, and test, the same code.
 """
 from std.atomic import Atomic
 from std.collections import Array
 from std.ffi import external_call
-from std.sys import CompilationTarget, size_of
+from std.sys import CompilationTarget, simd_width_of, size_of
 from std.sys.intrinsics import inlined_assembly
 from std.time import perf_counter_ns
 
@@ -18,8 +23,15 @@ from mlp.memory import Buffer, OutOfMemory
 comptime MAX_THREADS = 1024
 """Most threads of a team, far above the machines of today: more is taken for a mistake."""
 
-# Waking a sleeping thread takes about this long, so spinning as long before sleeping costs at
-# most twice what the better of the two would.
+comptime WORK_PER_LANE = 1 << 16
+"""Vector multiply-adds that repay one thread more: 15 to 20 microseconds at 3.5 a nanosecond.
+In that time a sleeping thread wakes and takes part, and it is some 70 times what a region costs of
+threads that are awake. A product that finds its operands in the caches of the right cores gains
+from 2 microseconds on (`tests/mojo/cost_of_threads.mojo` measures all these), but in a network they
+travel between cores."""
+
+# Waking a sleeping thread takes 20 to 300 microseconds, so spinning as long before sleeping costs
+# not much more than what the better of the two would.
 comptime _SPIN_NS = 200_000
 comptime _LOOKS = 64  # looks at a word between two looks at the clock
 
@@ -66,15 +78,28 @@ struct _Shared:
 
     var order: Atomic[Int64]  # what to do: changes with each region
     var apart_1: Array[Int64, 15]
-    var pending: Atomic[Int64]  # threads, without the caller, not yet finished
+    var pending: Atomic[
+        Int64
+    ]  # shares of the others, not yet done by them or the caller
     var apart_2: Array[Int64, 15]
-    var sleepers: Atomic[Int64]  # threads that sleep or are about to
+    var sleepers: Atomic[
+        Int64
+    ]  # threads that sleep or are about to, the caller included
     var born: Atomic[Int64]  # threads that have taken their number
     var task: _Task
     var context: Int
-    # A pthread_mutex_t takes 40 bytes on Linux and 64 on macOS, a pthread_cond_t 48 on both.
-    var mutex: Array[Int64, 8]
-    var wake: Array[Int64, 8]
+    var seats: Pointer[_Seat, MutUntrackedOrigin]  # one for each thread
+    var mutex: Array[
+        Int64, 8
+    ]  # a pthread_mutex_t: 40 bytes on Linux, 64 on macOS
+
+
+struct _Seat:
+    """What belongs to one thread, the size of a cache line; all zero at first."""
+
+    var claimed: Atomic[Int64]  # the last order for which its share was claimed
+    var asleep: Int64  # whether it sleeps; under the mutex
+    var wake: Array[Int64, 6]  # a pthread_cond_t: 48 bytes on Linux and macOS
 
 
 comptime _SharedPointer = Pointer[_Shared, MutUntrackedOrigin]
@@ -89,8 +114,11 @@ struct Team(Movable):
     """Size of the second-level cache of a core, as the machine tells it. May be set, say to test
     small products in many blocks."""
     var work_per_thread: Int
-    """Multiply-adds that repay one thread more: some 20 microseconds of them. May be set."""
-    var _home: Buffer[Int64]  # holds a _Shared, which must not move
+    """Multiply-adds in float64 that repay one thread more, WORK_PER_LANE for each number of a
+    vector at first. May be set."""
+    # These hold a _Shared and a _Seat for each thread, which must not move.
+    var _home: Buffer[Int64]
+    var _seats: Buffer[Int64]
     var _handles: Buffer[Int]
     var _started: Int
     var _process: Int32
@@ -109,20 +137,25 @@ struct Team(Movable):
             raise NoTeam(threads, 0)
         self.threads = threads
         self.l2_bytes = l2_bytes()
-        self.work_per_thread = 1 << 20
+        self.work_per_thread = WORK_PER_LANE * simd_width_of[DType.float64]()
         self._started = 0
         self._process = _process_id()
         try:
             self._home = Buffer[Int64](size_of[_Shared]() // size_of[Int64]())
+            self._seats = Buffer[Int64](
+                threads * size_of[_Seat]() // size_of[Int64]()
+            )
             self._handles = Buffer[Int](threads - 1)
             self._scratch = Buffer[UInt8](0)
         except:
             raise NoTeam(threads, _NO_MEMORY)
         var shared = _shared(self._home)
+        shared[].seats = self._seats.start.unsafe_bitcast[_Seat]()
         _ = external_call["pthread_mutex_init", Int32](_mutex(shared), Int(0))
-        _ = external_call["pthread_cond_init", Int32](
-            _condition(shared), Int(0)
-        )
+        for thread in range(threads):
+            _ = external_call["pthread_cond_init", Int32](
+                _condition(shared, thread), Int(0)
+            )
         while self._started < threads - 1:
             var refused = external_call["pthread_create", Int32](
                 Pointer(to=self._handles[self._started]),
@@ -139,46 +172,70 @@ struct Team(Movable):
         """Stop the threads and wait for them."""
         # In a forked process there are no such threads, and nobody to wait for.
         if self._process == _process_id():
-            _stop(self._home, self._handles, self._started)
+            _stop(self._home, self._seats, self._handles, self._started)
+
+    def threads_for[dt: DType](self, multiply_adds: Int) -> Int:
+        """Tell how many threads some work repays.
+
+        Parameters:
+            dt: Type of the numbers; a vector holds twice as many of half the size.
+
+        Args:
+            multiply_adds: The work.
+
+        Returns:
+            From 1 to the threads of the team.
+        """
+        var alike = multiply_adds * size_of[Scalar[dt]]() // size_of[Float64]()
+        return max(1, min(self.threads, alike // self.work_per_thread))
 
     def run[
-        Context: AnyType, //, task: def(Context, Int) thin -> None
+        Context: AnyType,
+        //,
+        task: def(Context, Int) thin -> None,
+        *,
+        each_its_own: Bool = False,
     ](mut self, ref context: Context, threads: Int):
-        """Call `task(context, thread)` for each thread from 0 to `threads - 1`; wait for all.
+        """Call `task(context, share)` for each share from 0 to `threads - 1`; wait for all.
 
         In a process forked from the one that made the team, the caller does all of it.
 
         Parameters:
             Context: What the task is given; inferred.
-            task: The work of one thread. It must not raise and must not use the team.
+            task: The work of one share. It must not raise and must not use the team.
+            each_its_own: Whether to wait until every thread has come to do its share, instead of
+                doing those of late threads: to ask the threads something, or to time them.
 
         Args:
             context: Shared by all threads and only read, except through pointers in it.
-            threads: How many threads take part, at most those of the team.
+            threads: How many shares there are, and threads that take part; at most those of the
+                team.
         """
         debug_assert(
             0 <= threads <= self.threads, "more threads than there are"
         )
         if threads <= 1 or self._process != _process_id():
-            for thread in range(threads):
-                task(context, thread)
+            for share in range(threads):
+                task(context, share)
             return
-        ref shared = _shared(self._home)[]
+        var shared = _shared(self._home)
         # Nobody reads these now: the last region is over, the next order not yet given. The
         # address of `context` is good for as long as this call, and no thread uses it longer.
-        shared.task = _call[task]
-        shared.context = Int(Pointer(to=context))
-        shared.pending.store(Int64(threads - 1))
-        var count = shared.order.load() // _COUNT + 1
-        _give(_shared(self._home), count * _COUNT + Int64(threads))
+        shared[].task = _call[task]
+        shared[].context = Int(Pointer(to=context))
+        shared[].pending.store(Int64(threads - 1))
+        var order = (shared[].order.load() // _COUNT + 1) * _COUNT
+        order += Int64(threads)
+        _give(shared, order, threads)
         task(context, 0)
-        # The others are at work or waking up, so this yields and does not sleep.
-        while True:
-            for _ in range(_LOOKS):
-                if shared.pending.load() == 0:
+        comptime if not each_its_own:
+            for share in range(1, threads):
+                if shared[].pending.load() == 0:
                     return
-                _pause()
-            _yield()
+                if _claim(shared, share, order):
+                    task(context, share)
+                    _ = shared[].pending.fetch_sub(1)
+        _wait_until[_nothing_pending](shared, 0, 0)
 
     def scratch[
         dt: DType
@@ -205,22 +262,33 @@ struct Team(Movable):
         return self._scratch.start.unsafe_bitcast[Scalar[dt]]()
 
 
-def _stop(home: Buffer[Int64], handles: Buffer[Int], count: Int):
-    """Let so many threads end and wait until they have; `home` lives as long as this runs."""
-    _give(_shared(home), _STOP)
+def _stop(
+    home: Buffer[Int64], seats: Buffer[Int64], handles: Buffer[Int], count: Int
+):
+    """Let so many threads end and wait until they have; all arguments live as long as this runs."""
+    _give(_shared(home), _STOP, count + 1)
     for started in range(count):
         _ = external_call["pthread_join", Int32](handles[started], Int(0))
 
 
-def _give(shared: _SharedPointer, order: Int64):
-    """Publish an order and wake who sleeps."""
+def _give(shared: _SharedPointer, order: Int64, threads: Int):
+    """Publish an order and wake those of the first so many threads that sleep."""
     shared[].order.store(order)
-    # A thread counts itself a sleeper before its last look at the order, and both are sequentially
-    # consistent: either it sees this order or it is seen here. The lock then makes sure that it
-    # is not between that look and its sleep.
+    _wake(shared, 1, threads)
+
+
+def _wake(shared: _SharedPointer, first: Int, end: Int):
+    """Wake the threads that sleep among some, after a change that they may be waiting for."""
+    # A thread counts itself a sleeper before its last look at what it waits for, and both are
+    # sequentially consistent: either it sees the change or it is seen here. The lock then makes
+    # sure that it is not between that look and its sleep.
     if shared[].sleepers.load() > 0:
         _ = external_call["pthread_mutex_lock", Int32](_mutex(shared))
-        _ = external_call["pthread_cond_broadcast", Int32](_condition(shared))
+        for thread in range(first, end):
+            if _seat(shared, thread)[].asleep != 0:
+                _ = external_call["pthread_cond_signal", Int32](
+                    _condition(shared, thread)
+                )
         _ = external_call["pthread_mutex_unlock", Int32](_mutex(shared))
 
 
@@ -230,33 +298,63 @@ def _live(address: Int) abi("C") -> Int:
     var thread = Int(shared[].born.fetch_add(1)) + 1
     var order = Int64(0)
     while True:
-        order = _next_order(shared, order)
+        _wait_until[_is_concerned](shared, thread, order)
+        order = shared[].order.load()
         if order == _STOP:
             return 0
-        if Int64(thread) < order % _COUNT:
+        # This may be late, and the region over: then the share is claimed, by the caller.
+        if Int64(thread) < order % _COUNT and _claim(shared, thread, order):
             shared[].task(shared[].context, thread)
-            _ = shared[].pending.fetch_sub(1)
+            if shared[].pending.fetch_sub(1) == 1:
+                _wake(shared, 0, 1)
 
 
-def _next_order(shared: _SharedPointer, last: Int64) -> Int64:
-    """Wait for an order other than the last: spin for a while, then sleep."""
+def _claim(shared: _SharedPointer, share: Int, order: Int64) -> Bool:
+    """Try to be the one that does a share of the region of an order.
+
+    The word of a share holds the last order for which it was claimed. Orders grow, and a region
+    does not end before all its shares are claimed: so for a region that is over this is refused,
+    and the task and the context of one that is not are good to use.
+    """
+    ref claimed = _seat(shared, share)[].claimed
+    var last = claimed.load()
+    return last < order and claimed.compare_exchange(last, order)
+
+
+def _is_concerned(shared: _SharedPointer, thread: Int, last: Int64) -> Bool:
+    """Tell whether there is an order other than the last for a thread."""
+    var order = shared[].order.load()
+    return order != last and (order == _STOP or Int64(thread) < order % _COUNT)
+
+
+def _nothing_pending(shared: _SharedPointer, thread: Int, last: Int64) -> Bool:
+    """Tell whether all shares are done."""
+    return shared[].pending.load() == 0
+
+
+def _wait_until[
+    is_over: def(_SharedPointer, Int, Int64) thin -> Bool
+](shared: _SharedPointer, thread: Int, last: Int64):
+    """Let a thread wait until something is so: spin for a while, then sleep."""
     var patience = perf_counter_ns() + _SPIN_NS
     while perf_counter_ns() < patience:
         for _ in range(_LOOKS):
-            var order = shared[].order.load()
-            if order != last:
-                return order
+            if is_over(shared, thread, last):
+                return
             _pause()
-        _yield()
+        _ = external_call["sched_yield", Int32]()  # offers the core to others
+    # Asleep, a thread leaves its core to one that is at work but waits for a core itself: the
+    # system does not move that one to a core that looks busy.
     _ = shared[].sleepers.fetch_add(1)
     _ = external_call["pthread_mutex_lock", Int32](_mutex(shared))
-    while shared[].order.load() == last:
+    _seat(shared, thread)[].asleep = 1
+    while not is_over(shared, thread, last):
         _ = external_call["pthread_cond_wait", Int32](
-            _condition(shared), _mutex(shared)
+            _condition(shared, thread), _mutex(shared)
         )
+    _seat(shared, thread)[].asleep = 0
     _ = external_call["pthread_mutex_unlock", Int32](_mutex(shared))
     _ = shared[].sleepers.fetch_sub(1)
-    return shared[].order.load()
 
 
 def _call[
@@ -277,8 +375,15 @@ def _mutex(shared: _SharedPointer) -> Int:
     return Int(Pointer(to=shared[].mutex))
 
 
-def _condition(shared: _SharedPointer) -> Int:
-    return Int(Pointer(to=shared[].wake))
+def _seat(
+    shared: _SharedPointer, thread: Int
+) -> Pointer[_Seat, MutUntrackedOrigin]:
+    # In bounds: a team has a seat for each of its threads, and no order has more shares.
+    return shared[].seats.unsafe_offset(thread)
+
+
+def _condition(shared: _SharedPointer, thread: Int) -> Int:
+    return Int(Pointer(to=_seat(shared, thread)[].wake))
 
 
 def _process_id() -> Int32:
@@ -292,8 +397,3 @@ def _pause():
         inlined_assembly["pause", NoneType, constraints=""]()
     elif CompilationTarget.has_neon():
         inlined_assembly["yield", NoneType, constraints=""]()
-
-
-def _yield():
-    """Offer the core to another thread."""
-    _ = external_call["sched_yield", Int32]()

@@ -57,5 +57,30 @@ def test_shuffle_keeps_every_value() raises:
             seen[order[i]] = True
 
 
+def test_shuffle_draws_as_interval_does() raises:
+    """Several words in one go, from any place in the key, must be the words one by one."""
+    for skipped in [0, 1, 15, 16, 300, 607, 608, 623, 624]:
+        for count in [1, 2, 3, 64, 65, 500, 1300]:
+            var stream = RandomState(11)
+            for _ in range(skipped):
+                _ = stream.next_word()
+            var other = stream.copy()
+            var order = Buffer[Int](count)
+            var plain = Buffer[Int](count)
+            for i in range(count):
+                order[i] = i
+                plain[i] = i
+            stream.shuffle(order.start, count)
+            for i in reversed(range(1, count)):
+                var j = other.interval(i)
+                var kept = plain[i]
+                plain[i] = plain[j]
+                plain[j] = kept
+            for i in range(count):
+                assert_equal(order[i], plain[i])
+            assert_equal(stream.position, other.position)
+            assert_equal(stream.next_word(), other.next_word())
+
+
 def main() raises:
     TestSuite.discover_tests[__functions_in_module()]().run()

@@ -64,6 +64,69 @@ def test_some_of_the_threads() raises:
         run_regions(team, threads, 200)
 
 
+def note(ids: Pointer[Int, MutUntrackedOrigin], share: Int):
+    """Write down which thread did a share."""
+    ids[unsafe_offset=share] = external_call["pthread_self", Int]()
+
+
+def test_each_thread_does_its_own_share_where_asked_to() raises:
+    var team = Team(4)
+    var ids = Buffer[Int](4)
+    for turn in range(20):
+        if turn % 2 == 1:
+            _ = external_call["usleep", Int32](Int32(1000))  # asleep by then
+        team.run[note, each_its_own=True](ids.start, 4)
+        for share in range(4):
+            for other in range(share):
+                assert_true(ids[share] != ids[other])
+
+
+def test_a_caller_sleeps_through_a_long_share() raises:
+    """The caller waits for a share of another thread for longer than it spins."""
+    var team = Team(2)
+    var slept = Buffer[Int](2)
+    for _ in range(20):
+        team.run[sleep_a_while, each_its_own=True](slept.start, 2)
+    assert_equal(slept[1], 20)
+
+
+def sleep_a_while(slept: Pointer[Int, MutUntrackedOrigin], share: Int):
+    if share == 1:
+        _ = external_call["usleep", Int32](Int32(1000))
+        slept[unsafe_offset=share] += 1
+
+
+def processor_ns() -> Int:
+    """Processor time of all threads of this process."""
+    comptime clock = Int32(2 if CompilationTarget.is_linux() else 12)
+    var time = Array[Int, 2](fill=0)
+    _ = external_call["clock_gettime", Int32](clock, Pointer(to=time))
+    return time[0] * 1_000_000_000 + time[1]
+
+
+def test_little_work_gets_few_threads() raises:
+    var team = Team(3)
+    var enough = team.work_per_thread
+    assert_equal(team.threads_for[DType.float64](0), 1)
+    assert_equal(team.threads_for[DType.float64](2 * enough - 1), 1)
+    assert_equal(team.threads_for[DType.float64](2 * enough), 2)
+    assert_equal(team.threads_for[DType.float32](2 * enough), 1)
+    assert_equal(team.threads_for[DType.float32](4 * enough), 2)
+    assert_equal(team.threads_for[DType.float64](100 * enough), 3)
+    team.work_per_thread = 1
+    assert_equal(team.threads_for[DType.float64](2), 2)
+
+
+def test_idle_threads_take_no_processor_time() raises:
+    var team = Team(4)
+    run_regions(team, 4, 10)
+    # Each spins for 0.2 ms before it sleeps, and starting to sleep costs little.
+    var before = processor_ns()
+    _ = external_call["usleep", Int32](Int32(100_000))
+    assert_true(processor_ns() - before < 20_000_000)
+    run_regions(team, 4, 10)
+
+
 def test_sleeping_threads_wake() raises:
     """Give the threads time to fall asleep; they must come back."""
     var team = Team(4)

@@ -1,0 +1,128 @@
+"""The options that commands share: how each is called, read and explained. Nothing is done here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cases import PRESETS
+
+PresetName = StrEnum("PresetName", ["smoke", "quick", "default", "full", "roofline", "awkward"])
+DTypeName = StrEnum("DTypeName", ["float64", "float32"])
+PhaseName = StrEnum("PhaseName", ["forward", "backprop", "epoch"])
+
+WHAT, HOW_LONG, WHERE = "What", "How long", "Where"
+
+PresetOption = Annotated[
+    PresetName,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        rich_help_panel=WHAT,
+        help="; ".join(f"**{preset.name}**: {preset.summary}" for preset in PRESETS.values())
+        + ". What follows replaces parts of it.",
+    ),
+]
+LayersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layers",
+        metavar="SIZES",
+        rich_help_panel=WHAT,
+        help="Another network: widths from input to output, such as 1,50x9,1 (50x9 is nine layers "
+        "of 50). May be repeated.",
+    ),
+]
+BatchOption = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        metavar="N",
+        min=1,
+        rich_help_panel=WHAT,
+        help="Rows per batch. [default: the network's own, or 20]",
+    ),
+]
+RowsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rows",
+        metavar="N",
+        min=1,
+        rich_help_panel=WHAT,
+        help="Training rows. [default: the network's own, or 25 batches and at least 500]",
+    ),
+]
+DTypeOption = Annotated[
+    list[DTypeName] | None,
+    typer.Option(
+        "--dtype",
+        metavar="TYPE",
+        rich_help_panel=WHAT,
+        help="float64 or float32. May be repeated. [default: the preset's]",
+    ),
+]
+ThreadsOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        rich_help_panel=WHAT,
+        help="Threads, the same on both sides. May be repeated. [default: 1]",
+    ),
+]
+PhaseOption = Annotated[
+    list[PhaseName] | None,
+    typer.Option(
+        "--phase",
+        metavar="PHASE",
+        rich_help_panel=WHAT,
+        help="forward (one batch), backprop (one batch) or epoch. May be repeated. "
+        "[default: all three]",
+    ),
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", rich_help_panel=WHERE, help="Folder of the runs.")
+]
+InvocationsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--invocations",
+        metavar="N",
+        min=1,
+        rich_help_panel=HOW_LONG,
+        help="Fresh sets of processes; a verdict needs 10. [default: the preset's]",
+    ),
+]
+SecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds",
+        metavar="S",
+        min=0.0,
+        rich_help_panel=HOW_LONG,
+        help="Time for taking samples; parity, training and report come on top. "
+        "[default: the preset's]",
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        rich_help_panel=WHERE,
+        help="Name of the run's folder. [default: date, time and preset]",
+    ),
+]
+NoTrainingOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-training",
+        rich_help_panel=HOW_LONG,
+        help="Leave out the training that draws the loss curves.",
+    ),
+]
