@@ -20,6 +20,9 @@ comptime TILE_VECTORS = 3
 """Vectors of a tile where there are many columns."""
 comptime WIDEST_TILE = 4 if _MANY_REGISTERS else 3
 """Most vectors of a tile when they hold all columns: one panel of 4 beats two of 2."""
+# How far ahead of its use a row of a distant B is asked for: 128 rows where a tile of one row takes
+# three cycles for each, 16 where a tile of eight takes 24.
+comptime _STREAM_AHEAD = 128
 comptime _UNROLL = 4  # k steps per turn: the loop's own work fades, the code stays in its cache
 
 
@@ -118,7 +121,7 @@ struct Ahead[dt: DType](ImplicitlyCopyable):
 
 
 def multiply_panel[
-    dt: DType, vectors: Int, transpose_a: Bool, packed: Bool
+    dt: DType, vectors: Int, transpose_a: Bool, packed: Bool, streams: Bool
 ](
     m: Int,
     k: Int,
@@ -135,6 +138,7 @@ def multiply_panel[
         vectors: Vectors of the panel, at most WIDEST_TILE; TILE_VECTORS when packed.
         transpose_a: Whether `a` holds A transposed, (k, m).
         packed: Whether `a` holds A as `pack_a` leaves it, and the panel is packed as well.
+        streams: Whether the panel is too far away to be read without asking for it early.
 
     Args:
         m: Rows of A.
@@ -156,7 +160,7 @@ def multiply_panel[
             if rows == r:
                 comptime if packed:
                     # A packed tile is a transposed matrix of its own, (k, r).
-                    _tile[dt, r, vectors, True, True](
+                    _tile[dt, r, vectors, True, True, False](
                         k,
                         a.unsafe_offset(i * k),
                         r,
@@ -169,7 +173,7 @@ def multiply_panel[
                     var rows_of_a = a.unsafe_offset(
                         i if transpose_a else i * lda
                     )
-                    _tile[dt, r, vectors, transpose_a, False](
+                    _tile[dt, r, vectors, transpose_a, False, streams](
                         k, rows_of_a, lda, panel, i, result, ahead
                     )
         i += rows
@@ -177,7 +181,12 @@ def multiply_panel[
 
 @no_inline
 def _tile[
-    dt: DType, rows: Int, vectors: Int, transpose_a: Bool, packed: Bool
+    dt: DType,
+    rows: Int,
+    vectors: Int,
+    transpose_a: Bool,
+    packed: Bool,
+    streams: Bool,
 ](
     k: Int,
     a: Ptr[dt],
@@ -204,6 +213,10 @@ def _tile[
     ]() {mut sums, imm pa, imm pb, var row_stride, var k_stride, var ldb,}:
         var bv = Array[V, vectors](uninitialized=True)
         comptime for j in range(vectors):
+            comptime if streams:
+                _fetch[False](
+                    pb.unsafe_offset((u + _STREAM_AHEAD // rows) * ldb + j * W)
+                )
             bv[j] = pb.unsafe_load[width=W](u * ldb + j * W)
         comptime for i in range(rows):
             var av = V(pa[unsafe_offset=u * k_stride + i * row_stride])

@@ -17,6 +17,10 @@ from mlp.kernel import (
 from mlp.pack import pack_a, pack_b
 
 
+comptime _MOST_ROWS_IN_PLACE = 4 * TILE_ROWS
+"""Fewer rows do not repay packing a large B."""
+
+
 @fieldwise_init
 struct Blocks(ImplicitlyCopyable):
     """How a product is cut to fit the second-level cache."""
@@ -216,7 +220,8 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         var wider = vectors - narrowest * panels
         var packs_a = panels > 1 and self.m * self.k > blocks.in_place
         var packs_b = packs_a or Self.transpose_b
-        packs_b |= self.m > TILE_ROWS and self.k * self.n > blocks.in_place
+        var is_far = self.k * self.n > blocks.in_place
+        packs_b |= is_far and self.m > _MOST_ROWS_IN_PLACE
         var packs_last = packs_b or not (self.right.whole or self.n % W == 0)
         var packed_b = scratch
         var packed_a = scratch.unsafe_offset(blocks.k * WIDEST_TILE * W)
@@ -266,12 +271,16 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                     comptime for w in range(1, WIDEST_TILE + 1):
                         if width == w:
                             if packs_a:
-                                multiply_panel[Self.dt, w, True, True](
+                                multiply_panel[Self.dt, w, True, True, False](
                                     m, k, packed_a, 0, panel, c, ahead
                                 )
+                            elif is_far and not packs_b:
+                                multiply_panel[
+                                    Self.dt, w, Self.transpose_a, False, True
+                                ](m, k, a, self.lda, panel, c, ahead)
                             else:
                                 multiply_panel[
-                                    Self.dt, w, Self.transpose_a, False
+                                    Self.dt, w, Self.transpose_a, False, False
                                 ](m, k, a, self.lda, panel, c, ahead)
                     v += width
 
