@@ -20,9 +20,7 @@ comptime TILE_VECTORS = 3
 """Vectors of a tile where there are many columns."""
 comptime WIDEST_TILE = 4 if _MANY_REGISTERS else 3
 """Most vectors of a tile when they hold all columns: one panel of 4 beats two of 2."""
-# How far ahead of its use a row of a distant B is asked for: 128 rows where a tile of one row takes
-# three cycles for each, 16 where a tile of eight takes 24.
-comptime _STREAM_AHEAD = 128
+comptime _STREAM_AHEAD = 16  # rows of B, when it comes from afar
 comptime _UNROLL = 4  # k steps per turn: the loop's own work fades, the code stays in its cache
 
 
@@ -215,7 +213,7 @@ def _tile[
         comptime for j in range(vectors):
             comptime if streams:
                 _fetch[False](
-                    pb.unsafe_offset((u + _STREAM_AHEAD // rows) * ldb + j * W)
+                    pb.unsafe_offset((u + _STREAM_AHEAD) * ldb + j * W)
                 )
             bv[j] = pb.unsafe_load[width=W](u * ldb + j * W)
         comptime for i in range(rows):
