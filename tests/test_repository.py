@@ -198,6 +198,8 @@ def assert_command_exists(command: str) -> None:
         assert module.with_suffix(".py").exists() or (module / "__main__.py").exists()
     elif program == "bench":
         assert_bench_knows(words[1:])
+    elif words[:2] == ["mojo", "build"]:
+        assert (ROOT / next(word for word in words if word.endswith(".mojo"))).exists()
     else:
         assert program in ("rm", "pytest", "ruff", "mblack", "git", ".ci/run", "cd"), command
 
