@@ -149,12 +149,11 @@ struct Layer[dt: DType](ImplicitlyCopyable):
         self.delta_stride = self.width_out if is_last else self.out.stride
         if not is_last:
             self.output = start.unsafe_offset(plan.add(n, self.out.stride))
-        # A row more than there is, as the last may be read to the end of its last vector.
-        self.delta = start.unsafe_offset(
-            plan.add(n, self.delta_stride) if not is_last else plan.add(
-                1, n * self.delta_stride + self.out.stride
-            )
-        )
+        self.delta = start.unsafe_offset(plan.add(n, self.delta_stride))
+        if (
+            is_last
+        ):  # its rows end with their last column, and are read to the end of a vector
+            _ = plan.add(1, self.out.stride)
 
     def weight(self, i: Int, j: Int) -> Ptr[Self.dt]:
         """Tell where a weight is.

@@ -252,9 +252,9 @@ def _multiply_inputs[
     matmul[dt, True, False, epilogue](
         team,
         layer.width_in,
-        # Own rows may be written to the end of their last vector.
-        layer.out.main if ldc
-        >= layer.out.main else min(layer.out.main, layer.width_out),
+        min(
+            layer.out.main, ldc
+        ),  # own rows are written to the end of their last vector
         n,
         inputs,
         ld_inputs,

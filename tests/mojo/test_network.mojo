@@ -255,6 +255,11 @@ def test_memory_that_cannot_be_had_is_an_error() raises:
     var network = make[f64]([1, 2**20, 1])
     with assert_raises(contains="out of memory"):
         network.begin_epoch(4, 2**45)
+    # 2**45 rows of 2**20 columns are more elements than an Int counts.
+    var flat = make[f64]([1, 2**20])
+    with assert_raises(contains="out of memory"):
+        flat.begin_epoch(4, 2**45)
+    assert_equal(flat._capacity, 0)
 
 
 def main() raises:
