@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import parity
 from bench.cases import NETWORKS, case_id, case_text, network_text, seats_of
-from bench.crew import PATIENCE_S, Crew
+from bench.crew import PATIENCE_S, ROUSE_NS, Crew
 from bench.records import Case, Fault, ParityResult, Plan, Problem, Run, Sample, WorkerSpec
 from bench.schedule import (
     by_problem,
@@ -203,7 +203,7 @@ def _round_ns(
     name, workers = case_id(case), seats_of(case, session.order.workers)
     again_ns = times[name].get(session.pair[0].label, 0.0)
     samples_ns = sum(loops[name] * times[name].get(spec.label, again_ns) for spec in workers)
-    settle_ns = SETTLE_S * 1e9 if case.problem.threads > 1 else 0
+    settle_ns = SETTLE_S * 1e9 + ROUSE_NS if case.problem.threads > 1 else 0
     return samples_ns + len(workers) * (TURN_NS + settle_ns)
 
 

@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import numpy as np
 
 from bench.errors import UsageError
 from bench.implementations import Array, Implementation, Network, implementation, tensors
-from bench.records import Phase, Problem
+from bench.records import PHASES, Phase, Problem
 
 DATA = ("X", "y", "X_val", "y_val")
 GRID = (-6.0, 6.0, 601)
@@ -42,8 +43,13 @@ class Prepared:
 class Worker:
     """Answers requests with one implementation."""
 
-    def __init__(self, implementation: Implementation) -> None:
+    def __init__(
+        self,
+        implementation: Implementation,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
         self._implementation = implementation
+        self._clock_ns = clock_ns
         self._prepared: Prepared | None = None
         self._operations: dict[str, Callable[..., dict[str, Any]]] = {
             "describe": self._describe,
@@ -97,7 +103,7 @@ class Worker:
         _save(path, found | losses)
         return {}
 
-    def _sample(self, phase: Phase, loops: int) -> dict[str, Any]:
+    def _sample(self, phase: Phase, loops: int, rouse_ns: int = 0) -> dict[str, Any]:
         ready = self._ready()
         if phase not in get_args(Phase):
             raise UsageError(
@@ -105,9 +111,15 @@ class Worker:
             )
         if type(loops) is not int or loops < 1:
             raise UsageError(f"loops must be a whole number of at least 1; got {loops!r}")
+        network = ready.network
         X, y, batch_size = ready.data["X"], ready.data["y"], ready.problem.batch_size
+        # `forward` leaves the weights as they are, and keeps the same threads at work.
+        rouser: Phase = "forward" if phase in PHASES else phase
         with _no_garbage_collection():
-            elapsed = self._implementation.time(phase, loops, ready.network, X, y, batch_size)
+            roused_ns = self._clock_ns() + rouse_ns
+            while self._clock_ns() < roused_ns:
+                self._implementation.time(rouser, 1, network, X, y, batch_size)
+            elapsed = self._implementation.time(phase, loops, network, X, y, batch_size)
         return {"elapsed_ns": int(elapsed)}
 
     def _reset(self) -> dict[str, Any]:

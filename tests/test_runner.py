@@ -14,6 +14,7 @@ import pytest
 from pretence import NOW, SEATS, SMALL, WIDE, World, order_of
 
 from bench.cases import case_id, cases_of, problem_id
+from bench.crew import ROUSE_NS
 from bench.datasets import data_file
 from bench.records import Case, DType, Problem, WorkerSpec
 from bench.runner import SETTLE_S, check_parity, measure
@@ -156,6 +157,8 @@ def test_with_several_threads_workers_settle_before_every_sample(world: World) -
     run, stored = world.run(order_of(SMALL, two, invocations=1))
     of_two = [sample for sample in stored.samples if sample.case.endswith("t2")]
     assert world.pauses == [SETTLE_S] * len(of_two) == [SETTLE_S] * 9
+    roused = {(e.fields["phase"], e.fields.get("rouse_ns")) for e in world.asked("sample")}
+    assert roused == {("forward", None), ("forward", ROUSE_NS), ("epoch", None)}
     assert {seat.threads for seat in world.seats} == {1, 2}
     assert [*run.environment.workers] == [
         "numpy", "numpy-again", "mojo",

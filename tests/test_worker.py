@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench.datasets import data_file
 from bench.implementations import NumPy
-from bench.records import Problem
+from bench.records import Phase, Problem
 from bench.worker import Worker, main, serve
 
 PROBLEM = Problem((1, 4, 1), 3, 10, "float64", 1)
@@ -27,10 +27,12 @@ class Watched(NumPy):
 
     def __init__(self) -> None:
         self.collecting: list[bool] = []
+        self.timed: list[tuple[str, int]] = []
 
-    def time(self, *arguments: Any) -> int:
+    def time(self, phase: Phase, loops: int, *arguments: Any) -> int:
         self.collecting.append(gc.isenabled())
-        return super().time(*arguments)
+        self.timed.append((phase, loops))
+        return super().time(phase, loops, *arguments)
 
 
 @pytest.fixture
@@ -81,6 +83,32 @@ def test_a_sample_is_timed_without_garbage_collection(
     assert answer["elapsed_ns"] > 0
     assert watched.collecting == [False]
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("phase", "rouser"),
+    [("forward", "forward"), ("backprop", "forward"), ("epoch", "forward"), ("timer", "timer")],
+)
+def test_threads_are_at_work_for_as_long_as_asked_before_the_clock_starts(
+    watched: Watched, tmp_path: Path, phase: str, rouser: str
+) -> None:
+    times = iter(range(0, 1000, 10))
+    worker = Worker(watched, clock_ns=lambda: next(times))
+    prepare(worker, tmp_path, PROBLEM)
+    ask(worker, op="sample", phase=phase, loops=3, rouse_ns=25)
+    assert watched.timed == [(rouser, 1)] * 2 + [(phase, 3)]  # until 0 + 25, by looks at 10, 20, 30
+    assert watched.collecting == [False] * 3
+    watched.timed.clear()
+    ask(worker, op="sample", phase=phase, loops=3)
+    assert watched.timed == [(phase, 3)]
+
+
+def test_rousing_leaves_the_weights_as_they_were(worker: Worker) -> None:
+    network = worker._prepared.network if worker._prepared else None
+    assert network is not None
+    before = network.weights
+    ask(worker, op="sample", phase="forward", loops=1, rouse_ns=1000)
+    assert all(np.array_equal(a, b) for a, b in zip(network.weights, before, strict=True))
 
 
 def test_tensors_and_training_start_from_fresh_weights_whatever_came_before(

@@ -13,11 +13,11 @@ Only POSIX threads are used, so that Linux and macOS run, and test, the same cod
 from std.atomic import Atomic
 from std.collections import Array
 from std.ffi import external_call
-from std.sys import CompilationTarget, simd_width_of, size_of
-from std.sys.intrinsics import inlined_assembly
+from std.sys import simd_width_of, size_of
 from std.time import perf_counter_ns
 
 from mlp.caches import l2_bytes
+from mlp.cores import keep_off_this_core, pause
 from mlp.memory import Buffer, OutOfMemory
 
 comptime MAX_THREADS = 1024
@@ -89,6 +89,9 @@ struct _Shared:
     var task: _Task
     var context: Int
     var seats: Pointer[_Seat, MutUntrackedOrigin]  # one for each thread
+    var handles: Pointer[
+        Int, MutUntrackedOrigin
+    ]  # a pthread_t for each but the caller
     var mutex: Array[
         Int64, 8
     ]  # a pthread_mutex_t: 40 bytes on Linux, 64 on macOS
@@ -151,6 +154,7 @@ struct Team(Movable):
             raise NoTeam(threads, _NO_MEMORY)
         var shared = _shared(self._home)
         shared[].seats = self._seats.start.unsafe_bitcast[_Seat]()
+        shared[].handles = self._handles.start
         _ = external_call["pthread_mutex_init", Int32](_mutex(shared), Int(0))
         for thread in range(threads):
             _ = external_call["pthread_cond_init", Int32](
@@ -166,6 +170,7 @@ struct Team(Movable):
             if refused != 0:
                 # All fields are set, so the destructor runs and ends those that have started.
                 raise NoTeam(threads, Int(refused))
+            keep_off_this_core(self._handles[self._started])
             self._started += 1
 
     def __deinit__(deinit self):
@@ -286,6 +291,10 @@ def _wake(shared: _SharedPointer, first: Int, end: Int):
         _ = external_call["pthread_mutex_lock", Int32](_mutex(shared))
         for thread in range(first, end):
             if _seat(shared, thread)[].asleep != 0:
+                if thread > 0:
+                    keep_off_this_core(
+                        shared[].handles[unsafe_offset=thread - 1]
+                    )
                 _ = external_call["pthread_cond_signal", Int32](
                     _condition(shared, thread)
                 )
@@ -341,7 +350,7 @@ def _wait_until[
         for _ in range(_LOOKS):
             if is_over(shared, thread, last):
                 return
-            _pause()
+            pause()
         _ = external_call["sched_yield", Int32]()  # offers the core to others
     # Asleep, a thread leaves its core to one that is at work but waits for a core itself: the
     # system does not move that one to a core that looks busy.
@@ -388,12 +397,3 @@ def _condition(shared: _SharedPointer, thread: Int) -> Int:
 
 def _process_id() -> Int32:
     return external_call["getpid", Int32]()
-
-
-@always_inline
-def _pause():
-    """Tell the core that this is a spin loop."""
-    comptime if CompilationTarget.is_x86():
-        inlined_assembly["pause", NoneType, constraints=""]()
-    elif CompilationTarget.has_neon():
-        inlined_assembly["yield", NoneType, constraints=""]()

@@ -1,5 +1,6 @@
 """Checks the team of threads: every task once, regions in order, clean ends and refusals."""
 from std.atomic import Atomic
+from std.bit import pop_count
 from std.collections import Array
 from std.ffi import external_call
 from std.os import listdir
@@ -79,6 +80,51 @@ def test_each_thread_does_its_own_share_where_asked_to() raises:
         for share in range(4):
             for other in range(share):
                 assert_true(ids[share] != ids[other])
+
+
+comptime Cores = Array[UInt64, 16]  # a cpu_set_t
+
+
+def cores_of_this_thread() -> Cores:
+    var cores = Cores(fill=0)
+    _ = external_call["sched_getaffinity", Int32](
+        Int32(0), Int(128), Pointer(to=cores)
+    )
+    return cores^
+
+
+def hold_to(cores: Cores):
+    _ = external_call["sched_setaffinity", Int32](
+        Int32(0), Int(128), Pointer(to=cores)
+    )
+
+
+def count_cores(counts: Pointer[Int, MutUntrackedOrigin], share: Int):
+    """Write down on how many cores the thread of a share may run."""
+    var count = 0
+    for word in cores_of_this_thread():
+        count += Int(pop_count(word))
+    counts[unsafe_offset=share] = count
+
+
+def test_threads_are_started_and_woken_off_the_core_of_the_caller() raises:
+    comptime if CompilationTarget.is_linux():
+        var counts = Buffer[Int](3)
+        var team = Team(3)
+        var all = cores_of_this_thread()
+        for turn in range(4):
+            team.run[count_cores, each_its_own=True](counts.start, 3)
+            for share in range(1, 3):
+                # All that the caller may use but the one where it was.
+                assert_equal(counts[share], max(1, counts[0] - 1))
+            if turn == 1:
+                var here = Int(external_call["sched_getcpu", Int32]())
+                var one = Cores(fill=0)
+                one[here // 64] = UInt64(1) << UInt64(here % 64)
+                hold_to(one)
+            _ = external_call["usleep", Int32](Int32(1000))  # asleep by then
+        assert_equal(counts[0], 1)
+        hold_to(all)
 
 
 def test_a_caller_sleeps_through_a_long_share() raises:
