@@ -2,123 +2,170 @@
 
 50 columns are six vectors of eight and two columns; as a seventh vector the two would cost as much
 as eight. A column that lies along memory is multiplied with rows of A vector by vector, and the
-lanes of several rows are summed together.
+lanes of several sums are added up together.
 """
 from std.collections import Array
 from std.sys import simd_width_of
 from std.sys.intrinsics import masked_load
 
 from mlp.epilogue import BIAS, BIAS_RELU, RELU_MASK, Ptr, Result, first_lanes
+from mlp.vectors import LANE, MANY_REGISTERS, every_other_lane, interleaved
+
+comptime MOST_ROWS = 8 if MANY_REGISTERS else 4
+"""Most rows of A that `dot_rows` takes at once: the sums of two columns fill half the registers."""
+
+
+@fieldwise_init
+struct Columns[dt: DType](ImplicitlyCopyable):
+    """A few columns that lie along memory.
+
+    Parameters:
+        dt: Type of the elements.
+    """
+
+    var start: Ptr[Self.dt]
+    """The first element of the first."""
+    var stride: Int
+    """Elements from column to column."""
+    var count: Int
+    """How many there are."""
 
 
 def dot_products[
     dt: DType, //
-](
-    m: Int,
-    n: Int,
-    k: Int,
-    a: Ptr[dt],
-    lda: Int,
-    b: Ptr[dt],
-    ldb: Int,
-    result: Result[dt],
-):
-    """Compute C = A B^T on this thread, one column after the other.
-
-    An element is summed in one order, whatever rows are computed with it.
+](m: Int, k: Int, a: Ptr[dt], lda: Int, b: Columns[dt], result: Result[dt],):
+    """Multiply A with a few columns on this thread.
 
     Parameters:
         dt: Type of the elements.
 
     Args:
         m: Rows of A and C.
-        n: Columns of C; a few.
         k: Length of the sums.
         a: The left operand, (m, k).
         lda: Elements from row to row of `a`.
-        b: The right operand, transposed, (n, k).
-        ldb: Elements from row to row of `b`.
+        b: The columns, (count, k).
         result: Where the product goes, and one of the epilogues STORE to RELU_MASK.
     """
-    comptime W = simd_width_of[dt]()
-    for j in range(n):
-        var column = b.unsafe_offset(j * ldb)
-        var i = 0
-        comptime for turn in range(3):
-            comptime rows = W if turn == 0 else (4 if turn == 1 else 1)
-            comptime if turn != 1 or W > 4:
-                while i + rows <= m:
-                    _rows[dt, rows](
-                        k,
-                        a.unsafe_offset(i * lda),
-                        lda,
-                        column,
-                        result.at(i, j),
-                    )
-                    i += rows
+    for i in range(0, m, MOST_ROWS):
+        comptime for rows in range(1, MOST_ROWS + 1):
+            if min(MOST_ROWS, m - i) == rows:
+                dot_rows[rows](
+                    k, a.unsafe_offset(i * lda), lda, b, result.at(i, 0)
+                )
+
+
+@always_inline
+def dot_rows[
+    dt: DType, //, rows: Int
+](k: Int, a: Ptr[dt], lda: Int, b: Columns[dt], result: Result[dt]):
+    """Multiply a few rows of A with a few columns.
+
+    An element is summed in one order, whatever rows and columns are computed with it.
+
+    Parameters:
+        dt: Type of the elements.
+        rows: Rows of A, at most MOST_ROWS.
+
+    Args:
+        k: Length of the sums.
+        a: The rows, (rows, k).
+        lda: Elements from row to row of `a`.
+        b: The columns, (count, k).
+        result: Where the product goes, and one of the epilogues STORE to RELU_MASK.
+    """
+    for j in range(0, b.count, 2):
+        var column = b.start.unsafe_offset(j * b.stride)
+        if b.count - j > 1:
+            _rows[dt, rows, 2](k, a, lda, column, b.stride, result.at(0, j))
+        else:
+            _rows[dt, rows, 1](k, a, lda, column, b.stride, result.at(0, j))
 
 
 @no_inline
 def _rows[
-    dt: DType, rows: Int
-](k: Int, a: Ptr[dt], lda: Int, b: Ptr[dt], result: Result[dt]):
-    """Compute some elements of a column."""
+    dt: DType, rows: Int, columns: Int
+](k: Int, a: Ptr[dt], lda: Int, b: Ptr[dt], ldb: Int, result: Result[dt]):
+    """Compute the elements of some rows and of one column or two."""
     comptime W = simd_width_of[dt]()
     comptime V = SIMD[dt, W]
-    var sums = Array[V, rows](fill=V(0))
+    comptime groups = (
+        rows * columns + W - 1
+    ) // W  # of sums that fill a vector
+    var sums = Array[V, groups * W](fill=V(0))
     for p in range(0, k // W * W, W):
-        var bv = b.unsafe_load[width=W](p)
         comptime for r in range(rows):
-            sums[r] = a.unsafe_load[width=W](r * lda + p).fma(bv, sums[r])
+            var av = a.unsafe_load[width=W](r * lda + p)
+            comptime for c in range(columns):
+                comptime s = r * columns + c
+                sums[s] = av.fma(b.unsafe_load[width=W](c * ldb + p), sums[s])
     if k % W > 0:
         # What lies beyond a row may be anything, NaN too, and is not read as a number.
         var mask = first_lanes[W](k % W)
         var p = k // W * W
-        var bv = masked_load[W](b.unsafe_offset(p), mask, V(0))
         comptime for r in range(rows):
             var av = masked_load[W](a.unsafe_offset(r * lda + p), mask, V(0))
-            sums[r] = av.fma(bv, sums[r])
-    var values = _lane_sums[dt, rows](sums)
-    if result.epilogue == BIAS or result.epilogue == BIAS_RELU:
-        values += V(result.aux[])
-    if result.epilogue == BIAS_RELU:
-        values = values.lt(V(0)).select(V(0), values)
+            comptime for c in range(columns):
+                comptime s = r * columns + c
+                var bv = masked_load[W](
+                    b.unsafe_offset(c * ldb + p), mask, V(0)
+                )
+                sums[s] = av.fma(bv, sums[s])
     # By way of memory, which is cheaper than taking lanes out of a vector one by one.
-    var lanes = Array[Scalar[dt], W](uninitialized=True)
-    var first = Pointer(to=lanes[0])
-    first.unsafe_store(0, values)
+    var values = Array[Scalar[dt], groups * W](uninitialized=True)
+    var first = Pointer(to=values[0])
+    comptime for group in range(groups):
+        var v = _lane_sums[dt, group * W, groups * W](sums)
+        if result.epilogue == BIAS or result.epilogue == BIAS_RELU:
+            comptime if columns == 1:
+                v += V(result.aux[])
+            else:
+                v += (
+                    V(result.aux[])
+                    .interleave(V(result.aux[unsafe_offset=1]))
+                    .slice[W]()
+                )
+        if result.epilogue == BIAS_RELU:
+            v = v.lt(V(0)).select(V(0), v)
+        first.unsafe_store(group * W, v)
     comptime for r in range(rows):
-        var v = lanes[r]
+        var v = first.unsafe_load[width=columns](r * columns)
         if result.epilogue == RELU_MASK:
-            var on = result.aux[unsafe_offset=r * result.ldaux] > 0
-            v *= Scalar[dt](1) if on else Scalar[dt](0)
-        result.c[unsafe_offset=r * result.ldc] = v
+            var on = result.aux.unsafe_load[width=columns](r * result.ldaux).gt(
+                0
+            )
+            v *= on.select(SIMD[dt, columns](1), SIMD[dt, columns](0))
+        result.c.unsafe_store(r * result.ldc, v)
 
 
 @always_inline
 def _lane_sums[
-    dt: DType, rows: Int
-](sums: Array[SIMD[dt, simd_width_of[dt]()], rows]) -> SIMD[
+    dt: DType, first: Int, count: Int
+](sums: Array[SIMD[dt, simd_width_of[dt]()], count]) -> SIMD[
     dt, simd_width_of[dt]()
 ]:
-    """Sum the lanes of each vector: lane r of the result belongs to vector r.
+    """Add up the elements of each of as many vectors as a vector has elements, from `first` on.
 
-    The upper half of the lanes is added to the lower, then the halves of that: one order for any
-    number of rows.
+    Element r of the outcome belongs to vector r. Two vectors become one by adding what lies half a
+    lane apart, until each has one sum a lane; then by adding what lies a lane apart. This is one
+    order for every vector.
     """
     comptime W = simd_width_of[dt]()
-    var v = sums.copy()
-    # Interleaving vectors r and r + count/2 and adding the halves of the outcome halves both and
-    # puts them into one vector; at the end lane r, and r + rows, ..., belong to vector r.
+    var v = Array[SIMD[dt, W], W](uninitialized=True)
+    comptime for r in range(W):
+        v[r] = sums[first + r]
     comptime for turn in range(6):
-        comptime count = rows >> turn
-        comptime if count > 1:
-            comptime for r in range(count // 2):
-                var pair = v[r].interleave(v[r + count // 2])
-                v[r] = pair.slice[W]() + pair.slice[W, offset=W]()
-    var result = v[0]
-    comptime for turn in range(6):
-        comptime half = W >> (turn + 1)
-        comptime if half >= rows:
-            result += result.rotate_left[half]()
-    return result
+        comptime apart = 1 << turn
+        comptime if apart < W:
+            comptime for r in range(W // apart // 2):
+                var x = v[2 * r]
+                var y = v[2 * r + 1]
+                comptime if apart < LANE[dt]:
+                    comptime lower = interleaved[dt, W, apart, upper=False]()
+                    comptime upper = interleaved[dt, W, apart, upper=True]()
+                    v[r] = x.shuffle[mask=lower](y) + x.shuffle[mask=upper](y)
+                else:
+                    comptime even = every_other_lane[dt, W, odd=False]()
+                    comptime odd = every_other_lane[dt, W, odd=True]()
+                    v[r] = x.shuffle[mask=even](y) + x.shuffle[mask=odd](y)
+    return v[0]

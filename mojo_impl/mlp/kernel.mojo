@@ -4,21 +4,20 @@ The innermost layer: no blocking, no packing, no threads. A packed operand is to
 another matrix with short rows, so one kernel serves operands in place and packed.
 """
 from std.collections import Array
-from std.sys import CompilationTarget, simd_width_of
+from std.sys import simd_width_of
 from std.sys.intrinsics import PrefetchOptions, prefetch
 
+from mlp.dots import Columns, dot_rows
 from mlp.epilogue import Ptr, Result, finish, finish_masked
+from mlp.vectors import MANY_REGISTERS
 
-# AVX-512 and NEON have 32 vector registers: 24 sums, 3 or 4 vectors of B, the rest for A. Older
-# x86 has 16: 12 sums, 3 vectors of B, 1 for A. Enough sums in flight hide the latency of fma.
-comptime _MANY_REGISTERS = (
-    CompilationTarget.has_avx512f() or CompilationTarget.has_neon()
-)
-comptime TILE_ROWS = 8 if _MANY_REGISTERS else 4
+# Of 32 vector registers 24 are for sums, 3 or 4 for vectors of B, the rest for A; of 16, 12 are
+# for sums, 3 for B, 1 for A. Enough sums in flight hide the latency of fma.
+comptime TILE_ROWS = 8 if MANY_REGISTERS else 4
 """Most rows of a tile."""
 comptime TILE_VECTORS = 3
 """Vectors of a tile where there are many columns."""
-comptime WIDEST_TILE = 4 if _MANY_REGISTERS else 3
+comptime WIDEST_TILE = 4 if MANY_REGISTERS else 3
 """Most vectors of a tile when they hold all columns: one panel of 4 beats two of 2."""
 comptime _STREAM_AHEAD = 16  # rows of B, when it comes from afar
 comptime _UNROLL = 4  # k steps per turn: the loop's own work fades, the code stays in its cache
@@ -65,6 +64,9 @@ struct Panel[dt: DType](ImplicitlyCopyable):
     """Elements from row to row, unless packed."""
     var lanes: Int
     """Columns of C that belong to the last vector; what is beyond is neither read nor written."""
+    var beside: Columns[Self.dt]
+    """Columns of op(B) right of the panel, which each tile takes along as dot products while its
+    rows of A are at hand; only where A is neither packed nor transposed."""
 
 
 @fieldwise_init
@@ -174,6 +176,16 @@ def multiply_panel[
                     _tile[dt, r, vectors, transpose_a, False, streams](
                         k, rows_of_a, lda, panel, i, result, ahead
                     )
+                    comptime if not transpose_a:
+                        if panel.beside.count > 0:
+                            comptime W = simd_width_of[dt]()
+                            dot_rows[r](
+                                k,
+                                rows_of_a,
+                                lda,
+                                panel.beside,
+                                result.at(i, (vectors - 1) * W + panel.lanes),
+                            )
         i += rows
 
 

@@ -4,7 +4,8 @@
         team, m, n, k, a, lda, (b, ldb), c, ldc, aux, ldaux, alpha)
 
 op(A) is (m, k): `a` holds (m, k) with `lda` elements from row to row, or, transposed, (k, m).
-op(B) is (k, n): `b` holds (k, n) with `ldb` elements from row to row, or, transposed, (n, k).
+op(B) is (k, n): `b` holds (k, n) with `ldb` elements from row to row, or, transposed, (n, k). A
+`Right` in place of `(b, ldb)` may bring more: columns beside these, which make C so much wider.
 C is (m, n) with `ldc` elements from row to row; nothing else of `c` is written. C overlaps neither
 A, B nor `aux`; what lies between the rows of `b` may be read, but never matters. Sizes may be 0
 (with k = 0 the product is 0); pointers need only the alignment of an element. `epilogue` says
@@ -76,7 +77,7 @@ def matmul[
     """
     comptime assert dt.is_floating_point(), "float32 or float64"
     comptime assert STORE <= epilogue <= SGD, "an epilogue of this module"
-    if m <= 0 or n <= 0:
+    if m <= 0 or n + right.beside.count <= 0:
         return
     var grid = _Grid(1, 1)
     var threads = team.threads_for[dt](m * n * k)

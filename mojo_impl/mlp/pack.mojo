@@ -4,48 +4,44 @@ Packed B: a panel of a few vectors, (k, vectors), zeros beyond its columns. Pack
 a block one after the other, each (k, rows of the tile). Both are read from front to back.
 """
 from std.collections import Array
-from std.sys import simd_width_of, size_of
+from std.sys import simd_width_of
 from std.sys.intrinsics import masked_load
 
 from mlp.epilogue import Ptr, first_lanes
 from mlp.kernel import TILE_ROWS, part
-
-comptime _SQUARE_BYTES = 32  # of a row of a square that is transposed at a time
+from mlp.vectors import LANE, every_other_lane, interleaved
 
 
 def pack_b[
-    dt: DType, transpose_b: Bool
-](k: Int, vectors: Int, lanes: Int, b: Ptr[dt], ldb: Int, packed: Ptr[dt]):
+    dt: DType, transpose_b: Bool, vectors: Int
+](k: Int, lanes: Int, b: Ptr[dt], ldb: Int, packed: Ptr[dt]):
     """Pack a panel of B into `k * vectors` vectors, zeros beyond its columns.
 
     Parameters:
         dt: Type of the elements.
         transpose_b: Whether the panel lies transposed in B, (columns, k).
+        vectors: Vectors of the panel.
 
     Args:
         k: Rows of the panel.
-        vectors: Vectors of the panel.
         lanes: Columns of the last of them.
         b: The panel in B.
         ldb: Elements from row to row of B.
         packed: Room for the packed panel.
     """
     comptime W = simd_width_of[dt]()
-    var stride = vectors * W
+    comptime stride = vectors * W
     comptime if transpose_b:
-        comptime S = min(W, _SQUARE_BYTES // size_of[Scalar[dt]]())
         var columns = (vectors - 1) * W + lanes
-        for j in range(0, stride, S):
-            var rows = b.unsafe_offset(j * ldb)
-            for p in range(0, k, S):
-                _transpose[dt, S](
-                    max(0, min(S, columns - j)),
-                    min(S, k - p),
-                    rows.unsafe_offset(p),
-                    ldb,
-                    packed.unsafe_offset(p * stride + j),
-                    stride,
-                )
+        for j in range(0, stride, W):
+            _transpose[dt, W](
+                max(0, min(W, columns - j)),
+                k,
+                b.unsafe_offset(j * ldb),
+                ldb,
+                packed.unsafe_offset(j),
+                stride,
+            )
     else:
         for v in range(vectors):
             _copy[dt, W](
@@ -83,16 +79,9 @@ def pack_a[
         comptime if transpose_a:
             _copy[dt, TILE_ROWS](k, rows, a.unsafe_offset(i), lda, to, rows)
         else:
-            var tile = a.unsafe_offset(i * lda)
-            for p in range(0, k, TILE_ROWS):
-                _transpose[dt, TILE_ROWS](
-                    rows,
-                    min(TILE_ROWS, k - p),
-                    tile.unsafe_offset(p),
-                    lda,
-                    to.unsafe_offset(p * rows),
-                    rows,
-                )
+            _transpose[dt, TILE_ROWS](
+                rows, k, a.unsafe_offset(i * lda), lda, to, rows
+            )
 
 
 @always_inline
@@ -140,28 +129,123 @@ def _transpose[
     target: Ptr[dt],
     target_stride: Int,
 ):
-    """Write up to `size` columns as rows of `size` elements, zeros where rows are missing.
+    """Write columns of up to `size` elements as rows of `size` elements, zeros where rows are missing.
 
     In bounds: reads `rows` rows of `columns` elements and no more.
     """
-    comptime V = SIMD[dt, size]
-    comptime if size * size_of[Scalar[dt]]() == _SQUARE_BYTES:
-        if rows == size and columns == size:
-            _transpose_square[dt, size](
-                source, source_stride, target, target_stride
+    comptime step = _columns_at_once[dt, size]()
+    var j = 0
+    if rows == size:
+        while columns - j >= step:
+            _transpose_lanes[dt, size](
+                source.unsafe_offset(j),
+                source_stride,
+                target.unsafe_offset(j * target_stride),
+                target_stride,
             )
-            return
-    var r = Array[V, size](fill=V(0))
-    if rows == size and columns == size:
-        comptime for i in range(size):
-            r[i] = source.unsafe_load[width=size](i * source_stride)
-    else:
-        var mask = first_lanes[size](columns)
-        comptime for i in range(size):
-            if i < rows:
-                r[i] = masked_load[size](
-                    source.unsafe_offset(i * source_stride), mask, V(0)
+            j += step
+    while j < columns:
+        _transpose_square[dt, size](
+            rows,
+            min(size, columns - j),
+            source.unsafe_offset(j),
+            source_stride,
+            target.unsafe_offset(j * target_stride),
+            target_stride,
+        )
+        j += size
+
+
+def _columns_at_once[dt: DType, size: Int]() -> Int:
+    """Say how many columns `_transpose_lanes` takes: those of two lanes, if a vector has two."""
+    return min(size, 2 * LANE[dt])
+
+
+@always_inline
+def _transpose_lanes[
+    dt: DType, size: Int
+](source: Ptr[dt], source_stride: Int, target: Ptr[dt], target_stride: Int):
+    """Write two lanes of columns of `size` rows as rows.
+
+    Two lanes of a row are loaded at once, and those of several rows joined to a vector while
+    loading, so that most of what is left to do stays within lanes, the cheap kind of shuffle: the
+    squares of a lane are transposed there, and then the even lanes of two vectors form a row of
+    the outcome, the odd lanes another.
+    """
+    comptime lane = LANE[dt]
+    comptime groups = min(2, size // lane)  # of vectors that share columns
+    var r = Array[SIMD[dt, size], groups * lane](uninitialized=True)
+    comptime for i in range(groups * lane):
+        comptime row = i // lane * size // 2 + i % lane
+        r[i] = _load_rows[dt, size](
+            source.unsafe_offset(row * source_stride), source_stride
+        )
+    # Interleaving pairs of vectors, first element by element, then by twos.
+    comptime for turn in range(2):
+        comptime count = 1 << turn
+        comptime if count < lane:
+            var s = Array[SIMD[dt, size], groups * lane](uninitialized=True)
+            comptime for i in range(groups * lane // 2):
+                comptime x = i % count + i // count * 2 * count
+                comptime for upper in range(2):
+                    s[x + upper * count] = r[x].shuffle[
+                        mask=interleaved[dt, size, count, upper=upper == 1]()
+                    ](r[x + count])
+            r = s^
+    comptime for j in range(lane):
+        # Where an element of a lane has gone: its place with the bits reversed.
+        comptime place = j if lane < 4 else (j >> 1) | (j & 1) << 1
+        comptime if groups == 1:
+            target.unsafe_store(j * target_stride, r[place])
+        else:
+            comptime for odd in range(2):
+                target.unsafe_store(
+                    (j + odd * lane) * target_stride,
+                    r[place].shuffle[
+                        mask=every_other_lane[dt, size, odd=odd == 1]()
+                    ](r[lane + place]),
                 )
+
+
+@always_inline
+def _load_rows[
+    dt: DType, size: Int
+](start: Ptr[dt], stride: Int) -> SIMD[dt, size]:
+    """Load two lanes from each of some rows that are as many apart as a lane has elements."""
+    comptime if size <= _columns_at_once[dt, size]():
+        return start.unsafe_load[width=size](0)
+    else:
+        comptime half = size // 2
+        comptime apart = half // 2
+        return rebind[SIMD[dt, size]](
+            _load_rows[dt, half](start, stride).join(
+                _load_rows[dt, half](
+                    start.unsafe_offset(apart * stride), stride
+                )
+            )
+        )
+
+
+@always_inline
+def _transpose_square[
+    dt: DType, size: Int
+](
+    rows: Int,
+    columns: Int,
+    source: Ptr[dt],
+    source_stride: Int,
+    target: Ptr[dt],
+    target_stride: Int,
+):
+    """Write up to `size` columns as rows of `size` elements, zeros where rows are missing."""
+    comptime V = SIMD[dt, size]
+    var r = Array[V, size](fill=V(0))
+    var mask = first_lanes[size](columns)
+    comptime for i in range(size):
+        if i < rows:
+            r[i] = masked_load[size](
+                source.unsafe_offset(i * source_stride), mask, V(0)
+            )
     # Interleaving rows i and i + size/2 is a perfect shuffle of the whole block; log2(size) of
     # them move element (i, j) to (j, i).
     comptime for turn in range(4):
@@ -175,53 +259,3 @@ def _transpose[
     comptime for j in range(size):
         if j < columns:
             target.unsafe_store(j * target_stride, r[j])
-
-
-@always_inline
-def _transpose_square[
-    dt: DType, size: Int
-](source: Ptr[dt], source_stride: Int, target: Ptr[dt], target_stride: Int):
-    """Write a square of vectors of 32 bytes transposed.
-
-    Half vectors of rows i and i + size/2 are joined while they are loaded, so that what is left
-    to do stays within halves: the cheap kind of shuffle.
-    """
-    comptime half = size // 2
-    comptime V = SIMD[dt, size]
-    comptime for side in range(2):
-        var r = Array[V, half](uninitialized=True)
-        comptime for i in range(half):
-            var row = source.unsafe_offset(i * source_stride + side * half)
-            r[i] = rebind[V](
-                row.unsafe_load[width=half]().join(
-                    row.unsafe_load[width=half](half * source_stride)
-                )
-            )
-        var to = target.unsafe_offset(side * half * target_stride)
-        comptime if half == 2:
-            var x = rebind[SIMD[dt, 4]](r[0])
-            var y = rebind[SIMD[dt, 4]](r[1])
-            to.unsafe_store(0, x.shuffle[0, 4, 2, 6](y))
-            to.unsafe_store(target_stride, x.shuffle[1, 5, 3, 7](y))
-        else:
-            comptime for pair in range(2):
-                var x = _pairs[dt, pair](r[0], r[1])
-                var y = _pairs[dt, pair](r[2], r[3])
-                var at = 2 * pair * target_stride
-                to.unsafe_store(at, x.shuffle[0, 1, 8, 9, 4, 5, 12, 13](y))
-                to.unsafe_store(
-                    at + target_stride, x.shuffle[2, 3, 10, 11, 6, 7, 14, 15](y)
-                )
-
-
-@always_inline
-def _pairs[
-    dt: DType, upper: Int, size: Int
-](x: SIMD[dt, size], y: SIMD[dt, size]) -> SIMD[dt, 8]:
-    """Interleave the lower or the upper pair of each half of two vectors of eight."""
-    var a = rebind[SIMD[dt, 8]](x)
-    var b = rebind[SIMD[dt, 8]](y)
-    comptime if upper == 1:
-        return a.shuffle[2, 10, 3, 11, 6, 14, 7, 15](b)
-    else:
-        return a.shuffle[0, 8, 1, 9, 4, 12, 5, 13](b)

@@ -2,8 +2,8 @@
 
 Shapes: n rows of a batch, width `in` or `out`.
 """
-from mlp.dots import dot_products
-from mlp.epilogue import BIAS, BIAS_RELU, RELU_MASK, SGD, STORE, Ptr, Result
+from mlp.dots import Columns
+from mlp.epilogue import BIAS, BIAS_RELU, RELU_MASK, SGD, STORE, Ptr
 from mlp.layer import Layer
 from mlp.loops import column_sums, copy
 from mlp.matmul import matmul
@@ -49,24 +49,16 @@ def forward[
         layer.width_in,
         inputs,
         ld_inputs,
-        Right(layer.weights, layer.out.stride, whole=True),
+        Right(
+            layer.weights,
+            layer.out.stride,
+            beside=Columns(layer.tail, layer.input.stride, layer.out.tail),
+        ),
         output,
         ld_output,
         layer.biases,
         0,
         0,
-    )
-    dot_products(
-        n,
-        layer.out.tail,
-        layer.width_in,
-        inputs,
-        ld_inputs,
-        layer.tail,
-        layer.input.stride,
-        Result[dt](output, ld_output, epilogue, layer.biases, 0, 0, False).at(
-            0, layer.out.main
-        ),
     )
 
 
@@ -87,6 +79,18 @@ def fill_delta_below[
     Raises:
         When memory runs out.
     """
+    for row in range(layer.input.tail):
+        var whole = layer.spare.unsafe_offset(row * layer.out.stride)
+        var i = layer.input.main + row
+        copy(
+            layer.weights.unsafe_offset(i * layer.out.stride),
+            whole,
+            min(layer.out.main, layer.width_out),
+        )
+        for j in range(layer.out.tail):
+            whole[unsafe_offset=layer.out.main + j] = layer.tail[
+                unsafe_offset=j * layer.input.stride + i
+            ]
     matmul[dt, False, True, RELU_MASK](
         team,
         n,
@@ -100,42 +104,13 @@ def fill_delta_below[
             tail=layer.tail,
             tail_rows=layer.out.tail,
             ld_tail=layer.input.stride,
+            beside=Columns(layer.spare, layer.out.stride, layer.input.tail),
         ),
         below.delta,
         below.delta_stride,
         below.output,
         below.out.stride,
         0,
-    )
-    for row in range(layer.input.tail):
-        var whole = layer.spare.unsafe_offset(row * layer.out.stride)
-        var i = layer.input.main + row
-        copy(
-            layer.weights.unsafe_offset(i * layer.out.stride),
-            whole,
-            min(layer.out.main, layer.width_out),
-        )
-        for j in range(layer.out.tail):
-            whole[unsafe_offset=layer.out.main + j] = layer.tail[
-                unsafe_offset=j * layer.input.stride + i
-            ]
-    dot_products(
-        n,
-        layer.input.tail,
-        layer.width_out,
-        layer.delta,
-        layer.delta_stride,
-        layer.spare,
-        layer.out.stride,
-        Result[dt](
-            below.delta,
-            below.delta_stride,
-            RELU_MASK,
-            below.output,
-            below.out.stride,
-            0,
-            False,
-        ).at(0, layer.input.main),
     )
 
 

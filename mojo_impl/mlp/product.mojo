@@ -4,6 +4,7 @@ Chooses the blocks and which operands to pack; knows nothing of threads.
 """
 from std.sys import simd_width_of, size_of
 
+from mlp.dots import Columns, dot_products
 from mlp.epilogue import Ptr, Result, SGD, STORE
 from mlp.kernel import (
     Ahead,
@@ -69,7 +70,7 @@ struct Blocks(ImplicitlyCopyable):
 
 
 struct Right[dt: DType](ImplicitlyCopyable):
-    """The right operand of a product.
+    """The right operand of a product; some of its last columns may lie elsewhere than the rest.
 
     Parameters:
         dt: Type of the elements.
@@ -87,6 +88,8 @@ struct Right[dt: DType](ImplicitlyCopyable):
     """How many of k those are."""
     var ld_tail: Int
     """Elements from row to row of `tail`."""
+    var beside: Columns[Self.dt]
+    """Columns that follow those of `b`, whole: they have what `tail` has of the others."""
 
     @implicit
     def __init__(out self, plain: Tuple[Ptr[Self.dt], Int]):
@@ -101,6 +104,7 @@ struct Right[dt: DType](ImplicitlyCopyable):
         self.tail = plain[0]
         self.tail_rows = 0
         self.ld_tail = 0
+        self.beside = Columns(plain[0], 0, 0)
 
     def __init__(out self, b: Ptr[Self.dt], ldb: Int, *, whole: Bool):
         """Take a matrix that is not transposed.
@@ -114,6 +118,19 @@ struct Right[dt: DType](ImplicitlyCopyable):
         self.whole = whole
 
     def __init__(
+        out self, b: Ptr[Self.dt], ldb: Int, *, beside: Columns[Self.dt]
+    ):
+        """Take a matrix that is not transposed, whose last row may be read whole, and more columns.
+
+        Args:
+            b: Where it is.
+            ldb: Elements from row to row.
+            beside: The columns.
+        """
+        self = Self(b, ldb, whole=True)
+        self.beside = beside
+
+    def __init__(
         out self,
         b: Ptr[Self.dt],
         ldb: Int,
@@ -121,8 +138,9 @@ struct Right[dt: DType](ImplicitlyCopyable):
         tail: Ptr[Self.dt],
         tail_rows: Int,
         ld_tail: Int,
+        beside: Columns[Self.dt],
     ):
-        """Take a transposed matrix and, not transposed, the last rows of op(B).
+        """Take a transposed matrix, not transposed the last rows of op(B), and more columns.
 
         Args:
             b: Where it is.
@@ -130,8 +148,10 @@ struct Right[dt: DType](ImplicitlyCopyable):
             tail: Where the last rows are.
             tail_rows: How many there are.
             ld_tail: Elements from one of them to the next.
+            beside: The columns.
         """
         self = Self((b, ldb))
+        self.beside = beside
         self.tail = tail
         self.tail_rows = tail_rows
         self.ld_tail = ld_tail
@@ -152,7 +172,7 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
     var m: Int
     """Rows of C."""
     var n: Int
-    """Columns of C."""
+    """Columns of C, without those beside."""
     var k: Int
     """Length of the sums."""
     var a: Ptr[Self.dt]
@@ -185,12 +205,14 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
             i: The first row of the block.
             m: Its rows.
             j: The first column of the block.
-            n: Its columns.
+            n: Its columns; with the last of them go those beside.
 
         Returns:
             That part.
         """
         var part = self
+        if j + n < self.n:
+            part.right.beside.count = 0
         part.m = m
         part.n = n
         part.a = self._a_at(i, 0)
@@ -213,11 +235,13 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         """
         comptime W = simd_width_of[Self.dt]()
         var vectors = (self.n + W - 1) // W
-        var panels = 1
+        var panels = min(1, vectors)
+        var narrowest = vectors
+        var wider = 0
         if vectors > WIDEST_TILE:
             panels = (vectors + TILE_VECTORS - 1) // TILE_VECTORS
-        var narrowest = vectors // panels
-        var wider = vectors - narrowest * panels
+            narrowest = vectors // panels
+            wider = vectors - narrowest * panels
         var packs_a = panels > 1 and self.m * self.k > blocks.in_place
         var packs_b = packs_a or Self.transpose_b
         var is_far = self.k * self.n > blocks.in_place
@@ -229,6 +253,8 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         var k_blocks = 1
         if self.k > blocks.k:
             k_blocks = (self.k + blocks.k - 1) // blocks.k
+        var none = Columns(packed_b, 0, 0)
+        var takes_along = not packs_a and k_blocks == 1 and panels > 0
         for k_block in range(k_blocks):
             var p = 0
             var k = self.k
@@ -252,17 +278,19 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                     result.epilogue = STORE
                 var v = 0
                 for index in range(panels):
+                    var is_last = index == panels - 1
                     var width = narrowest + Int(index < wider)
                     var lanes = min(self.n - (v + width - 1) * W, W)
+                    var packs = packs_b or (packs_last and is_last)
                     var panel = Panel[Self.dt](
-                        self._b_at(p, v * W), self.right.ldb, lanes
+                        packed_b if packs else self._b_at(p, v * W),
+                        width * W if packs else self.right.ldb,
+                        lanes,
+                        self.right.beside if takes_along and is_last else none,
                     )
-                    if packs_b or (packs_last and index == panels - 1):
-                        self._pack_panel(p, k, v * W, width, lanes, packed_b)
-                        panel = Panel[Self.dt](packed_b, width * W, lanes)
                     var ahead = Ahead[Self.dt].nothing(packed_b)
                     if packs_a:
-                        if index + 1 < panels:
+                        if not is_last:
                             ahead = self._ahead(p, k, (v + width) * W)
                         elif k_block + 1 < k_blocks:
                             ahead = self._ahead(p + k, k, 0)
@@ -270,6 +298,10 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                     # As a parameter, since a tile must know its registers.
                     comptime for w in range(1, WIDEST_TILE + 1):
                         if width == w:
+                            if packs:
+                                self._pack_panel[w](
+                                    p, k, v * W, lanes, packed_b
+                                )
                             if packs_a:
                                 multiply_panel[Self.dt, w, True, True, False](
                                     m, k, packed_a, 0, panel, c, ahead
@@ -283,27 +315,30 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                                     Self.dt, w, Self.transpose_a, False, False
                                 ](m, k, a, self.lda, panel, c, ahead)
                     v += width
+        comptime if not Self.transpose_a:
+            if self.right.beside.count > 0 and not takes_along:
+                dot_products(
+                    self.m,
+                    self.k,
+                    self.a,
+                    self.lda,
+                    self.right.beside,
+                    self.result.at(0, self.n),
+                )
 
-    def _pack_panel(
-        self,
-        p: Int,
-        k: Int,
-        j: Int,
-        vectors: Int,
-        lanes: Int,
-        packed: Ptr[Self.dt],
-    ):
+    def _pack_panel[
+        vectors: Int
+    ](self, p: Int, k: Int, j: Int, lanes: Int, packed: Ptr[Self.dt]):
         """Pack rows p to p + k of op(B), some vectors from column j on."""
         comptime W = simd_width_of[Self.dt]()
         var rows = max(0, min(k, self.k - self.right.tail_rows - p))
-        pack_b[Self.dt, Self.transpose_b](
-            rows, vectors, lanes, self._b_at(p, j), self.right.ldb, packed
+        pack_b[Self.dt, Self.transpose_b, vectors](
+            rows, lanes, self._b_at(p, j), self.right.ldb, packed
         )
         if rows < k:
             var first = p + rows - (self.k - self.right.tail_rows)
-            pack_b[Self.dt, False](
+            pack_b[Self.dt, False, vectors](
                 k - rows,
-                vectors,
                 lanes,
                 self.right.tail.unsafe_offset(first * self.right.ld_tail + j),
                 self.right.ld_tail,
