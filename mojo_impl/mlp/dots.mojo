@@ -9,10 +9,8 @@ from std.sys import simd_width_of
 from std.sys.intrinsics import masked_load
 
 from mlp.epilogue import BIAS, BIAS_RELU, RELU_MASK, Ptr, Result, first_lanes
-from mlp.vectors import LANE, MANY_REGISTERS, every_other_lane, interleaved
-
-comptime MOST_ROWS = 8 if MANY_REGISTERS else 4
-"""Most rows of A that `dot_rows` takes at once: the sums of two columns fill half the registers."""
+from mlp.lanes import LANE, every_other_lane, interleaved
+from mlp.tiles import TILE_ROWS
 
 
 @fieldwise_init
@@ -47,9 +45,9 @@ def dot_products[
         b: The columns, (count, k).
         result: Where the product goes, and one of the epilogues STORE to RELU_MASK.
     """
-    for i in range(0, m, MOST_ROWS):
-        comptime for rows in range(1, MOST_ROWS + 1):
-            if min(MOST_ROWS, m - i) == rows:
+    for i in range(0, m, TILE_ROWS):
+        comptime for rows in range(1, TILE_ROWS + 1):
+            if min(TILE_ROWS, m - i) == rows:
                 dot_rows[rows](
                     k, a.unsafe_offset(i * lda), lda, b, result.at(i, 0)
                 )
@@ -65,7 +63,7 @@ def dot_rows[
 
     Parameters:
         dt: Type of the elements.
-        rows: Rows of A, at most MOST_ROWS.
+        rows: Rows of A, at most TILE_ROWS.
 
     Args:
         k: Length of the sums.

@@ -9,45 +9,10 @@ from std.sys.intrinsics import PrefetchOptions, prefetch
 
 from mlp.dots import Columns, dot_rows
 from mlp.epilogue import Ptr, Result, finish, finish_masked
-from mlp.vectors import MANY_REGISTERS
+from mlp.tiles import TILE_VECTORS, WIDEST_TILE, part, tallest_tile
 
-# Of 32 vector registers 24 are for sums, 3 or 4 for vectors of B, the rest for A; of 16, 12 are
-# for sums, 3 for B, 1 for A. Enough sums in flight hide the latency of fma.
-comptime TILE_ROWS = 8 if MANY_REGISTERS else 4
-"""Most rows of a tile."""
-comptime TILE_VECTORS = 3
-"""Vectors of a tile where there are many columns."""
-comptime WIDEST_TILE = 4 if MANY_REGISTERS else 3
-"""Most vectors of a tile when they hold all columns: one panel of 4 beats two of 2."""
 comptime _STREAM_AHEAD = 16  # rows of B, when it comes from afar
 comptime _UNROLL = 4  # k steps per turn: the loop's own work fades, the code stays in its cache
-
-
-def tallest_tile(vectors: Int) -> Int:
-    """Say how many rows a tile of some vectors may have.
-
-    Args:
-        vectors: Vectors of the tile, at most WIDEST_TILE.
-
-    Returns:
-        The most rows whose sums fit the registers.
-    """
-    return min(TILE_ROWS, TILE_ROWS * TILE_VECTORS // vectors)
-
-
-@always_inline
-def part(total: Int, parts: Int, index: Int) -> Int:
-    """Cut a total in almost equal parts, the longer first.
-
-    Args:
-        total: What is cut.
-        parts: In how many parts.
-        index: Which part; `parts` gives the total.
-
-    Returns:
-        Where the part starts.
-    """
-    return index * (total // parts) + min(index, total % parts)
 
 
 @fieldwise_init

@@ -25,10 +25,10 @@ only when memory for its scratch runs out, and then before it writes to C.
 from std.sys import simd_width_of
 
 from mlp.epilogue import BIAS, BIAS_RELU, Ptr, RELU_MASK, Result, SGD, STORE
-from mlp.kernel import TILE_VECTORS, part
 from mlp.memory import OutOfMemory
 from mlp.product import Blocks, Product, Right
 from mlp.threads import Team
+from mlp.tiles import TILE_VECTORS, part
 
 # What packing one element costs in multiply-adds, for weighing the shapes of a share.
 comptime _PACKING = 8

@@ -6,16 +6,14 @@ from std.sys import simd_width_of, size_of
 
 from mlp.dots import Columns, dot_products
 from mlp.epilogue import Ptr, Result, SGD, STORE
-from mlp.kernel import (
-    Ahead,
-    Panel,
+from mlp.kernel import Ahead, Panel, multiply_panel
+from mlp.pack import pack_a, pack_b
+from mlp.tiles import (
     TILE_ROWS,
     TILE_VECTORS,
     WIDEST_TILE,
-    multiply_panel,
     part,
 )
-from mlp.pack import pack_a, pack_b
 
 
 comptime _MOST_ROWS_IN_PLACE = 4 * TILE_ROWS
@@ -53,8 +51,12 @@ struct Blocks(ImplicitlyCopyable):
         # Below 128 the epilogue shows; above 512 a block of A gets too few rows.
         var k_most = min(max(l2_bytes // 16 // panel_row, 128), 512)
         var k_block = max(1, min(k, k_most))
-        var m_most = max(TILE_ROWS, l2_bytes * 3 // 4 // (S * k_block))
-        return Self(k_block, min(m, m_most), l2_bytes // 4 // S)
+        var in_place = l2_bytes // 4 // S
+        var m_block = m
+        if m * k_block > in_place:  # else no A is packed that is larger
+            var m_most = l2_bytes * 3 // 4 // (S * k_block)
+            m_block = min(m, max(TILE_ROWS, m_most))
+        return Self(k_block, m_block, in_place)
 
     def room[dt: DType](self) -> Int:
         """Say how much scratch `Product.compute` needs.

@@ -1,15 +1,10 @@
-"""Says how many vector registers there are, and how to shuffle vectors by lanes.
+"""Says how to shuffle vectors by lanes: pieces of 16 bytes within which shuffles are cheap.
 
-A lane is a piece of 16 bytes within which shuffles are cheap. Wide vectors of x86 are several of
-them side by side; a vector of NEON is one.
+Wide vectors of x86 are several of them side by side; a vector of NEON is one.
 """
-from std.sys import CompilationTarget, size_of
+from std.sys import size_of
 from std.utils import IndexList
 
-comptime MANY_REGISTERS = (
-    CompilationTarget.has_avx512f() or CompilationTarget.has_neon()
-)
-"""Whether there are 32 vector registers. Older x86 has 16."""
 comptime LANE[dt: DType] = 16 // size_of[Scalar[dt]]()
 """Elements of a lane.
 
