@@ -2,13 +2,17 @@
 
 Shapes: n rows of a batch, width `in` or `out`.
 """
+from std.sys import simd_width_of
+
 from mlp.dots import Columns
-from mlp.epilogue import BIAS, BIAS_RELU, RELU_MASK, SGD, STORE, Ptr
+from mlp.epilogue import BIAS, BIAS_RELU, RELU_MASK, SGD, STORE, Ptr, Result
+from mlp.kernel import Ahead, Panel, multiply_panel
 from mlp.layer import Layer
 from mlp.loops import column_sums, copy
 from mlp.matmul import matmul
 from mlp.product import Right
 from mlp.threads import Team
+from mlp.tiles import WIDEST_TILE
 
 
 def forward[
@@ -240,19 +244,66 @@ def _multiply_inputs[
         0,
         rate,
     )
-    if layer.out.tail > 0:
-        var own = ld_inputs == layer.input.stride
+    if layer.out.tail == 0:
+        return
+    if ld_inputs == layer.input.stride:
+        _multiply_own_inputs[epilogue](layer, n, inputs, c_tail, rate)
+    else:
         matmul[dt, True, False, epilogue](
             team,
             layer.out.tail,
-            layer.input.padded if own else layer.width_in,
+            layer.width_in,
             n,
             layer.delta.unsafe_offset(layer.out.main),
             layer.delta_stride,
-            Right(inputs, ld_inputs, whole=own),
+            (inputs, ld_inputs),
             c_tail,
             layer.input.stride,
             c_tail,
             0,
             rate,
         )
+
+
+def _multiply_own_inputs[
+    dt: DType, //, epilogue: Int
+](
+    layer: Layer[dt],
+    n: Int,
+    inputs: Ptr[dt],
+    c_tail: Ptr[dt],
+    rate: Scalar[dt],
+):
+    """Compute the tail of inputs.T @ delta, transposed, from whole vectors of rows of inputs.
+
+    So little work that finding out how to do it in general would take longer than doing it.
+    """
+    comptime W = simd_width_of[dt]()
+    var vectors = layer.input.padded // W
+    for v in range(0, vectors, WIDEST_TILE):
+        var j = v * W
+        comptime for w in range(1, WIDEST_TILE + 1):
+            if min(WIDEST_TILE, vectors - v) == w:
+                # In bounds: rows of inputs, and of the tail, end with whole vectors.
+                multiply_panel[dt, w, True, False, False](
+                    layer.out.tail,
+                    n,
+                    layer.delta.unsafe_offset(layer.out.main),
+                    layer.delta_stride,
+                    Panel(
+                        inputs.unsafe_offset(j),
+                        layer.input.stride,
+                        W,
+                        Columns(inputs, 0, 0),
+                    ),
+                    Result(
+                        c_tail.unsafe_offset(j),
+                        layer.input.stride,
+                        epilogue,
+                        c_tail,
+                        0,
+                        rate,
+                        False,
+                    ),
+                    Ahead.nothing(inputs),
+                )
