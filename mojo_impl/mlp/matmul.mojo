@@ -88,7 +88,7 @@ def matmul[
             n,
             threads,
         )
-    var blocks = Blocks.choose[dt](m, k, team.l2_bytes)
+    var blocks = Blocks.choose[dt](m, n, k, team.l2_bytes)
     var room = blocks.room[dt]()
     var scratch = team.scratch[dt](room * grid.size())
     var product = Product[dt, transpose_a, transpose_b](

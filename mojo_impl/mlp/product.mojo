@@ -18,6 +18,8 @@ from mlp.tiles import (
 
 comptime _MOST_ROWS_IN_PLACE = 4 * TILE_ROWS
 """Fewer rows do not repay packing a large B."""
+comptime _MOST_ROWS_OF_DOTS = TILE_ROWS
+"""Nor do so few repay transposing it: reading it once, along its rows, is all that counts."""
 
 
 @fieldwise_init
@@ -30,9 +32,12 @@ struct Blocks(ImplicitlyCopyable):
     """Most rows of a packed block of A."""
     var in_place: Int
     """Most elements of an operand that is read in place when used more than once."""
+    var dots: Bool
+    """Whether B, if it is transposed, serves too few rows to repay packing it: each of its rows is
+    then multiplied as it lies. The same for every share, too."""
 
     @staticmethod
-    def choose[dt: DType](m: Int, k: Int, l2_bytes: Int) -> Self:
+    def choose[dt: DType](m: Int, n: Int, k: Int, l2_bytes: Int) -> Self:
         """Give a block of A three quarters of the cache and a panel of B a sixteenth.
 
         Parameters:
@@ -40,6 +45,7 @@ struct Blocks(ImplicitlyCopyable):
 
         Args:
             m: Rows of the product.
+            n: Its columns.
             k: Length of its sums.
             l2_bytes: Size of the second-level cache.
 
@@ -56,7 +62,8 @@ struct Blocks(ImplicitlyCopyable):
         if m * k_block > in_place:  # else no A is packed that is larger
             var m_most = l2_bytes * 3 // 4 // (S * k_block)
             m_block = min(m, max(TILE_ROWS, m_most))
-        return Self(k_block, m_block, in_place)
+        var dots = m <= _MOST_ROWS_OF_DOTS and k * n > in_place
+        return Self(k_block, m_block, in_place, dots)
 
     def room[dt: DType](self) -> Int:
         """Say how much scratch `Product.compute` needs.
@@ -236,6 +243,12 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
             scratch: `blocks.room` elements that no other thread uses.
         """
         comptime W = simd_width_of[Self.dt]()
+        comptime if Self.transpose_b and not Self.transpose_a:
+            if blocks.dots and self.right.tail_rows == 0:
+                var rows_of_b = Columns(self.right.b, self.right.ldb, self.n)
+                self._multiply_as_dots(rows_of_b, 0)
+                self._multiply_as_dots(self.right.beside, self.n)
+                return
         var vectors = (self.n + W - 1) // W
         var panels = min(1, vectors)
         var narrowest = vectors
@@ -318,15 +331,20 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                                 ](m, k, a, self.lda, panel, c, ahead)
                     v += width
         comptime if not Self.transpose_a:
-            if self.right.beside.count > 0 and not takes_along:
-                dot_products(
-                    self.m,
-                    self.k,
-                    self.a,
-                    self.lda,
-                    self.right.beside,
-                    self.result.at(0, self.n),
-                )
+            if not takes_along:
+                self._multiply_as_dots(self.right.beside, self.n)
+
+    def _multiply_as_dots(self, columns: Columns[Self.dt], j: Int):
+        """Multiply A with columns that lie along memory; they become those of C from j on."""
+        if columns.count > 0:
+            dot_products(
+                self.m,
+                self.k,
+                self.a,
+                self.lda,
+                columns,
+                self.result.at(0, j),
+            )
 
     def _pack_panel[
         vectors: Int
