@@ -100,7 +100,7 @@ def multiply_panel[
 
     Parameters:
         dt: Type of the elements.
-        vectors: Vectors of the panel, at most WIDEST_TILE; TILE_VECTORS when packed.
+        vectors: Vectors of the panel, at most STREAMING_TILE; TILE_VECTORS when packed.
         transpose_a: Whether `a` holds A transposed, (k, m).
         packed: Whether `a` holds A as `pack_a` leaves it, and the panel is packed as well.
         streams: Whether the panel is too far away to be read without asking for it early.
@@ -189,7 +189,7 @@ def _tile[
         var bv = Array[V, vectors](uninitialized=True)
         comptime for j in range(vectors):
             comptime if streams:
-                _fetch[False](
+                _fetch[read=True, level=1](
                     pb.unsafe_offset((u + _STREAM_AHEAD) * ldb + j * W)
                 )
             bv[j] = pb.unsafe_load[width=W](u * ldb + j * W)
@@ -209,16 +209,16 @@ def _tile[
             for turn in range(fetches):
                 comptime for j in range(vectors):
                     comptime if phase == 0:
-                        _fetch[True](
+                        _fetch[read=False, level=1](
                             result.c.unsafe_offset(turn * result.ldc + j * W)
                         )
-                        _fetch[False](
+                        _fetch[read=True, level=2](
                             result.aux.unsafe_offset(
                                 turn * result.ldaux + j * W
                             )
                         )
                     else:
-                        _fetch[False](
+                        _fetch[read=True, level=2](
                             ahead.start.unsafe_offset(
                                 turn // W * ahead.block_stride
                                 + turn % W * ahead.turn_stride
@@ -249,10 +249,14 @@ def _tile[
 
 
 @always_inline
-def _fetch[dt: DType, //, write: Bool](place: Ptr[dt]):
-    """Ask for the cache line of a place; harmless wherever it is."""
-    comptime if write:
+def _fetch[dt: DType, //, read: Bool, level: Int](place: Ptr[dt]):
+    """Ask for the cache line of a place in a level of the caches; harmless wherever it is."""
+    comptime if not read:
         prefetch[PrefetchOptions().for_write().high_locality().to_data_cache()](
+            place
+        )
+    elif level == 1:
+        prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](
             place
         )
     else:

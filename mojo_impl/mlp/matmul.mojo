@@ -24,9 +24,10 @@ only when memory for its scratch runs out, and then before it writes to C.
 """
 from std.sys import simd_width_of
 
+from mlp.blocks import Blocks
 from mlp.epilogue import BIAS, BIAS_RELU, Ptr, RELU_MASK, Result, SGD, STORE
 from mlp.memory import OutOfMemory
-from mlp.product import Blocks, Product, Right
+from mlp.product import Product, Right
 from mlp.threads import Team
 from mlp.tiles import TILE_VECTORS, part
 

@@ -1,81 +1,26 @@
 """Multiplies two matrices on one thread, in blocks that fit the second-level cache.
 
-Chooses the blocks and which operands to pack; knows nothing of threads.
+Chooses which operands to pack; knows nothing of threads.
 """
-from std.sys import simd_width_of, size_of
+from std.sys import simd_width_of
 
+from mlp.blocks import Blocks
 from mlp.dots import Columns, dot_products
 from mlp.epilogue import Ptr, Result, SGD, STORE
 from mlp.kernel import Ahead, Panel, multiply_panel
 from mlp.pack import pack_a, pack_b
 from mlp.tiles import (
+    STREAMING_TILE,
     TILE_ROWS,
     TILE_VECTORS,
     WIDEST_TILE,
     part,
+    tallest_tile,
 )
 
 
 comptime _MOST_ROWS_IN_PLACE = 4 * TILE_ROWS
 """Fewer rows do not repay packing a large B."""
-comptime _MOST_ROWS_OF_DOTS = TILE_ROWS
-"""Nor do so few repay transposing it: reading it once, along its rows, is all that counts."""
-
-
-@fieldwise_init
-struct Blocks(ImplicitlyCopyable):
-    """How a product is cut to fit the second-level cache."""
-
-    var k: Int
-    """Most k of a block; the same for every share of a product, as it orders the sums."""
-    var m: Int
-    """Most rows of a packed block of A."""
-    var in_place: Int
-    """Most elements of an operand that is read in place when used more than once."""
-    var dots: Bool
-    """Whether B, if it is transposed, serves too few rows to repay packing it: each of its rows is
-    then multiplied as it lies. The same for every share, too."""
-
-    @staticmethod
-    def choose[dt: DType](m: Int, n: Int, k: Int, l2_bytes: Int) -> Self:
-        """Give a block of A three quarters of the cache and a panel of B a sixteenth.
-
-        Parameters:
-            dt: Type of the elements.
-
-        Args:
-            m: Rows of the product.
-            n: Its columns.
-            k: Length of its sums.
-            l2_bytes: Size of the second-level cache.
-
-        Returns:
-            The sizes of the blocks.
-        """
-        comptime S = size_of[Scalar[dt]]()
-        comptime panel_row = TILE_VECTORS * simd_width_of[dt]() * S
-        # Below 128 the epilogue shows; above 512 a block of A gets too few rows.
-        var k_most = min(max(l2_bytes // 16 // panel_row, 128), 512)
-        var k_block = max(1, min(k, k_most))
-        var in_place = l2_bytes // 4 // S
-        var m_block = m
-        if m * k_block > in_place:  # else no A is packed that is larger
-            var m_most = l2_bytes * 3 // 4 // (S * k_block)
-            m_block = min(m, max(TILE_ROWS, m_most))
-        var dots = m <= _MOST_ROWS_OF_DOTS and k * n > in_place
-        return Self(k_block, m_block, in_place, dots)
-
-    def room[dt: DType](self) -> Int:
-        """Say how much scratch `Product.compute` needs.
-
-        Parameters:
-            dt: Type of the elements.
-
-        Returns:
-            So many elements, a multiple of 64.
-        """
-        comptime panel = WIDEST_TILE * simd_width_of[dt]()
-        return (self.k * (panel + self.m) + TILE_ROWS + 63) // 64 * 64
 
 
 struct Right[dt: DType](ImplicitlyCopyable):
@@ -236,7 +181,8 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         Blocks of k outside, of rows of A inside them, then panels of B. A block of A is packed
         when A is large and several panels use it. A panel is packed when A is, when B is
         transposed, when it is large and used by several tiles, or when its last row may not be
-        read whole.
+        read whole. For a few rows of A a large B is only read, once: in wide panels, or, when it
+        is transposed, row by row.
 
         Args:
             blocks: How to cut; `blocks.k` is to be the same for all parts of a product.
@@ -244,24 +190,36 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         """
         comptime W = simd_width_of[Self.dt]()
         comptime if Self.transpose_b and not Self.transpose_a:
-            if blocks.dots and self.right.tail_rows == 0:
+            var is_simple = self.right.tail_rows == 0 and (
+                self.result.epilogue != SGD
+            )
+            if blocks.dots and is_simple:
                 var rows_of_b = Columns(self.right.b, self.right.ldb, self.n)
                 self._multiply_as_dots(rows_of_b, 0)
                 self._multiply_as_dots(self.right.beside, self.n)
                 return
         var vectors = (self.n + W - 1) // W
+        var is_far = self.k * self.n > blocks.in_place
+        var is_whole = self.right.whole or self.n % W == 0
+        var streams = (
+            is_whole and is_far and self.m <= tallest_tile(STREAMING_TILE)
+        )
+        comptime if Self.transpose_a or Self.transpose_b:
+            streams = False
         var panels = min(1, vectors)
         var narrowest = vectors
         var wider = 0
-        if vectors > WIDEST_TILE:
-            panels = (vectors + TILE_VECTORS - 1) // TILE_VECTORS
+        if vectors > (STREAMING_TILE if streams else WIDEST_TILE):
+            var most = STREAMING_TILE if streams else TILE_VECTORS
+            panels = (vectors + most - 1) // most
             narrowest = vectors // panels
             wider = vectors - narrowest * panels
-        var packs_a = panels > 1 and self.m * self.k > blocks.in_place
+        var packs_a = (
+            panels > 1 and self.m * self.k > blocks.in_place and not streams
+        )
         var packs_b = packs_a or Self.transpose_b
-        var is_far = self.k * self.n > blocks.in_place
         packs_b |= is_far and self.m > _MOST_ROWS_IN_PLACE
-        var packs_last = packs_b or not (self.right.whole or self.n % W == 0)
+        var packs_last = packs_b or not is_whole
         var packed_b = scratch
         var packed_a = scratch.unsafe_offset(blocks.k * WIDEST_TILE * W)
         var m_blocks = (self.m + blocks.m - 1) // blocks.m if packs_a else 1
@@ -312,7 +270,7 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                     var c = result.at(0, v * W)
                     # As a parameter, since a tile must know its registers.
                     comptime for w in range(1, WIDEST_TILE + 1):
-                        if width == w:
+                        if width == w and not streams:
                             if packs:
                                 self._pack_panel[w](
                                     p, k, v * W, lanes, packed_b
@@ -329,6 +287,12 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                                 multiply_panel[
                                     Self.dt, w, Self.transpose_a, False, False
                                 ](m, k, a, self.lda, panel, c, ahead)
+                    comptime if not (Self.transpose_a or Self.transpose_b):
+                        comptime for w in range(1, STREAMING_TILE + 1):
+                            if width == w and streams:
+                                multiply_panel[Self.dt, w, False, False, True](
+                                    m, k, a, self.lda, panel, c, ahead
+                                )
                     v += width
         comptime if not Self.transpose_a:
             if not takes_along:

@@ -15,12 +15,15 @@ comptime TILE_VECTORS = 3
 comptime WIDEST_TILE = 4 if MANY_REGISTERS else 3
 """Most vectors of a tile when they hold all columns: one panel of 4 beats two of 2."""
 
+comptime STREAMING_TILE = 4 * TILE_VECTORS
+"""Vectors of a tile of few rows and a large B: long stretches of its rows come faster."""
+
 
 def tallest_tile(vectors: Int) -> Int:
     """Say how many rows a tile of some vectors may have.
 
     Args:
-        vectors: Vectors of the tile, at most WIDEST_TILE.
+        vectors: Vectors of the tile, at most STREAMING_TILE.
 
     Returns:
         The most rows whose sums fit the registers.

@@ -6,11 +6,22 @@ what real numbers may differ by stands in `tolerance`, and nowhere else.
 """
 from std.ffi import external_call
 from std.math import isnan
-from std.random import random_float64, random_si64, seed
-from std.sys import size_of
-from std.testing import TestSuite, assert_equal, assert_raises, assert_true
-from std.utils.numerics import inf, nan
+from std.random import random_si64, seed
+from std.sys import simd_width_of, size_of
+from std.testing import TestSuite, assert_equal, assert_raises
 
+from arena import (
+    INTEGERS,
+    REALS,
+    SPECIAL,
+    Arena,
+    Memory,
+    Shape,
+    element,
+    fill,
+    random_shape,
+)
+from mlp.dots import Columns
 from mlp.matmul import (
     BIAS,
     BIAS_RELU,
@@ -22,15 +33,8 @@ from mlp.matmul import (
     naive_matmul,
 )
 from mlp.memory import Buffer
+from mlp.product import Right
 from mlp.threads import Team
-
-comptime PAGE = 16384  # a multiple of the page size of every system here
-comptime ARENA = 256 * PAGE
-
-# What the elements are.
-comptime INTEGERS = 0  # small, so that every sum is exact
-comptime SPECIAL = 1  # small integers, and here and there NaN, infinities and -0
-comptime REALS = 2  # in [-1, 1)
 
 
 def tolerance[dt: DType](k: Int) -> Float64:
@@ -41,111 +45,6 @@ def tolerance[dt: DType](k: Int) -> Float64:
     """
     comptime eps = 1.2e-7 if dt == DType.float32 else 2.3e-16
     return 2 * eps * Float64(k + 2)
-
-
-struct Arena:
-    """Memory between two pages that may not be touched."""
-
-    var memory: Buffer[UInt8]
-    var start: Int  # of what lies between the pages
-
-    def __init__(out self) raises:
-        self.memory = Buffer[UInt8](ARENA + 3 * PAGE)
-        self.start = (Int(self.memory.start) // PAGE + 2) * PAGE
-        protect(self.start, 0)
-
-    def __deinit__(deinit self):
-        """Give the memory back as it came."""
-        try:
-            protect(self.start, 3)
-        except error:
-            print(error)
-        _ = self.memory.count  # the memory lives until here
-
-    def place[dt: DType](self, count: Int, at_end: Bool) raises -> Ptr[dt]:
-        """Return room for so many elements, right before or right after a forbidden page."""
-        var bytes = count * size_of[Scalar[dt]]()
-        assert_true(bytes <= ARENA)
-        var skipped = ARENA - bytes if at_end else 0
-        return Ptr[dt](unsafe_from_address=self.start + skipped)
-
-
-def protect(start: Int, rights: Int32) raises:
-    """Set the rights of the pages before and after an arena: 0 none, 3 read and write."""
-    for page in [start - PAGE, start + ARENA]:
-        assert_equal(external_call["mprotect", Int32](page, PAGE, rights), 0)
-
-
-def element[dt: DType](kind: Int) -> Scalar[dt]:
-    if kind == REALS:
-        return Scalar[dt](random_float64(-1, 1))
-    if kind == SPECIAL and random_si64(0, 30) == 0:
-        var which = random_si64(0, 3)
-        if which == 0:
-            return nan[dt]()
-        if which == 1:
-            return inf[dt]()
-        return -inf[dt]() if which == 2 else Scalar[dt](-0.0)
-    return Scalar[dt](Int(random_si64(-4, 4)))
-
-
-@fieldwise_init
-struct Shape(Copyable, Writable):
-    """One product: its sizes, and the elements beyond each row of each matrix."""
-
-    var m: Int
-    var n: Int
-    var k: Int
-    var gap_a: Int
-    var gap_b: Int
-    var gap_c: Int
-    var gap_aux: Int
-
-
-def random_shape(most_mn: Int, most_k: Int) -> Shape:
-    """Make a shape, small ones more often than large ones; half of the rows have no gap."""
-
-    def size(most: Int) -> Int:
-        return Int(random_si64(1, random_si64(1, Int64(most))))
-
-    def gap() -> Int:
-        return max(0, Int(random_si64(-6, 6)))
-
-    return Shape(
-        size(most_mn), size(most_mn), size(most_k), gap(), gap(), gap(), gap()
-    )
-
-
-struct Memory:
-    """The operands of a product, reused from case to case."""
-
-    var a: Arena
-    var b: Arena
-    var aux: Arena
-    var c: Arena
-    var want: Arena
-
-    def __init__(out self) raises:
-        self.a = Arena()
-        self.b = Arena()
-        self.aux = Arena()
-        self.c = Arena()
-        self.want = Arena()
-
-
-def fill[
-    dt: DType
-](arena: Arena, rows: Int, columns: Int, stride: Int, kind: Int) raises -> Ptr[
-    dt
-]:
-    """Place a matrix beside a forbidden page; between its rows stands NaN."""
-    var count = (rows - 1) * stride + columns if rows * columns > 0 else 0
-    var p = arena.place[dt](count, random_si64(0, 3) > 0)
-    for i in range(count):
-        p[unsafe_offset=i] = (
-            element[dt](kind) if i % stride < columns else nan[dt]()
-        )
-    return p
 
 
 comptime GUARD = 40  # elements before C that must stay as they are
@@ -228,6 +127,89 @@ def check_variants[dt: DType](kind: Int, cases: Int) raises:
                 check[
                     dt, variant % 2 == 1, variant // 2 % 2 == 1, variant // 4
                 ](memory, team, random_shape(70, 300), kind)
+
+
+def check_parts[
+    dt: DType, tb: Bool, epilogue: Int
+](memory: Memory, mut team: Team) raises:
+    """Compare a product whose right operand lies in parts with that of the whole one."""
+    comptime W = simd_width_of[dt]()
+    var shape = random_shape(70, 300)
+    var m = Int(random_si64(1, 3)) if random_si64(0, 1) == 0 else shape.m
+    var n = shape.n
+    var k = shape.k
+    var beside = Int(random_si64(0, 4))
+    var tail_rows = Int(random_si64(0, Int64(min(k, 4)))) if tb else 0
+    var ldb = (k - tail_rows if tb else n) + shape.gap_b
+    var ld_beside = k + shape.gap_a
+    var ld_tail = n + shape.gap_aux
+    var width = n + beside
+    var a = fill[dt](memory.a, m, k, k, INTEGERS)
+    var whole = Buffer[Scalar[dt]](k * width)
+    for i in range(k * width):
+        whole[i] = element[dt](INTEGERS)
+    # Not transposed, the last row may be read to the end of its last vector.
+    var rows = n if tb else k
+    var last = k - tail_rows if tb else (n + W - 1) // W * W
+    var b = fill[dt](memory.b, 1, (rows - 1) * ldb + last, 1, INTEGERS)
+    for p in range(k - tail_rows):
+        for j in range(n):
+            b[unsafe_offset=j * ldb + p if tb else p * ldb + j] = whole[
+                p * width + j
+            ]
+    var count = (beside - 1) * ld_beside + k if beside > 0 else 0
+    var start = fill[dt](memory.beside, 1, count, count, INTEGERS)
+    for j in range(beside):
+        for p in range(k):
+            start[unsafe_offset=j * ld_beside + p] = whole[p * width + n + j]
+    count = (tail_rows - 1) * ld_tail + n if tail_rows > 0 else 0
+    var tail = fill[dt](memory.tail, 1, count, count, INTEGERS)
+    for p in range(tail_rows):
+        for j in range(n):
+            tail[unsafe_offset=p * ld_tail + j] = whole[
+                (k - tail_rows + p) * width + j
+            ]
+    var aux = fill[dt](memory.aux, m, width, width, INTEGERS)
+    var c = memory.c.place[dt](m * width, True)
+    var want = memory.want.place[dt](m * width, True)
+    var right = Right(b, ldb, beside=Columns(start, ld_beside, beside))
+    comptime if tb:
+        right = Right(
+            b,
+            ldb,
+            tail=tail,
+            tail_rows=tail_rows,
+            ld_tail=ld_tail,
+            beside=Columns(start, ld_beside, beside),
+        )
+    matmul[dt, False, tb, epilogue](
+        team, m, n, k, a, k, right, c, width, aux, width, 0
+    )
+    naive_matmul[dt, False, False, epilogue](
+        m, width, k, a, k, whole.start, width, want, width, aux, width, 0
+    )
+    _ = whole.count  # the memory lives until here
+    for i in range(m * width):
+        if c[unsafe_offset=i] != want[unsafe_offset=i]:
+            raise Error(
+                t"{dt} transposed {tb} epilogue {epilogue} m {m} n {n} k {k}"
+                t" beside {beside} tail {tail_rows} threads {team.threads} l2"
+                t" {team.l2_bytes}: row {i // width}, column {i % width}:"
+                t" {c[unsafe_offset=i]} is not {want[unsafe_offset=i]}"
+            )
+
+
+def test_right_operands_in_parts() raises:
+    """Check columns beside the others, last rows apart, and rows that may be read whole."""
+    var memory = Memory()
+    comptime for dt in [DType.float64, DType.float32]:
+        for turn in range(240):
+            var team = Team(1 + turn % 3)
+            team.work_per_thread = 1
+            team.l2_bytes = 1 << (10 + 5 * (turn // 3 % 3))
+            comptime for tb in [False, True]:
+                comptime for epilogue in [BIAS, BIAS_RELU, RELU_MASK]:
+                    check_parts[dt, tb, epilogue](memory, team)
 
 
 def test_integers_float64() raises:
