@@ -30,7 +30,8 @@ from bench.wording import (
     time_text,
 )
 
-FAILED = "\N{NO-BREAK SPACE}✕"
+IMPOSSIBLE = "✕"
+FAILED = f"\N{NO-BREAK SPACE}{IMPOSSIBLE}"
 MUST_AGREE = ("threads", "denormals")
 
 
@@ -167,7 +168,7 @@ class Roofline:
     text: str
     groups: Sequence[Facts]  # a problem each
     limits: Sequence[str]  # what the probes found, a line each
-    errors: Sequence[str]  # rates above the peak
+    errors: Sequence[str]  # a line, if rates lie above the peak
 
     @property
     def table(self) -> Facts:
@@ -212,13 +213,20 @@ def roofline_of(stored: Stored, results: Sequence[Result]) -> Roofline:
         f"gradient. The last column is {baseline}'s time over {candidate}'s.",
         [Facts(heads, rows, name) for name, rows in groups.items()],
         [_limit_text(rate) for rate in rates(*readings)],
-        [
-            f"ERROR: {case_text(share.case)}: {share.worker} reaches {_percent_text(share)} % of "
-            "the measured peak; the time, the arithmetic or the probe is wrong"
-            for share in found.values()
-            if share.impossible
-        ],
+        _errors([share for share in found.values() if share.impossible], len(found)),
     )
+
+
+def _errors(impossible: Sequence[Share], total: int) -> list[str]:
+    """Say in one line that some rates cannot be, if so, and name the worst."""
+    if not impossible:
+        return []
+    worst = max(impossible, key=lambda share: share.estimate.point)
+    return [
+        f"ERROR: {len(impossible)} of {count_text(total, 'rate')} above the measured peak, marked "
+        f"{IMPOSSIBLE}; the furthest is {worst.worker}'s {case_text(worst.case)}, at "
+        f"{_percent_text(worst)} %. The time, the arithmetic or the probe is wrong there"
+    ]
 
 
 def _percent_text(share: Share | None) -> str:
@@ -229,7 +237,7 @@ def _percent_text(share: Share | None) -> str:
         f"{100 * value:.1f}" if math.isfinite(value) else ""
         for value in (share.estimate.point, share.estimate.low, share.estimate.high)
     )
-    return f"{'✕ ' if share.impossible else ''}{point} ({low}{DASH}{high})"
+    return f"{f'{IMPOSSIBLE} ' if share.impossible else ''}{point} ({low}{DASH}{high})"
 
 
 def _limit_text(rate: Rate) -> str:

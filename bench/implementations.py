@@ -60,6 +60,17 @@ class Implementation(Protocol):
         ...
 
 
+BLAS_VARIABLES = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "OPENBLAS_BLOCK_FACTOR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_CBWR",
+    "BLIS_ARCH_TYPE",
+)
+"""What makes a BLAS use other kernels or blocks than it would choose for this machine."""
+
+
 class NumPy:
     """The baseline: `python_impl`, idiomatic NumPy."""
 
@@ -107,7 +118,7 @@ class NumPy:
         return clock() - start
 
     def describe(self) -> dict[str, Any]:
-        """Tell the BLAS that NumPy loaded, its core type and its threads."""
+        """Tell the BLAS that NumPy loaded, its core type, what changes it, and its threads."""
         import threadpoolctl
 
         np.ones((2, 2)) @ np.ones((2, 2))  # loads the BLAS
@@ -120,6 +131,10 @@ class NumPy:
             or "unavailable (none found by threadpoolctl)",
             "blas core type": ", ".join(str(pool.get("architecture", "unknown")) for pool in pools)
             or "unavailable (none found by threadpoolctl)",
+            "blas changed by": ", ".join(
+                f"{name}={os.environ[name]}" for name in BLAS_VARIABLES if os.environ.get(name)
+            )
+            or "nothing",
             "allocation": "idiomatic: NumPy allocates each result",
         }
         return {

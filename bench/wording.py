@@ -240,6 +240,17 @@ def machine_text(run: Run) -> str:
     return "an unnamed processor" if cpu.startswith("unavailable") else cpu
 
 
+def changed_blas_text(run: Run) -> str:
+    """Say what made a BLAS other than it would be: a figure against it holds for that one only."""
+    described = [worker.get("facts") for worker in run.environment.workers.values()]
+    found = {
+        str(facts["blas changed by"])
+        for facts in described
+        if isinstance(facts, dict) and facts.get("blas changed by", "nothing") != "nothing"
+    }
+    return f", BLAS CHANGED BY {listing(sorted(found))}" if found else ""
+
+
 def conclusion(run: Run, results: Sequence[Result]) -> str:
     """Say in one sentence what the results support, whatever they are."""
     whole, phases = conclusion_parts(run, results)
@@ -250,7 +261,8 @@ def conclusion_parts(run: Run, results: Sequence[Result]) -> tuple[str, list[str
     """Say the conclusion in parts: of the whole, then of each phase; without final stops."""
     baseline, candidate = seat_names(run)
     timed = [result for result in results if result.case.phase in PHASES]
-    where = f"On {machine_text(run)} ({setting_text(result.case for result in timed)})"
+    setting = setting_text(result.case for result in timed) + changed_blas_text(run)
+    where = f"On {machine_text(run)} ({setting})"
     if run.source != "bench":
         return (
             f"{where}, {baseline} and {candidate} were timed one after the other in a single "

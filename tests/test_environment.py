@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.environment import PROJECT, read_environment, without_paths
+from bench.implementations import BLAS_VARIABLES, NumPy
 
 CPUINFO = """processor\t: 0
 model name\t: Example CPU 9000
@@ -120,3 +121,13 @@ def test_folders_are_taken_out_of_nested_facts() -> None:
         "threads": 1,
         "facts": {"flags": ["-I", "…/x"], "kept": None},
     }
+
+
+def test_what_changes_a_blas_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in BLAS_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    assert NumPy().describe()["facts"]["blas changed by"] == "nothing"
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
+    monkeypatch.setenv("MKL_CBWR", "SSE2")
+    told = NumPy().describe()["facts"]["blas changed by"]
+    assert told == "OPENBLAS_CORETYPE=Nehalem, MKL_CBWR=SSE2"

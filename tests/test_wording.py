@@ -109,6 +109,19 @@ def conclude(*results: Result, **changes: object) -> str:
     return conclusion(replace(make_run(Truth()), **changes), results)
 
 
+def test_a_blas_that_was_changed_is_named_in_the_conclusion():
+    run = make_run(Truth())
+    for said, words in (
+        ("nothing", "1 thread each)"),
+        ("BLIS_ARCH_TYPE=zen", "BLIS_ARCH_TYPE=zen)"),
+    ):
+        workers = {"numpy": {"facts": {"blas changed by": said}}, "mojo": {"facts": {}}}
+        environment = replace(run.environment, workers=workers)
+        text = conclude(result("epoch", SMALL, "FASTER", 2.0), environment=environment)
+        assert words in text
+        assert ("BLAS CHANGED BY" in text) == (said != "nothing")
+
+
 def test_conclusion_when_all_are_faster():
     sentence = conclude(
         result("forward", SEED_NETWORK, "FASTER", 3.2), result("forward", SMALL, "FASTER", 1.4)
