@@ -23,12 +23,11 @@ from mlp.memory import Buffer, OutOfMemory
 comptime MAX_THREADS = 1024
 """Most threads of a team, far above the machines of today: more is taken for a mistake."""
 
-comptime WORK_PER_LANE = 1 << 16
-"""Vector multiply-adds that repay one thread more: 15 to 20 microseconds at 3.5 a nanosecond.
-In that time a sleeping thread wakes and takes part, and it is some 70 times what a region costs of
-threads that are awake. A product that finds its operands in the caches of the right cores gains
-from 2 microseconds on (`tests/mojo/cost_of_threads.mojo` measures all these), but in a network they
-travel between cores."""
+comptime WORK_PER_LANE = 1 << 15
+"""Vector multiply-adds that repay one thread more: 5 to 10 microseconds, some ten times what a
+region costs of threads that are awake. A product that finds its operands in the caches of the right
+cores gains from 2 microseconds on (`tests/mojo/cost_of_threads.mojo` measures this), but in a
+network they travel between cores; with half as much `busy_neighbour.mojo` shows a loss."""
 
 # Waking a sleeping thread takes 20 to 300 microseconds, so spinning as long before sleeping costs
 # not much more than what the better of the two would.
