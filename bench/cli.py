@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,7 @@ from bench.options import (
     SecondsOption,
     ThreadsOption,
 )
-from bench.records import PHASES, DType, Phase, Problem, Result, WorkerSpec
+from bench.records import PHASES, DType, Phase, Problem, WorkerSpec
 from bench.threads import cores
 
 WORKERS = (
@@ -49,7 +50,7 @@ INTERRUPTED = 130
 EXIT_CODES = (
     "**Exit codes:** 0 done · 1 a case is INVALID: it failed parity, or a worker died or "
     "hung; or a rate lies above the machine's peak · 2 the command, or a file it names, is "
-    "wrong · 3 the Mojo library did not compile · "
+    "wrong · 3 the Mojo library did not compile · 4 another run measures on this machine · "
     "130 interrupted; what was measured is kept and reported"
 )
 
@@ -120,8 +121,10 @@ def run(
         "--no-training": no_training,
     }
     problems = _problems(preset, layers, batch, rows, dtype, threads)
+    from bench.showing import show_run
+
     path, status = _measure("run", preset, problems, _phases(phase), given, out, name)
-    invalid = _show_run(path)
+    invalid = show_run(path)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))
 
 
@@ -152,6 +155,8 @@ def roofline(
     once per number of threads. Otherwise this is `bench run` with the preset roofline, on one
     thread and on as many as there are cores. With RUN it shows a run that is there.
     """
+    from bench.showing import show_roofline_of
+
     status = ""
     if source is None:
         preset = PresetName.roofline
@@ -165,7 +170,7 @@ def roofline(
         }
         problems = _problems(preset, layers, None, None, dtype, threads or sorted({1, cores()}))
         source, status = _measure("roofline", preset, problems, _phases(phase), given, out, name)
-    wrong = _show_roofline(source)
+    wrong = show_roofline_of(source)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
 
 
@@ -189,10 +194,11 @@ def report_command(
     """Make charts, report.html and report.md again from the raw data of a run."""
     from bench.pytest_import import import_file
     from bench.report import build
+    from bench.showing import show_run
 
     path = import_file(source, out) if source.is_file() else source
     build(path)
-    raise typer.Exit(int(_show_run(path)))
+    raise typer.Exit(int(show_run(path)))
 
 
 @app.command(
@@ -259,6 +265,35 @@ def list_command(
     show_table(("case", "FLOPs"), [(case_id(case), f"{flops(case):,}") for case in cases])
 
 
+@app.command(
+    epilog=_epilog("bench doctor", "bench doctor --json"),
+)
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what this machine can tell about speed and what it cannot, and what to do about it.
+
+    Reads its cores, clock, load and libraries, and times NumPy against itself on the smallest
+    network for some seconds: what differs there is noise. Ends with 1 if something is bad: figures
+    taken now would mislead.
+    """
+    from bench.doctor import worst
+    from bench.examine import examine
+    from bench.lock import alone
+    from bench.progress import ScreenProgress
+    from bench.screen import console
+    from bench.showing import show_findings
+
+    _build_mojo()
+    with alone("bench doctor"), ScreenProgress(console(sys.stderr)) as progress:
+        found = examine(WORKERS, progress, invocations=4, seconds=8.0)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in found], indent=1))
+    else:
+        show_findings(found)
+    raise typer.Exit(int(worst(found) == "bad"))
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; every error of the harness ends here."""
     try:
@@ -314,6 +349,7 @@ def _measure(
     name: str | None,
 ) -> tuple[Path, str]:
     """Make a run and its report; return its folder and status."""
+    from bench.lock import alone
     from bench.progress import ScreenProgress
     from bench.report import build
     from bench.runner import measure
@@ -340,7 +376,9 @@ def _measure(
     path = out / (name or f"{started:%Y%m%d-%H%M%S}-{label}")
     _build_mojo()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
-    with ScreenProgress(console(sys.stderr)) as progress:
+    # What gives no verdict, a check that all works, need not wait for what does.
+    held = nullcontext() if preset == PresetName.smoke else alone(order.command)
+    with held, ScreenProgress(console(sys.stderr)) as progress:
         status = measure(order, path, started, progress).status
         progress.stage("report", 1)
         build(path)
@@ -355,39 +393,3 @@ def _build_mojo() -> None:
         build.build()
     except build.BuildError as error:
         raise BuildError(str(error)) from error
-
-
-def _show_run(path: Path) -> bool:
-    """Print the short report of a run; tell whether a case is INVALID or a rate impossible."""
-    from bench import stats, store, wording
-    from bench.evidence import roofline_of
-    from bench.screen import show_below_one, show_lines, show_results
-
-    stored = store.load(path)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
-    errors = roofline_of(stored, results).errors
-    show_results(stored, results)
-    show_lines(errors)
-    show_below_one(results)
-    typer.echo(f"\n{wording.conclusion(stored.run, results)}\n\nReport: {path / 'report.html'}")
-    return bool(errors) or _has_invalid(results)
-
-
-def _show_roofline(path: Path) -> bool:
-    """Print how near a run came to the machine's peak; tell whether something is wrong in it."""
-    from bench import stats, store
-    from bench.evidence import roofline_of
-    from bench.screen import show_roofline
-
-    stored = store.load(path)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
-    found = roofline_of(stored, results)
-    if not found.groups:
-        raise UsageError(f"{path} holds no probes of the machine; `bench roofline` takes them")
-    show_roofline(found)
-    typer.echo(f"\nReport: {path / 'report.html'}")
-    return bool(found.errors) or _has_invalid(results)
-
-
-def _has_invalid(results: Sequence[Result]) -> bool:
-    return any(result.verdict and result.verdict.kind == "INVALID" for result in results)

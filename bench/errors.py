@@ -3,6 +3,7 @@
 BenchError                  caught once, in `bench.cli`; its text is shown as it is
 ├── UsageError              the command or a file it names is wrong            (exit code 2)
 ├── BuildError              the Mojo library did not compile                   (exit code 3)
+├── BusyError               another run measures on this machine               (exit code 4)
 ├── WorkerError             a worker died, hung or answered an error
 │   └── WorkerTimeoutError  it did not answer in time
 └── StoreError              a run on disk is missing, damaged or from a newer version (exit code 2)
@@ -27,6 +28,12 @@ class BuildError(BenchError):
     """The Mojo library did not compile; carries the compiler's whole output."""
 
     exit_code = 3
+
+
+class BusyError(BenchError):
+    """Another run measures on this machine, or what tells so cannot be read."""
+
+    exit_code = 4
 
 
 class WorkerError(BenchError):

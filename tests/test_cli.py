@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
-from bench import cli
+from bench import cli, lock
 from bench.cases import PRESETS, case_id
 from bench.environment import PROJECT
 from bench.progress import ScreenProgress
@@ -24,9 +24,12 @@ Bench = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def bench(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Bench:
     """Runs a command; gives its exit code, standard output and standard error."""
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(lock, "LOCK", tmp_path / "lock")  # a real run beside may hold the other
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -43,17 +46,17 @@ def bench(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 def test_without_a_command_there_is_help(bench: Bench) -> None:
     _, out, err = bench()
-    for command in ("run", "roofline", "report", "parity", "list"):
+    for command in ("run", "roofline", "report", "parity", "list", "doctor"):
         assert command in out + err
 
 
-@pytest.mark.parametrize("command", ["run", "roofline", "report", "parity", "list"])
+@pytest.mark.parametrize("command", ["run", "roofline", "report", "parity", "list", "doctor"])
 def test_the_help_of_a_command_has_examples_and_exit_codes(bench: Bench, command: str) -> None:
     code, out, err = bench(command, "--help")
     assert (code, err) == (0, "")
     assert "Examples" in out
     assert f"bench {command} " in out
-    for number in (0, 1, 2, 3, 130):
+    for number in (0, 1, 2, 3, 4, 130):
         assert f"{number} " in out.partition("Exit codes:")[2]
 
 
@@ -202,6 +205,13 @@ def test_a_run_of_both_languages_from_end_to_end(bench: Bench, tmp_path: Path) -
     code, out, err = bench(*command)
     assert code == 2
     assert "tiny is there already; choose another --name" in err
+
+
+def test_a_second_run_is_refused_and_told_who_measures(bench: Bench, tmp_path: Path) -> None:
+    with lock.alone("bench run --preset full"):
+        code, _, err = bench("run", *TINY, "--out", tmp_path)
+    assert code == 4
+    assert "bench: this machine is being measured by `bench run --preset full`" in err
 
 
 def test_parity_of_both_languages(bench: Bench) -> None:
