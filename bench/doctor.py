@@ -146,7 +146,9 @@ def _quiet(
         share = max(0.0, steal[1] - steal[0]) / seconds
         robbed = share > QUIET_STEAL
         advice = "the host gives the cores to others: take another hour or another machine"
-        yield Finding("steal", f"{share:.1%}", "bad" if robbed else "good", advice if robbed else "")
+        yield Finding(
+            "steal", f"{share:.1%}", "bad" if robbed else "good", advice if robbed else ""
+        )
 
 
 def _software(workers: Mapping[str, Any]) -> Iterator[Finding]:

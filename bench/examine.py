@@ -1,4 +1,4 @@
-"""Takes a look at the machine for `bench doctor`: its facts, its clock, and a short run of the harness."""
+"""Looks at the machine for `bench doctor`: its facts, its clock, a short run of the harness."""
 
 from __future__ import annotations
 
