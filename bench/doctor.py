@@ -111,7 +111,7 @@ def _quota(text: str, cores: Any) -> Finding:
     """Judge `cpu.max`: microseconds of processor time in a period, and the period."""
     found = re.fullmatch(r"(\d+) (\d+)", text)
     if not found or int(found[2]) == 0:
-        return Finding("core quota", "none" if text.startswith("max") else text, "good")
+        return Finding("core quota", "none", "good")  # `max`, or no group that sets one
     quota = int(found[1]) / int(found[2])
     enough = isinstance(cores, int) and quota >= cores
     advice = "the system stops what uses it up in mid-sample: raise it to all cores, or lift it"
@@ -153,8 +153,12 @@ def _quiet(
 
 def _software(workers: Mapping[str, Any]) -> Iterator[Finding]:
     """Judge what the implementations say of themselves."""
-    facts = {name: worker.get("facts", {}) for name, worker in workers.items()}
-    for name, said in facts.items():
+    seen: list[Any] = []
+    for name, worker in workers.items():
+        said = worker.get("facts", {})
+        if said in seen:  # the second seat of the baseline
+            continue
+        seen.append(said)
         if "blas core type" in said:
             changed = said.get("blas changed by", "nothing")
             value = f"{said.get('blas')}, {said['blas core type']}"
