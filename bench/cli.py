@@ -109,6 +109,8 @@ def run(
     A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. Ctrl-C ends early and reports
     what is complete.
     """
+    from bench.showing import show_run
+
     given = {
         "--layers": layers,
         "--batch": batch,
@@ -121,8 +123,6 @@ def run(
         "--no-training": no_training,
     }
     problems = _problems(preset, layers, batch, rows, dtype, threads)
-    from bench.showing import show_run
-
     path, status = _measure("run", preset, problems, _phases(phase), given, out, name)
     invalid = show_run(path)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))

@@ -53,14 +53,14 @@ def alone(
 
 def _open(path: Path) -> int:
     """Open the file for all users of the machine; one that another user made only to read."""
-    flags = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    safe = os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, os.O_RDWR | flags, 0o666)
-    except PermissionError:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | safe, 0o666)
+        except PermissionError:
+            return os.open(path, os.O_RDONLY | safe)
     except OSError as error:
         raise BusyError(f"the lock {path.name} cannot be opened: {error.strerror}") from None
-    return descriptor
 
 
 def _write(descriptor: int, holder: dict[str, object] | None) -> None:

@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
-from bench import cli, lock
+from bench import cli, examine, lock
 from bench.cases import PRESETS, case_id
+from bench.doctor import Finding
 from bench.environment import PROJECT
 from bench.progress import ScreenProgress
 from bench.records import PHASES, Case, Fault
@@ -212,6 +213,25 @@ def test_a_second_run_is_refused_and_told_who_measures(bench: Bench, tmp_path: P
         code, _, err = bench("run", *TINY, "--out", tmp_path)
     assert code == 4
     assert "bench: this machine is being measured by `bench run --preset full`" in err
+
+
+def test_doctor_prints_grades_and_advice_or_json(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Finding("load", "0.10", "good"), Finding("turbo", "on", "note", "trust ratios")]
+    monkeypatch.setattr(examine, "examine", lambda *_, **__: found)
+    code, out, _ = bench("doctor")
+    assert code == 0
+    assert [line.split() for line in out.splitlines()[:2]] == [
+        ["ok", "load", "0.10"],
+        ["note", "turbo", "on"],
+    ]
+    assert "trust ratios" in out
+    found.append(Finding("cores", "1", "bad", "allow two"))
+    code, out, _ = bench("doctor", "--json")
+    assert code == 1
+    assert [line["grade"] for line in json.loads(out)] == ["good", "note", "bad"]
+    assert "BAD" in bench("doctor")[1]
 
 
 def test_parity_of_both_languages(bench: Bench) -> None:
