@@ -2,8 +2,8 @@
 
 Problem -> Case -> Sample -> Estimate -> Ratio -> Verdict, and the Run that holds what was
 recorded. Records are data only: no clocks, no files, no statistics, no text for people.
-Readings (`Sample`, `ParityResult`, `Fault`, `Environment`) are stored; claims (`Estimate`,
-`Ratio`, `Verdict`) are derived from them again each time and never stored.
+Readings (`Sample`, `ParityResult`, `Clause`, `Fault`, `Environment`) are stored; claims
+(`Estimate`, `Ratio`, `Verdict`) are derived from them again each time and never stored.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ PHASES: tuple[Phase, ...] = ("forward", "backprop", "epoch")
 FLOORS: tuple[Phase, ...] = ("call", "timer")
 PROBES: tuple[Phase, ...] = ("peak", "memory", "cache")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the files of a run. History: 1, the first (2026-11); 2, cases may be probes of the
-machine, with readings of one worker only (2026-11): a run of version 1 reads as one without."""
+machine, with readings of one worker only (2026-11): a run of version 1 reads as one without; 3, the
+contract is stored, a sample tells what the system did meanwhile, a plan may have a target, a run
+may be resumed (2026-11): in older runs these are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,10 @@ class Sample:
     elapsed_ns: int  # of all loops together, by the implementation's own clock
     at_ns: int  # when the reading was taken, on the runner's clock, from the start of the run
     warmup: bool = False
+    # What the system says of the worker's process during the reading; None where it does not.
+    cpu_ns: int | None = None  # processor time of all its threads
+    preempted: int | None = None  # how often another process took a core from it
+    page_faults: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,21 @@ class ParityResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Clause:
+    """One line of the fairness contract, checked for one problem before its first sample."""
+
+    problem: str  # problem id
+    name: str  # which line, such as "threads"; they stand in `bench.contract`
+    found: str  # what was found, for people
+    broken: str = ""  # by whom and how, in words; empty if it was kept
+
+    @property
+    def ok(self) -> bool:
+        """Whether all workers kept it."""
+        return not self.broken
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """A worker died, hung or refused: the case has no verdict, the run goes on."""
 
@@ -114,8 +135,21 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How much the logarithm of a ratio varies: standard deviations at the two levels."""
+
+    within: float  # from round to round of one invocation
+    between: float  # from invocation to invocation, beyond what the rounds explain
+    round_ns: float  # what a round of all workers takes
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run sets out to do, fixed before the first sample."""
+    """What a run sets out to do, fixed before the first sample.
+
+    With a target, the number of invocations is fixed a second time, after `invocations` of each
+    case: from how much these varied, never from where their ratios lay.
+    """
 
     preset: str
     cases: tuple[Case, ...]
@@ -125,6 +159,12 @@ class Plan:
     loops: dict[str, int]  # by case id; one common inner count for all workers
     training_epochs: int  # of the loss curves in the report
     seed: int = 1  # of the weights, the order of batches, and the turns of the cases
+    target: float | None = (
+        None  # half the width of the interval that is wanted: 0.01 is one percent
+    )
+    budget_s: float | None = None  # what the whole run may take
+    more: dict[str, int] = field(default_factory=dict)  # invocations added by case id
+    spreads: dict[str, Spread] = field(default_factory=dict)  # by case id, of the first invocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +190,7 @@ class Run:
     status: Literal["running", "finished", "interrupted", "imported"] = "running"
     source: Literal["bench", "pytest-benchmark"] = "bench"
     environment_after: Environment | None = None
+    resumed: tuple[str, ...] = ()  # when it went on after it was cut short; ISO 8601, UTC
 
 
 @dataclass(frozen=True, slots=True)

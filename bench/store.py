@@ -1,7 +1,8 @@
 """Runs on disk: written record by record as they come, read back strictly. No statistics.
 
-A folder holds `run.json` (a `Run`, replaced whole), `samples.jsonl`, `parity.jsonl` and
-`faults.jsonl` (a record a line, appended; read packed by gzip too), and `training.npz`.
+A folder holds `run.json` (a `Run`, replaced whole), `samples.jsonl`, `parity.jsonl`,
+`contract.jsonl` and `faults.jsonl` (a record a line, appended; read packed by gzip too), and
+`training.npz`.
 `SCHEMA_VERSION` and its history stand in `bench.records`.
 """
 
@@ -22,10 +23,10 @@ from numpy.typing import NDArray
 
 from bench.cases import case_id
 from bench.errors import StoreError, UsageError
-from bench.records import SCHEMA_VERSION, Fault, ParityResult, Run, Sample
+from bench.records import SCHEMA_VERSION, Clause, Fault, ParityResult, Run, Sample
 
 Array = NDArray[Any]
-Record = TypeVar("Record", Sample, ParityResult, Fault)
+Record = TypeVar("Record", Sample, ParityResult, Clause, Fault)
 
 PACKED = ".gz"
 """Ending of a file of lines that was packed, say to be kept in a repository; read all the same."""
@@ -33,6 +34,7 @@ RUN, TRAINING = "run.json", "training.npz"
 LINES: dict[type, str] = {
     Sample: "samples.jsonl",
     ParityResult: "parity.jsonl",
+    Clause: "contract.jsonl",
     Fault: "faults.jsonl",
 }
 
@@ -47,6 +49,7 @@ class Stored:
     parity: tuple[ParityResult, ...]
     faults: tuple[Fault, ...]
     training: dict[str, Array]  # by the names of docs/design.md; empty if there was no training
+    contract: tuple[Clause, ...] = ()
     notes: tuple[str, ...] = ()  # what was tolerated in reading, for people
 
 
@@ -88,7 +91,7 @@ class RunWriter:
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
-    def add(self, record: Sample | ParityResult | Fault) -> None:
+    def add(self, record: Sample | ParityResult | Clause | Fault) -> None:
         """Append a record to the file of its kind."""
         try:
             self._files[type(record)].write(msgspec.json.encode(record) + b"\n")
@@ -133,6 +136,7 @@ def load(path: Path) -> Stored:
     samples = _load_lines(path, Sample, notes)
     parity = _load_lines(path, ParityResult, notes)
     faults = _load_lines(path, Fault, notes)
+    contract = _load_lines(path, Clause, notes) if run.schema > 2 else ()
     names = set(map(case_id, run.plan.cases))
     labels = {worker.label for worker in run.plan.workers}
     for number, sample in enumerate(samples, 1):
@@ -144,7 +148,8 @@ def load(path: Path) -> Stored:
                 path / LINES[Sample],
                 f"line {number}: {sample.elapsed_ns} ns for {sample.loops} loops is no reading",
             )
-    return Stored(path, run, samples, parity, faults, _load_training(path), tuple(notes))
+    training = _load_training(path)
+    return Stored(path, run, samples, parity, faults, training, contract, tuple(notes))
 
 
 def _load_run(path: Path) -> Run:

@@ -211,6 +211,7 @@ def write_run(folder: Path, truth: Truth | None = None) -> Path:
     for name, records in (
         ("samples", make_samples(truth)),
         ("parity", make_parity(truth)),
+        ("contract", ()),
         ("faults", truth.faults),
     ):
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
-from bench import cli, examine, lock
+from bench import cli, examine, lock, options
 from bench.cases import PRESETS, case_id
 from bench.doctor import Finding
 from bench.environment import PROJECT
@@ -74,8 +74,8 @@ def test_help_names_every_preset_and_phase(bench: Bench) -> None:
     _, out, _ = bench("run", "--help")
     for preset in PRESETS.values():
         assert f"{preset.name}: " in out
-    assert [str(name) for name in cli.PresetName] == list(PRESETS)
-    assert [str(name) for name in cli.PhaseName] == list(PHASES)
+    assert [str(name) for name in options.PresetName] == list(PRESETS)
+    assert [str(name) for name in options.PhaseName] == list(PHASES)
 
 
 def test_help_imports_nothing_heavy() -> None:

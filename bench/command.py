@@ -1,0 +1,94 @@
+"""What all commands share: the application, its help, and how options become problems and phases.
+
+What is heavy to import is imported where it is used, so that `--help` comes at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import typer
+from typer.core import TyperGroup
+
+from bench.cases import PRESETS, parse_layers, preset_problems
+from bench.errors import BuildError
+from bench.options import DTypeName, PhaseName, PresetName
+from bench.records import PHASES, DType, Phase, Problem, WorkerSpec
+
+WORKERS = (
+    WorkerSpec("numpy", "numpy", "baseline"),
+    WorkerSpec("numpy-again", "numpy", "again"),
+    WorkerSpec("mojo", "mojo", "candidate"),
+)
+ORDER = ("run", "roofline", "report", "parity", "list", "doctor")
+EXIT_CODES = (
+    "**Exit codes:** 0 done · 1 a case is INVALID: it failed parity, or a worker died or "
+    "hung; or a rate lies above the machine's peak · 2 the command, or a file it names, is "
+    "wrong · 3 the Mojo library did not compile · 4 another run measures on this machine · "
+    "130 interrupted; what was measured is kept and reported"
+)
+
+
+def epilog(*examples: str) -> str:
+    """Write what stands below the help of a command."""
+    return "\n\n".join(["**Examples**", *(f"`{example}`" for example in examples), EXIT_CODES])
+
+
+class InOrder(TyperGroup):
+    """Lists commands in the order in which a newcomer needs them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name all commands."""
+        return sorted(self.commands, key=ORDER.index)
+
+
+app = typer.Typer(
+    cls=InOrder,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(epilog=EXIT_CODES)
+def _bench() -> None:
+    """The same neural network in NumPy and in Mojo: does it compute the same, and which is faster?
+
+    `bench run` measures and reports; without options it takes about three minutes.
+    """
+
+
+def problems_of(
+    preset: PresetName,
+    layers: list[str] | None,
+    batch: int | None,
+    rows: int | None,
+    dtype: list[DTypeName] | None,
+    threads: list[int] | None,
+) -> tuple[Problem, ...]:
+    """List the problems that the options ask for."""
+    return preset_problems(
+        PRESETS[preset],
+        layers=[parse_layers(text) for text in layers or []],
+        batch_size=batch,
+        rows=rows,
+        dtypes=cast("list[DType]", [str(name) for name in dtype or []]),
+        threads=threads or [1],
+    )
+
+
+def phases_of(names: list[PhaseName] | None) -> tuple[Phase, ...]:
+    """List the phases that the option asks for."""
+    return cast("tuple[Phase, ...]", tuple(dict.fromkeys(map(str, names)))) if names else PHASES
+
+
+def build_mojo() -> None:
+    """Compile the Mojo library unless it is up to date; its words reach the user whole."""
+    from mojo_impl import build
+
+    try:
+        build.build()
+    except build.BuildError as error:
+        raise BuildError(str(error)) from error
