@@ -41,8 +41,8 @@ def parity(
     threads: ThreadsOption = None,
 ) -> None:
     """Check, tensor by tensor, that both implementations compute the same; time nothing."""
+    from bench.admission import check_parity
     from bench.progress import ScreenProgress
-    from bench.runner import check_parity
     from bench.screen import console, show_parity
     from bench.session import Order
 

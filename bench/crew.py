@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -176,6 +176,17 @@ class WorkerProcess:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a worker said of one sample; None where it does not say."""
+
+    elapsed_ns: int  # by the implementation's clock
+    wall_ns: int | None = None  # by the worker's, around it
+    cpu_ns: int | None = None
+    preempted: int | None = None
+    page_faults: int | None = None
+
+
 class Crew:
     """The workers that take turns, all with the same number of threads.
 
@@ -197,7 +208,7 @@ class Crew:
         self.specs = tuple(specs)
         self.threads = threads
         self.descriptions: dict[str, dict[str, Any]] = {}
-        self._prepared: dict[str, Problem] = {}
+        self._prepared: dict[str, tuple[Problem, int]] = {}
         self._trained: dict[str, Problem] = {}
         self._seats: dict[str, Seat] = {}
         try:
@@ -218,15 +229,15 @@ class Crew:
 
     def prepare(self, label: str, problem: Problem, data: Path, seed: int) -> None:
         """Have a worker prepare a problem or, if it has it already, go back to fresh weights."""
-        if self._prepared.get(label) == problem:
+        if self._prepared.get(label) == (problem, seed):
             self.ask(label, "reset")
             return
         self._prepared.pop(label, None)
         self.ask(label, "prepare", problem=asdict(problem), data=str(data), seed=seed)
-        self._prepared[label] = problem
+        self._prepared[label] = problem, seed
 
-    def sample(self, label: str, case: Case, loops: int, timeout_s: float) -> int:
-        """Take one sample and return its nanoseconds; an epoch starts from fresh weights.
+    def sample(self, label: str, case: Case, loops: int, timeout_s: float) -> Reading:
+        """Take one sample; an epoch starts from fresh weights.
 
         Where no epoch came first, one does, unrecorded: each case is timed in a process that has
         trained its network, whichever cases were asked for.
@@ -247,7 +258,12 @@ class Crew:
         elapsed_ns = answer.get("elapsed_ns")
         if not isinstance(elapsed_ns, int) or elapsed_ns <= 0:
             raise WorkerError(label, f"measured {elapsed_ns!r} ns for {loops} repetitions")
-        return elapsed_ns
+        meters = {
+            name: answer[name]
+            for name in ("wall_ns", "cpu_ns", "preempted", "page_faults")
+            if isinstance(answer.get(name), int)
+        }
+        return Reading(elapsed_ns, **meters)
 
     def end(self) -> None:
         """End every worker."""

@@ -10,7 +10,8 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from importlib import import_module
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +51,21 @@ class Implementation(Protocol):
         ...
 
     def time(
-        self, phase: Phase, loops: int, network: Network, X: Array, y: Array, batch_size: int
+        self,
+        phase: Phase,
+        loops: int,
+        network: Network,
+        X: Array,
+        y: Array,
+        batch_size: int,
+        result: Array | None = None,
     ) -> int:
-        """Repeat a phase `loops` times and return the nanoseconds of all of them together."""
+        """Repeat a phase `loops` times and return the nanoseconds of all of them together.
+
+        What the last repetition computed goes to `result` where one is given: of `forward` the
+        outputs, of `backprop` the gradients, weights and bias of the first layer, of the second,
+        and so on, in one dimension. An epoch leaves its result in the weights.
+        """
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -84,7 +97,14 @@ class NumPy:
         return _create(MLP, problem, max_epochs, seed)
 
     def time(
-        self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
+        self,
+        phase: Phase,
+        loops: int,
+        network: Any,
+        X: Array,
+        y: Array,
+        batch_size: int,
+        result: Array | None = None,
     ) -> int:
         """Repeat a phase `loops` times by Python's monotonic clock."""
         if phase in PROBES:
@@ -93,16 +113,26 @@ class NumPy:
         clock = time.perf_counter_ns
         turns = range(loops)
         if phase == "forward":
+            # Every result is dropped before the next is made, as by a caller in a loop; the last
+            # one is kept past the clock.
             start = clock()
-            for _ in turns:
+            for _ in range(loops - 1):
                 network.forward(X_batch)
-            return clock() - start
+            y_hat = network.forward(X_batch)
+            elapsed_ns = clock() - start
+            if result is not None:
+                result[:] = y_hat.ravel()
+            return elapsed_ns
         if phase == "backprop":
             network.forward(X_batch)
             start = clock()
-            for _ in turns:
+            for _ in range(loops - 1):
                 network.backprop(y_batch)
-            return clock() - start
+            gradients = network.backprop(y_batch)
+            elapsed_ns = clock() - start
+            if result is not None:
+                result[:] = np.concatenate([g.ravel() for pair in zip(*gradients) for g in pair])  # noqa: B905
+            return elapsed_ns
         if phase == "epoch":
             losses, none = np.empty(len(X) // batch_size), np.empty(0)
             start = clock()
@@ -158,7 +188,14 @@ class Mojo:
         return _create(MLP, problem, max_epochs, seed)
 
     def time(
-        self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
+        self,
+        phase: Phase,
+        loops: int,
+        network: Any,
+        X: Array,
+        y: Array,
+        batch_size: int,
+        result: Array | None = None,
     ) -> int:
         """Repeat a phase `loops` times by Mojo's monotonic clock; `call` crosses from Python."""
         import mojo_impl
@@ -168,7 +205,7 @@ class Mojo:
         if phase in PROBES:
             amount = TRIAD_ELEMENTS.get(phase, PEAK_FLOPS)
             return mojo_impl.time_probe(phase, network.dtype.name, amount, loops)
-        return mojo_impl.time_phase(network, phase, loops, X, y)
+        return mojo_impl.time_phase(network, phase, loops, X, y, result)
 
     def describe(self) -> dict[str, Any]:
         """Tell what the library was compiled for and how."""
@@ -192,11 +229,18 @@ BASELINE = "numpy"
 
 
 def implementation(name: str) -> Implementation:
-    """Return an implementation by name.
+    """Return an implementation by name, or by where its class is: `package.module:Class`.
 
     Raises:
-        UsageError: There is none of this name.
+        UsageError: There is none of this name, or no such class.
     """
+    module, colon, attribute = name.partition(":")
+    if colon:
+        try:
+            found = getattr(import_module(module), attribute)()
+        except (ImportError, ValueError, AttributeError) as error:
+            raise UsageError(f"implementation {name!r} cannot be made: {error}") from None
+        return cast("Implementation", found)
     try:
         return IMPLEMENTATIONS[name]()
     except KeyError:
@@ -228,6 +272,55 @@ def tensors(network: Network, data: Mapping[str, Array], batch_size: int) -> dic
     network.step(grads_w, grads_b)
     add("stepped weights", network.weights)
     add("stepped biases", network.biases)
+    return found
+
+
+def timed_tensors(
+    mine: Implementation, network: Network, data: Mapping[str, Array], batch_size: int
+) -> dict[str, Array]:
+    """Return what the timed code computes, by name: a clock around no work would show here.
+
+    Outputs and gradients of the first batch as the last of two timed repetitions left them, then
+    the parameters after two timed epochs. Starts from the weights that are there.
+    """
+    X, y = data["X"], data["y"]
+    sizes = [
+        array.size for pair in zip(network.weights, network.biases, strict=True) for array in pair
+    ]
+    y_hat = np.full(batch_size * y.shape[1], np.nan, X.dtype)
+    mine.time("forward", 2, network, X, y, batch_size, y_hat)
+    gradients = np.full(sum(sizes), np.nan, X.dtype)
+    mine.time("backprop", 2, network, X, y, batch_size, gradients)
+    parts = np.split(gradients, np.cumsum(sizes)[:-1])
+    found = {"timed: y_hat": y_hat}
+    for place, (weights, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        found[f"timed: grads_w[{place}]"] = parts[2 * place].reshape(weights.shape)
+        found[f"timed: grads_b[{place}]"] = parts[2 * place + 1].reshape(bias.shape)
+    mine.time("epoch", 2, network, X, y, batch_size)
+    for place, (weights, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        found[f"timed: weights[{place}]"] = np.array(weights)
+        found[f"timed: biases[{place}]"] = np.array(bias)
+    return found
+
+
+def extreme_tensors(network: Network, data: Mapping[str, Array]) -> dict[str, Array]:
+    """Return what comes of inputs that are no ordinary numbers, by name.
+
+    Outputs for a row with NaN, a row with infinity, and an ordinary one: who swallows NaN shows
+    here. Then the first layer's outputs, without biases, of inputs below the smallest normal
+    number: who flushes those to zero shows here. Changes the biases.
+    """
+    X = data["X"][:3].copy()
+    limits = np.finfo(X.dtype)
+    # Eleven bits of float32, and forty of float64, are left to inputs of this size.
+    tiny = X * limits.smallest_normal * 2.0 ** (-12 if X.dtype == np.float64 else -4)
+    X[0, 0] = np.nan
+    X[1:2, 0] = np.inf
+    with np.errstate(all="ignore"):
+        found = {"extreme: y_hat of NaN and infinity": np.array(network.forward(X))}
+        network.biases = [np.zeros_like(bias) for bias in network.biases]
+        network.forward(tiny.astype(X.dtype))
+        found["extreme: activations[1] of subnormal X"] = np.array(network.activations[1])
     return found
 
 

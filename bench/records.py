@@ -111,9 +111,9 @@ class ParityResult:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One line of the fairness contract, checked for one problem before its first sample."""
+    """One line of the fairness contract, checked before the first sample of what it is about."""
 
-    problem: str  # problem id
+    subject: str  # problem id or case id
     name: str  # which line, such as "threads"; they stand in `bench.contract`
     found: str  # what was found, for people
     broken: str = ""  # by whom and how, in words; empty if it was kept

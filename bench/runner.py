@@ -14,10 +14,25 @@ from typing import Any
 
 import numpy as np
 
-from bench import parity
-from bench.cases import NETWORKS, case_id, case_text, network_text, seats_of
+from bench import contract
+from bench.admission import admit, on_trial
+from bench.cases import (
+    NETWORKS,
+    case_id,
+    case_text,
+    seats_of,
+)
 from bench.crew import PATIENCE_S, ROUSE_NS, Crew
-from bench.records import Case, Fault, ParityResult, Plan, Problem, Run, Sample, WorkerSpec
+from bench.errors import WorkerError
+from bench.records import (
+    PHASES,
+    Case,
+    Plan,
+    Problem,
+    Run,
+    Sample,
+    WorkerSpec,
+)
 from bench.schedule import (
     by_problem,
     calibrate,
@@ -28,13 +43,17 @@ from bench.schedule import (
     shuffled,
     turns,
 )
-from bench.session import Edges, Order, Progress, Record, Session, ask_arrays, patience_s
+from bench.session import (
+    SETTLE_S,
+    Edges,
+    Order,
+    Progress,
+    Session,
+    ask_arrays,
+    patience_s,
+)
 from bench.store import RunWriter
 
-SETTLE_S = 0.08
-"""Pause before a sample when there are several threads: those of OpenBLAS spin on for up to 60 ms
-after a call, and would take a core from the next worker."""
-PARITY_EPOCHS = 2
 HANGING = 20
 """A worker that takes so many times longer than in the pilot is taken for hanging."""
 TURN_NS = 500_000
@@ -76,7 +95,7 @@ def measure(
     with RunWriter(path, run) as writer:
         session = Session(order, progress, edges, writer.add)
         try:
-            _check_parity(session)
+            admit(session)
             plan, pilot = _pilot(session)
             run = replace(run, plan=plan, environment=session.describe(run.environment))
             writer.update(run)
@@ -92,63 +111,6 @@ def measure(
         run = replace(run, environment=environment, environment_after=after)
         writer.update(run)
     return run
-
-
-def check_parity(
-    order: Order, progress: Progress, edges: Edges | None = None
-) -> tuple[list[ParityResult], list[Fault]]:
-    """Only compare, problem by problem; faults stand for what could not be compared."""
-    records: list[Record] = []
-    _check_parity(Session(order, progress, edges or Edges(), records.append))
-    return (
-        [record for record in records if isinstance(record, ParityResult)],
-        [record for record in records if isinstance(record, Fault)],
-    )
-
-
-def _check_parity(session: Session) -> None:
-    """Compare every candidate with the baseline; what differs is not timed."""
-    problems = list(dict.fromkeys(case.problem for case in session.order.cases))
-    session.progress.stage("parity", len(problems))
-
-    def compare(crew: Crew, problem: Problem) -> None:
-        session.progress.now(network_text(problem))
-        for result in _compare(session, crew, problem):
-            session.save(result)
-            if not result.ok:
-                session.exclude(session.names_of(problem))
-                session.progress.note(f"parity failed: {result.problem}: {result.reason}")
-        session.progress.advance(1)
-
-    for threads in session.thread_counts:
-        group = [problem for problem in problems if problem.threads == threads]
-        session.with_crew(session.pair, threads, group, session.names_of, compare)
-
-
-def _compare(session: Session, crew: Crew, problem: Problem) -> list[ParityResult]:
-    """Compare one problem; float32 is judged by the baseline's own distance to float64."""
-    baseline, *candidates = session.pair
-    session.prepare(crew, problem)
-    computed = {
-        spec.label: ask_arrays(crew, spec.label, "tensors", problem, PARITY_EPOCHS)
-        for spec in session.pair
-    }
-    reference = exact = computed[baseline.label]
-    if problem.dtype != "float64":
-        twin = replace(problem, dtype="float64")
-        crew.prepare(baseline.label, twin, session.data_of(twin), session.order.seed)
-        exact = ask_arrays(crew, baseline.label, "tensors", twin, PARITY_EPOCHS)
-    return [
-        parity.check(
-            problem,
-            baseline.implementation,
-            spec.implementation,
-            reference,
-            computed[spec.label],
-            exact,
-        )
-        for spec in candidates
-    ]
 
 
 def _pilot(session: Session) -> tuple[Plan, Pilot]:
@@ -167,9 +129,14 @@ def _pilot(session: Session) -> tuple[Plan, Pilot]:
         for spec in seats_of(case, session.pair):
 
             def time(loops: int, label: str = spec.label) -> int:
-                return crew.sample(label, case, loops, patience_s(case, loops))
+                if loops > contract.MOST_LOOPS:
+                    words = f"repetitions: {loops} take less than a millisecond: it does no work"
+                    raise WorkerError(label, words)
+                return crew.sample(label, case, loops, patience_s(case, loops)).elapsed_ns
 
             each_ns[spec.label] = calibrate(time)
+        if case.phase in PHASES:
+            on_trial(session, crew, case, each_ns)
         times[case_id(case)] = each_ns
         session.progress.advance(1)
 
@@ -224,10 +191,13 @@ def _take_turns(session: Session, plan: Plan, pilot: Pilot) -> None:
                 for position, spec in enumerate(order):
                     if crew.threads > 1:
                         session.edges.sleep(SETTLE_S)
-                    elapsed_ns = crew.sample(spec.label, case, loops, wait_s)
+                    found = crew.sample(spec.label, case, loops, wait_s)
                     at_ns = session.edges.clock_ns() - session.began_ns
                     turn = (name, spec.label, invocation, number, position)
-                    session.save(Sample(*turn, loops, elapsed_ns, at_ns, warmup=number == 0))
+                    meters = (found.cpu_ns, found.preempted, found.page_faults)
+                    session.save(
+                        Sample(*turn, loops, found.elapsed_ns, at_ns, number == 0, *meters)
+                    )
                 session.progress.advance(pilot.round_ns[name])
 
         groups = session.random.sample(session.thread_counts, len(session.thread_counts))
@@ -247,7 +217,7 @@ def _train(session: Session) -> dict[str, Any]:
     def train(crew: Crew, spec: WorkerSpec) -> None:
         session.progress.now(f"{spec.label}, {epochs} epochs")
         session.prepare(crew, TRAINING)
-        arrays = ask_arrays(crew, spec.label, "train", TRAINING, epochs)
+        arrays, _ = ask_arrays(crew, spec.label, "train", TRAINING, epochs)
         found.update({f"{spec.implementation}/{name}": array for name, array in arrays.items()})
         session.progress.advance(1)
 

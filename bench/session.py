@@ -25,6 +25,7 @@ from bench.errors import WorkerError
 from bench.records import (
     PHASES,
     Case,
+    Clause,
     Environment,
     Fault,
     ParityResult,
@@ -37,7 +38,11 @@ SLOWEST_FLOPS_PER_S = 1e8
 SLOWEST_BATCH_S = 1e-3
 """A worker that is slower than both together is taken for hanging."""
 
-Record = Sample | ParityResult | Fault
+SETTLE_S = 0.08
+"""Pause before a sample when there are several threads: those of OpenBLAS spin on for up to 60 ms
+after a call, and would take a core from the next worker."""
+
+Record = Sample | ParityResult | Clause | Fault
 Item = TypeVar("Item")
 
 
@@ -167,10 +172,11 @@ class Session:
             if crew is not None:
                 crew.end()
 
-    def prepare(self, crew: Crew, problem: Problem) -> None:
+    def prepare(self, crew: Crew, problem: Problem, seed: int | None = None) -> None:
         """Have every worker of a crew hold a problem with fresh weights."""
+        seed = self.order.seed if seed is None else seed
         for spec in crew.specs:
-            crew.prepare(spec.label, problem, self.data_of(problem), self.order.seed)
+            crew.prepare(spec.label, problem, self.data_of(problem), seed)
 
     def data_of(self, problem: Problem) -> Path:
         """Return the data file of a problem; its checksum is kept for the run."""
@@ -221,15 +227,15 @@ def patience_s(case: Case, times: float) -> float:
 
 def ask_arrays(
     crew: Crew, label: str, op: str, problem: Problem, epochs: int
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Have a worker write the arrays of `tensors` or `train`, and read them."""
-    wait_s = patience_s(Case("epoch", problem), 2 * (epochs + 1))  # validation takes time as well
+) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+    """Have a worker write the arrays of `tensors` or `train`; read them, and what it answered."""
+    wait_s = patience_s(Case("epoch", problem), 2 * (epochs + 2))  # validation takes time as well
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{op}.npz"
-        crew.ask(label, op, wait_s, path=str(path), epochs=epochs)
+        answer = crew.ask(label, op, wait_s, path=str(path), epochs=epochs)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+                return {name: arrays[name] for name in arrays.files}, answer
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             reason = f"answered {op} without a readable file: {type(error).__name__}"
             raise WorkerError(label, reason) from error

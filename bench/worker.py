@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import gc
+import hashlib
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,10 +24,21 @@ import msgspec
 import numpy as np
 
 from bench.errors import UsageError
-from bench.implementations import Array, Implementation, Network, implementation, tensors
+from bench.implementations import (
+    Array,
+    Implementation,
+    Network,
+    extreme_tensors,
+    implementation,
+    tensors,
+    timed_tensors,
+)
 from bench.records import PHASES, Phase, Problem
 
 DATA = ("X", "y", "X_val", "y_val")
+METERS = ("preempted", "page_faults", "cpu_ns", "wall_ns")
+"""What happened during a sample beside it: how often another process took a core, pages that came
+for the first time, processor time of all threads, and time by the worker's own clock."""
 GRID = (-6.0, 6.0, 601)
 """Where `train` draws its curve: first point, last point, how many."""
 
@@ -79,7 +92,12 @@ class Worker:
 
     def _describe(self) -> dict[str, Any]:
         mine = self._implementation
-        return {"implementation": mine.name, "language": mine.language, **mine.describe()}
+        return {
+            "implementation": mine.name,
+            "language": mine.language,
+            "rounding": _rounding(),
+            **mine.describe(),
+        }
 
     def _prepare(self, problem: object, data: str, seed: int = 1) -> dict[str, Any]:
         self._prepared = None  # a failure must not leave the last problem in place
@@ -95,13 +113,23 @@ class Worker:
         return {}
 
     def _tensors(self, path: str, epochs: int) -> dict[str, Any]:
+        """Save every tensor; with no epochs only those of one batch and one step.
+
+        Answers with a checksum of the data and with how data and parameters lie in memory.
+        """
         ready = self._ready()
-        ready.network.reset()
-        found = tensors(ready.network, ready.data, ready.problem.batch_size)
-        _, losses = self._fit(ready, epochs)
-        ready.network.reset()
-        _save(path, found | losses)
-        return {}
+        network, data, batch_size = ready.network, ready.data, ready.problem.batch_size
+        network.reset()
+        found = tensors(network, data, batch_size)
+        if epochs:
+            _, losses = self._fit(ready, epochs)
+            network.reset()
+            timed = timed_tensors(self._implementation, network, data, batch_size)
+            network.reset()
+            found |= losses | timed | extreme_tensors(network, data)
+        network.reset()
+        _save(path, found)
+        return {"inputs": _digest(data), "layout": _layout({**data, **_parameters(network)})}
 
     def _sample(self, phase: Phase, loops: int, rouse_ns: int = 0) -> dict[str, Any]:
         ready = self._ready()
@@ -119,8 +147,17 @@ class Worker:
             roused_ns = self._clock_ns() + rouse_ns
             while self._clock_ns() < roused_ns:
                 self._implementation.time(rouser, 1, network, X, y, batch_size)
+            before = self._meters()
             elapsed = self._implementation.time(phase, loops, network, X, y, batch_size)
-        return {"elapsed_ns": int(elapsed)}
+            after = self._meters()
+        passed = [later - earlier for earlier, later in zip(before, after, strict=True)]
+        return {"elapsed_ns": int(elapsed), **dict(zip(METERS, passed, strict=True))}
+
+    def _meters(self) -> tuple[int, ...]:
+        """Read what the system says of this process, the worker's own clock last."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        page_faults = usage.ru_minflt + usage.ru_majflt
+        return usage.ru_nivcsw, page_faults, time.process_time_ns(), self._clock_ns()
 
     def _reset(self) -> dict[str, Any]:
         self._ready().network.reset()
@@ -149,6 +186,36 @@ class Worker:
             "validation_loss": history.validation_loss,
         }
         return network, losses
+
+
+def _parameters(network: Network) -> dict[str, Array]:
+    return {
+        f"{name}[{place}]": array
+        for name in ("weights", "biases")
+        for place, array in enumerate(getattr(network, name))
+    }
+
+
+def _rounding() -> str:
+    """Say how this thread's processor rounds: an implementation may have changed that."""
+    half, one = np.finfo(np.float64).epsneg, np.ones(1)
+    results = (one + half / 2 == 1, one + 3 * half > 1 + 2 * half, -one - half / 2 == -1)
+    return "to nearest" if all(result.all() for result in results) else "not to nearest"
+
+
+def _digest(arrays: dict[str, Array]) -> str:
+    """Return a checksum of arrays: names, types, shapes and numbers."""
+    whole = hashlib.sha256()
+    for name, array in arrays.items():
+        whole.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
+    return whole.hexdigest()
+
+
+def _layout(arrays: dict[str, Array]) -> str:
+    """Say how arrays lie in memory: what they have in common, or which is different."""
+    plain = [a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative for a in arrays.values()]
+    odd = [name for name, good in zip(arrays, plain, strict=True) if not good]
+    return f"not dense in C order: {', '.join(odd)}" if odd else "dense, C order"
 
 
 def _save(path: str, arrays: dict[str, Array]) -> None:

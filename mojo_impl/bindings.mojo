@@ -119,10 +119,10 @@ def _time_phase(
     """Time a phase of a network."""
     try:
         var arguments = named_arguments[
-            "time_phase", "network", "phase", "loops", "X", "y"
+            "time_phase", "network", "phase", "loops", "X", "y", "result"
         ](given, count, names)
         var network = _network_argument(_session_of(module), arguments[0])
-        for place in range(4):
+        for place in range(5):
             arguments[place] = arguments[place + 1]
         return time_phase(network, arguments)
     except:
@@ -272,11 +272,12 @@ def _make_module() raises Raised -> Object:
         address_of(time_phase),
         FAST,
         c[
-            "time_phase($module, /, network, phase, loops, X, y)\n--\n\n"
+            "time_phase($module, /, network, phase, loops, X, y, result)\n--\n\n"
             "Repeat a phase and return the nanoseconds of all repetitions,"
             " by Mojo's clock.\n\n"
             "The phases: 'forward' and 'backprop' take the first batch of X and"
             " y, 'epoch' all\nbatches, shuffled; 'timer' reads the clock twice."
+            " result is None, or\ngets what the last repetition computed."
         ](),
     )
     functions.add(

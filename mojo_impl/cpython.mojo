@@ -12,7 +12,7 @@ comptime Object = Int
 comptime Words = Pointer[Int, MutUntrackedOrigin]
 """Memory of machine words that belongs to Python, or to no one."""
 
-comptime Arguments = Array[Object, 5]
+comptime Arguments = Array[Object, 6]
 """The arguments of a call, borrowed; NULL beyond the last."""
 comptime FastCall = def(Object, Words, Int, Object) thin abi("C") -> Object
 """METH_FASTCALL | METH_KEYWORDS: self, arguments, how many by place, names of the others."""

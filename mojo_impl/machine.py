@@ -5,11 +5,19 @@ from __future__ import annotations
 import operator
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mojo_impl import _library
-from mojo_impl._library import get_threads, nothing, time_phase
+from mojo_impl._library import get_threads, nothing
 from mojo_impl.build import library_at
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mojo_impl.network import MLP
+
+    Array = NDArray[np.float64] | NDArray[np.float32]
 
 __all__ = ["describe", "get_threads", "nothing", "set_threads", "time_phase", "time_probe"]
 
@@ -37,6 +45,33 @@ def set_threads(threads: int) -> None:
     if number < 1:
         raise ValueError(f"threads must be at least 1; got {number}")
     _library.set_threads(number)
+
+
+def time_phase(
+    network: MLP, phase: str, loops: int, X: Array, y: Array, result: Array | None = None
+) -> int:
+    """Repeat a phase of a network by Mojo's monotonic clock; it then holds no batch.
+
+    Args:
+        network: The network.
+        phase: "forward" or "backprop", of the first batch of the data; "epoch", the shuffle and all
+            batches, losses recorded; "timer", two readings of the clock.
+        loops: How many repetitions.
+        X: Inputs, (n, in), in the network's dtype, n at least a batch.
+        y: Targets, (n, out).
+        result: Gets what the last repetition computed, so that it can be checked: a dense array of
+            one dimension in the network's dtype, for `forward` (batch * out) outputs, for
+            `backprop` the gradients as one sequence, weights and bias of the first layer, of the
+            second, and so on. `epoch` leaves its result in the weights.
+
+    Returns:
+        Nanoseconds of all repetitions together.
+
+    Raises:
+        TypeError: `network` is no network of this package, or an argument is of the wrong type.
+        ValueError: There is no such phase, or an array does not fit.
+    """
+    return _library.time_phase(network, phase, loops, X, y, result)
 
 
 def time_probe(probe: str, dtype: str, amount: int, loops: int) -> int:

@@ -24,7 +24,14 @@ from methods import rate_of
 from mlp.matmul import Ptr
 from mlp.network import DataSet
 from mlp.random import WORDS
-from mlp.timing import time_backprop, time_clock, time_epoch, time_forward
+from mlp.memory import Buffer
+from mlp.timing import (
+    Gradients,
+    time_backprop,
+    time_clock,
+    time_epoch,
+    time_forward,
+)
 from object import ObjectPointer, forget
 from tables import Members
 
@@ -232,6 +239,10 @@ def _time_phase[
     var size = data.batch_size
     var rate = data.rate
     var elapsed_ns = 0
+    var wants_result = arguments[4] != core.session[].none
+    var result = seen.X  # not written to
+    if wants_result:
+        result = _result(core, arguments[4], is_forward, is_backprop, size)
 
     def work() raises {
         mut core,
@@ -242,14 +253,25 @@ def _time_phase[
         var loops,
         var is_forward,
         var is_backprop,
+        var wants_result,
+        var result,
     }:
         if is_forward:
+            var y_hat = Buffer[Scalar[dt]](size * core.network.width_out)
             elapsed_ns = time_forward(
-                core.network, core.team, seen.X, size, loops
+                core.network, core.team, seen.X, size, loops, y_hat
             )
+            if wants_result:
+                for i in range(y_hat.count):
+                    result[unsafe_offset=i] = y_hat[i]
         elif is_backprop:
             var batch = DataSet(seen.X, seen.y, size)
-            elapsed_ns = time_backprop(core.network, core.team, batch, loops)
+            var gradients = Gradients(core.network)
+            elapsed_ns = time_backprop(
+                core.network, core.team, batch, loops, gradients
+            )
+            if wants_result:
+                gradients.copy_to(core.network, result)
         else:
             elapsed_ns = time_epoch(
                 core.network, core.team, seen, size, rate, loops
@@ -260,6 +282,36 @@ def _time_phase[
     core.network.rows = 0
     forget(object)
     return integer(elapsed_ns)
+
+
+def _result[
+    dt: DType
+](
+    core: Core[dt],
+    array: Object,
+    is_forward: Bool,
+    is_backprop: Bool,
+    rows: Int,
+) raises Raised -> Ptr[dt]:
+    """Look at an array for the result of the last repetition; runs no Python code."""
+    if not (is_forward or is_backprop):
+        raise raised["ValueError"]("an epoch leaves its result in the weights")
+    var count = rows * core.network.width_out
+    if is_backprop:
+        count = core.weights
+        for place in range(core.network.depth):
+            count += core.network.layers[place].width_out
+    comptime needed = Int32(WRITEABLE)
+    if (
+        not core.session[].numpy.is_array[dt](array, 1)
+        or look(array).flags & needed == 0
+        or rows_of(array) != count
+    ):
+        raise raised["ValueError"](
+            t"result must be a dense, writable array of the network's dtype"
+            t" with {count} elements in one dimension"
+        )
+    return numbers[dt](array)
 
 
 comptime STREAM_BYTES = WORDS * 4 + 24
@@ -347,7 +399,7 @@ def time_phase(
 
     Args:
         network: The network's object.
-        arguments: The phase, loops, X and y.
+        arguments: The phase, loops, X, y, and an array for the result or None.
 
     Returns:
         Nanoseconds, an int.

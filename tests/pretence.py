@@ -111,15 +111,18 @@ class Actor:
         answer: dict[str, Any] = {}
         if op == "describe":
             answer = {"threads": self.threads, "denormals": "kept", "facts": {}}
+            answer["rounding"] = "to nearest"
             answer |= self.world.describes.get(self.spec.label, {})
         elif op == "sample":
             answer["elapsed_ns"] = fields["loops"] * self.world.each_ns[self.spec.implementation]
+            answer |= dict.fromkeys(("wall_ns", "cpu_ns"), answer["elapsed_ns"])
             self.world.now_ns += answer["elapsed_ns"]
         elif op == "prepare":
             self.dtype = fields["problem"]["dtype"]
         elif op == "tensors":
             y_hat = np.full(3, self.world.y_hat[self.spec.implementation], self.dtype)
             np.savez(fields["path"], y_hat=y_hat)
+            answer = {"inputs": "ab", "layout": "dense, C order"}
         elif op == "train":
             np.savez(fields["path"], training_loss=np.ones(fields["epochs"]))
         return answer

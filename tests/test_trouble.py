@@ -39,7 +39,7 @@ def test_a_worker_that_dies_costs_its_case_and_no_more(world: World) -> None:
         nonlocal samples
         if event.op == "sample" and event.fields["phase"] == "epoch" and event.worker == "mojo":
             samples += 1
-            if samples == 7:  # after five in the pilot and the warm-up of the first invocation
+            if samples == 13:  # after eleven in the pilot, and the warm-up of the first invocation
                 dies(event)
 
     world.trouble = trouble
