@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from bench.options import (
     BatchOption,
     DTypeOption,
     LayersOption,
+    PartName,
     PhaseOption,
     PresetName,
     PresetOption,
@@ -117,3 +119,55 @@ def doctor(
     else:
         show_findings(found)
     raise typer.Exit(int(worst(found) == "bad"))
+
+
+@app.command(
+    epilog=epilog("bench validate", "bench validate --long --page docs/validity.md"),
+)
+def validate(
+    long: Annotated[
+        bool, typer.Option("--long", help="A hundred trials of each kind; takes about an hour.")
+    ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", metavar="FILE", help="Write all figures as a page of Markdown."),
+    ] = None,
+    only: Annotated[
+        list[PartName] | None,
+        typer.Option("--only", metavar="PART", help=f"{', '.join(PartName)}. May be repeated."),
+    ] = None,
+) -> None:
+    """Put the harness itself to the test; what it says of itself is measured here.
+
+    Times NumPy against itself (how often is a difference claimed?), idle and beside a busy process,
+    and other tools in turn with it; NumPy against NumPy slowed by a known share (how often is it
+    found, and how truly?); simulates runs with a known ratio (how often does the interval hold
+    it?); and runs wrong and unfair implementations, made on purpose (is each refused for the right
+    reason?). Ends with 1 if a goal is missed.
+    """
+    from bench.files import write_whole
+    from bench.lock import alone
+    from bench.progress import ScreenProgress
+    from bench.screen import console, show_lines, show_table
+    from bench.validate import LONG, SHORT
+    from bench.validate import validate as put_to_the_test
+    from bench.validity import page as page_of
+    from bench.validity import summary
+
+    build_mojo()
+    command = "bench validate" + (" --long" if long else "")
+    parts = tuple(map(str, only or PartName))
+    with alone(command), ScreenProgress(console(sys.stderr)) as progress:
+        found = put_to_the_test(LONG if long else SHORT, progress, parts=parts)
+    lines = summary(found)
+    show_table(
+        ("", "found", "goal", ""),
+        [(one.what, one.found, one.goal, "met" if one.ok else "MISSED") for one in lines],
+    )
+    for one in found.refusals:
+        if not one.ok:
+            show_lines([f"{one.name}: {one.reason or 'passes'}"])
+    if page is not None:
+        write_whole(page, page_of(found, command).encode())
+        show_lines([f"Page: {page}"])
+    raise typer.Exit(int(not all(one.ok for one in lines)))

@@ -20,7 +20,7 @@ WORKERS = (
     WorkerSpec("numpy-again", "numpy", "again"),
     WorkerSpec("mojo", "mojo", "candidate"),
 )
-ORDER = ("run", "roofline", "report", "parity", "list", "doctor")
+ORDER = ("run", "roofline", "report", "parity", "list", "doctor", "validate")
 EXIT_CODES = (
     "**Exit codes:** 0 done · 1 a case is INVALID: it failed parity, or a worker died or "
     "hung; or a rate lies above the machine's peak · 2 the command, or a file it names, is "

@@ -12,6 +12,7 @@ from bench.cases import PRESETS
 
 PresetName = StrEnum("PresetName", ["smoke", "quick", "default", "full", "roofline", "awkward"])
 DTypeName = StrEnum("DTypeName", ["float64", "float32"])
+PartName = StrEnum("PartName", ["coverage", "faults", "claims", "power"])
 PhaseName = StrEnum("PhaseName", ["forward", "backprop", "epoch"])
 
 WHAT, HOW_LONG, WHERE = "What", "How long", "Where"

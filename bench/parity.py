@@ -171,11 +171,12 @@ def check(
 
 def _with_first_loss(tensors: Tensors) -> Tensors:
     """Let the first loss of `fit`, which no step has moved yet, stand as a tensor of its own."""
-    found = dict(tensors)
-    losses = {name: found.pop(name) for name in TRAJECTORIES if name in found}
-    if "training_loss" in losses:
-        found[FIRST_LOSS] = losses["training_loss"][:1]
-    return found | losses
+    found: dict[str, Array] = {}
+    for name, tensor in tensors.items():
+        if name == "training_loss":
+            found[FIRST_LOSS] = tensor[:1]
+        found[name] = tensor
+    return found
 
 
 def _part(tensors: Tensors, prefix: str) -> Tensors:

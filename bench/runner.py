@@ -22,7 +22,7 @@ from bench.cases import (
     case_text,
     seats_of,
 )
-from bench.crew import PATIENCE_S, ROUSE_NS, Crew
+from bench.crew import PATIENCE_S, ROUSE_ALONE_NS, ROUSE_NS, Crew
 from bench.errors import WorkerError
 from bench.records import (
     PHASES,
@@ -170,7 +170,8 @@ def _round_ns(
     name, workers = case_id(case), seats_of(case, session.order.workers)
     again_ns = times[name].get(session.pair[0].label, 0.0)
     samples_ns = sum(loops[name] * times[name].get(spec.label, again_ns) for spec in workers)
-    settle_ns = SETTLE_S * 1e9 + ROUSE_NS if case.problem.threads > 1 else 0
+    several = case.problem.threads > 1
+    settle_ns = SETTLE_S * 1e9 + ROUSE_NS if several else ROUSE_ALONE_NS
     return samples_ns + len(workers) * (TURN_NS + settle_ns)
 
 

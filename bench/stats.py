@@ -297,8 +297,13 @@ def _log_ratios(
         medians = [(np.median(t[baseline.label]), np.median(t[other.label])) for t in invocations]
         return np.array([math.log(ours / theirs) for ours, theirs in medians])
     return np.array(
-        [np.median(np.log(t[baseline.label] / t[other.label])) for t in invocations], np.float64
+        [log_ratio_of_rounds(t[baseline.label], t[other.label]) for t in invocations], np.float64
     )
+
+
+def log_ratio_of_rounds(baseline: Floats, other: Floats) -> Floats:
+    """Return the median over the last axis, the rounds, of the logarithm of their ratio."""
+    return np.asarray(np.median(np.log(baseline / other), axis=-1))
 
 
 def _ratio(name: str, baseline: str, other: str, logs: Floats) -> Ratio | None:

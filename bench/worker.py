@@ -95,8 +95,8 @@ class Worker:
         return {
             "implementation": mine.name,
             "language": mine.language,
-            "rounding": _rounding(),
             **mine.describe(),
+            "rounding": _rounding(),  # afterwards: to load a library may change it
         }
 
     def _prepare(self, problem: object, data: str, seed: int = 1) -> dict[str, Any]:

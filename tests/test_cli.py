@@ -47,11 +47,13 @@ def bench(
 
 def test_without_a_command_there_is_help(bench: Bench) -> None:
     _, out, err = bench()
-    for command in ("run", "roofline", "report", "parity", "list", "doctor"):
+    for command in ("run", "roofline", "report", "parity", "list", "doctor", "validate"):
         assert command in out + err
 
 
-@pytest.mark.parametrize("command", ["run", "roofline", "report", "parity", "list", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["run", "roofline", "report", "parity", "list", "doctor", "validate"]
+)
 def test_the_help_of_a_command_has_examples_and_exit_codes(bench: Bench, command: str) -> None:
     code, out, err = bench(command, "--help")
     assert (code, err) == (0, "")

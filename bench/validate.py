@@ -1,0 +1,248 @@
+"""Puts the harness itself to the test: false verdicts, coverage, power, seeded faults.
+
+Runs the harness as users do, on what is known beforehand; what it finds is judged against the goals
+of `GOALS` and written by `bench.validity`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import rivals, stats, store
+from bench.cases import cases_of
+from bench.handicaps import HANDICAPS
+from bench.records import Case, Environment, WorkerSpec
+from bench.runner import measure
+from bench.seeded_faults import FAULTS, Seeded, Twin, problem_of
+from bench.session import Edges, Order, Progress
+from bench.simulation import MODELS, Model, Share, coverage
+from bench.stats import LEAST_FOR_VERDICT
+from bench.store import Stored
+from bench.trials import (
+    AGAIN,
+    BASELINE,
+    CASES,
+    ITSELF,
+    SLOWED,
+    Detected,
+    FalseClaims,
+    detected,
+    false_claims,
+    trials,
+)
+
+ROUND_SECONDS = 0.1
+"""Samples of an invocation of one case: rounds of three seats for so long."""
+COMMAND = "bench validate"
+PARTS = ("coverage", "faults", "claims", "power")
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is done."""
+
+    simulated: int  # runs of each model
+    claims: int  # trials of each size and neighbourhood, A/A
+    power: int  # trials of each handicap
+    rivals: int  # trials of each other tool, of each size and neighbourhood
+
+
+SHORT = Extent(simulated=4_000, claims=10, power=5, rivals=0)
+LONG = Extent(simulated=20_000, claims=100, power=40, rivals=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What was claimed of NumPy against itself, in one size and one neighbourhood."""
+
+    size: str  # of `bench.trials.CASES`
+    neighbour: str  # "idle" or "busy"
+    ours: FalseClaims
+    rivals: dict[str, Share]  # by tool: how often it would have told the two apart
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What became of a seeded fault; the twin without one has no words."""
+
+    name: str
+    about: str
+    words: str  # that the reason must hold
+    reason: str  # why its case is INVALID; empty if it is not
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was refused for the right reason, or rightly not at all."""
+        return self.words in self.reason if self.words else not self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """All that was found."""
+
+    extent: Extent
+    environment: Environment
+    minutes: float
+    coverage: list[tuple[Model, Share]] = field(default_factory=list)
+    claims: list[Claims] = field(default_factory=list)
+    power: list[tuple[str, Detected]] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+def validate(
+    extent: Extent,
+    progress: Progress,
+    edges: Edges | None = None,
+    parts: Sequence[str] = PARTS,
+) -> Validity:
+    """Do everything, or some parts of it.
+
+    Args:
+        extent: How much.
+        progress: Tells a person.
+        edges: The world, unless a test has another.
+        parts: Which of `PARTS`.
+    """
+    edges = edges or Edges()
+    began_ns = edges.clock_ns()
+    environment = edges.environment()
+    covered = _coverage(extent, progress) if "coverage" in parts else []
+    refused = refusals(progress, edges) if "faults" in parts else []
+    claims = [
+        _claims(extent, size, neighbour, progress, edges)
+        for neighbour in ("idle", "busy")
+        for size in ("tiny", "middle")
+        if "claims" in parts
+    ]
+    power = _power(extent, progress, edges) if "power" in parts else []
+    minutes = (edges.clock_ns() - began_ns) / 60e9
+    return Validity(extent, environment, minutes, covered, claims, power, refused)
+
+
+def _coverage(extent: Extent, progress: Progress) -> list[tuple[Model, Share]]:
+    progress.stage("coverage, simulated", len(MODELS))
+    found = []
+    for model in MODELS:
+        found.append((model, coverage(model, extent.simulated)))
+        progress.advance(1)
+    return found
+
+
+def refusals(progress: Progress, edges: Edges, faults: Sequence[Seeded] = FAULTS) -> list[Refusal]:
+    """Run every seeded fault, and the twin without one in each phase; say what became of it."""
+    twins = [Seeded(Twin, phase, "") for phase in ("forward", "backprop", "epoch")]
+    found = []
+    progress.stage("seeded faults", len(twins) + len(faults))
+    for fault in (*twins, *faults):
+        candidate = WorkerSpec("candidate", f"bench.seeded_faults:{fault.name}", "candidate")
+        # Mojo's worker holds the probe of the machine's peak.
+        seats = (BASELINE, AGAIN, candidate, WorkerSpec("mojo", "mojo", "candidate"))
+        case = Case(fault.phase, problem_of(fault.dtype))
+        stored = run_of(case, seats, 1, 0.05, _Quiet(progress), edges)
+        first, *_ = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+        invalid = first.verdict is not None and first.verdict.kind == "INVALID"
+        about = (fault.make.__doc__ or "").strip()
+        reason = first.verdict.reason if invalid and first.verdict else ""
+        found.append(Refusal(fault.name, about, fault.words, reason))
+        progress.advance(1)
+    return found
+
+
+def run_of(
+    case: Case,
+    seats: tuple[WorkerSpec, ...],
+    invocations: int,
+    seconds: float,
+    progress: Progress,
+    edges: Edges,
+) -> Stored:
+    """Make a run of one case and return it; nothing of it is kept."""
+    cases = tuple(one for one in cases_of([case.problem], (case.phase,)) if one == case)
+    order = Order("validate", cases, seats, invocations, seconds, 0, COMMAND)
+    with TemporaryDirectory() as folder:
+        measure(order, Path(folder) / "run", datetime.now(UTC), progress, edges)
+        return store.load(Path(folder) / "run")
+
+
+def _claims(extent: Extent, size: str, neighbour: str, progress: Progress, edges: Edges) -> Claims:
+    """Take trials in blocks, and after each block one of every other tool."""
+    case, blocks = CASES[size], max(1, extent.rivals)
+    parts: list[Stored] = []
+    told_apart: dict[str, list[bool]] = {}
+    with _neighbour(neighbour == "busy"), TemporaryDirectory() as folder:
+        for block in range(blocks):
+            progress.stage(f"{size}, {neighbour}, {block + 1} of {blocks}", 1)
+            count = (block + 1) * extent.claims // blocks - block * extent.claims // blocks
+            invocations = count * LEAST_FOR_VERDICT
+            seconds = invocations * (ROUND_SECONDS + 0.5)
+            parts.append(run_of(case, ITSELF, invocations, seconds, progress, edges))
+            if extent.rivals:
+                for name, differs in _rivals().items():
+                    progress.now(f"{name} on the same case")
+                    told_apart.setdefault(name, []).append(differs(case, Path(folder)))
+    found = [result for part in parts for result in trials(part, ITSELF[-1].label)]
+    shares = {name: Share(sum(said), len(said)) for name, said in told_apart.items()}
+    return Claims(size, neighbour, false_claims(found), shares)
+
+
+def _rivals() -> dict[str, Callable[[Case, Path], bool]]:
+    found: dict[str, Callable[[Case, Path], bool]] = {
+        "pytest-benchmark": rivals.pytest_benchmark_differs
+    }
+    if rivals.has_pyperf():
+        found["pyperf"] = rivals.pyperf_differs
+    return found
+
+
+def _power(extent: Extent, progress: Progress, edges: Edges) -> list[tuple[str, Detected]]:
+    """Time NumPy against itself slowed by known shares, all in the same invocations."""
+    case = CASES["least"]
+    progress.stage("power", 1)
+    invocations = extent.power * LEAST_FOR_VERDICT
+    seconds = invocations * (2 * ROUND_SECONDS + 0.7)
+    stored = run_of(case, SLOWED, invocations, seconds, progress, edges)
+    return [
+        ("least", detected(stored.run, trials(stored, kind.__name__), kind.share))
+        for kind in HANDICAPS
+    ]
+
+
+@contextmanager
+def _neighbour(busy: bool) -> Iterator[None]:
+    """Keep one core busy meanwhile, if asked to."""
+    if not busy:
+        yield
+        return
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+class _Quiet:
+    """Hands on what is being done, but no stages and no notes: faults are what is wanted."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def stage(self, name: str, total: float) -> None:
+        """Keep it back."""
+
+    def now(self, text: str) -> None:
+        """Hand it on."""
+        self._progress.now(text)
+
+    def advance(self, amount: float) -> None:
+        """Keep it back."""
+
+    def note(self, text: str) -> None:
+        """Keep it back."""
