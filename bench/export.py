@@ -79,7 +79,8 @@ def export(path: Path, to: str, out: Path | None = None) -> list[str]:
         unfinished.replace(target)
     except OSError as error:
         raise StoreError(
-            f"cannot write {target}: {error.strerror}; free some space or choose another --out"
+            f"cannot write {target}: {error.strerror or error}; free some space or choose "
+            "another --out"
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
@@ -180,8 +181,16 @@ def _write_parquet(stored: Stored, path: Path) -> None:
     sample_table(stored).to_parquet(path, engine="pyarrow", index=False)
 
 
-def _write_json(make: Callable[[Stored], Any]) -> Callable[[Stored, Path], object]:
-    return lambda stored, path: path.write_bytes(msgspec.json.encode(make(stored)) + b"\n")
+def _write_json(make: Callable[[Stored], dict[str, Any]]) -> Callable[[Stored, Path], object]:
+    def write(stored: Stored, path: Path) -> None:
+        content = make(stored)
+        if not content["benchmarks"]:  # of which pyperf would say that the file is broken
+            raise UsageError(
+                f"{stored.path} holds no reading that may be shown; write all there is by --to csv"
+            )
+        path.write_bytes(msgspec.json.encode(content) + b"\n")
+
+    return write
 
 
 FOLDER = "exports"
