@@ -208,7 +208,7 @@ def _row(
 ) -> dict[str, Any]:
     problem = case.problem
     return {
-        "run": run,
+        "run": _line(run),
         "case": sample.case,
         "phase": case.phase,
         "layer_sizes": ",".join(map(str, problem.layer_sizes)),
@@ -230,7 +230,7 @@ def _row(
         "cpu_ns": sample.cpu_ns,
         "preempted_times": sample.preempted,
         "page_faults": sample.page_faults,
-        "invalid": invalid.get(sample.case, ""),
+        "invalid": _line(invalid.get(sample.case, "")),
     }
 
 
@@ -311,5 +311,5 @@ def _per_loop_s(sample: Sample) -> float:
 
 
 def _line(value: object) -> str:
-    """Write a fact on one line, as pyperf wants it; empty where there is none."""
+    """Write a text on one line, as pyperf wants it and a row should be; empty where is none."""
     return " ".join(str(value).split()) if value is not None else ""
