@@ -3,12 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from bench.command import app, epilog
-from bench.options import OutOption
+from bench.command import app, epilog, phases_of
+from bench.errors import BenchError, UsageError
+from bench.options import (
+    ForceOption,
+    FormatName,
+    MaxSlowdownOption,
+    MinSpeedupOption,
+    OutOption,
+    PhaseOption,
+)
+
+GATE_CODES = (
+    "**Exit codes of the gate:** 0 passed: the whole interval of every case keeps the limit · "
+    "1 failed: that of at least one lies beyond it · 2 not resolved: neither, or too few "
+    "invocations · 3 could not be told: a run is missing or damaged, the "
+    "environments or the baseline differ, cases are missing or INVALID, or the command is wrong · "
+    "130 interrupted"
+)
+COULD_NOT_RUN = 3
+"""Exit code of the gate for all that is wrong, as 2 has a meaning of its own there."""
+
+
+class GateCommand(TyperCommand):
+    """A command whose own wrong words end it with `COULD_NOT_RUN`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.Exit:  # after --help
+            raise
+        except Exception as error:
+            wrong: Any = error
+            wrong.exit_code = COULD_NOT_RUN
+            raise
 
 
 @app.command(
@@ -36,3 +70,105 @@ def report_command(
     path = import_file(source, out) if source.is_file() else source
     build(path)
     raise typer.Exit(int(show_run(path)))
+
+
+@app.command(
+    epilog=epilog(
+        "bench compare results/before results/after",
+        "bench compare results/laptop results/server --force",
+    ),
+)
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Folder of the run that was before.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Folder of the run that came after.")],
+    force: ForceOption = False,
+) -> None:
+    """Compare two stored runs: times side by side, and how each ratio to NumPy changed.
+
+    Two runs did not take turns, so a change of times may be the machine's and is no claim. The
+    verdicts are on the change of the ratio, in which what moved both sides has cancelled: above 1
+    the candidate gained. Refused, with all reasons, where machine or settings differ; versions,
+    commit and compiler flags may differ and are told.
+    """
+    from bench.show_compared import show_comparison
+
+    raise typer.Exit(int(show_comparison(a, b, force=force)))
+
+
+@app.command(
+    cls=GateCommand,
+    epilog=epilog(
+        "bench gate --baseline results/before --max-slowdown 5% results/after",
+        "bench gate --baseline results/before --min-speedup 3% --phase epoch results/after",
+        codes=GATE_CODES,
+    ),
+)
+def gate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run to be judged.")],
+    baseline: Annotated[
+        Path,
+        typer.Option(
+            "--baseline", metavar="RUN", help="Folder of the stored run that it is held against."
+        ),
+    ],
+    max_slowdown: MaxSlowdownOption = None,
+    min_speedup: MinSpeedupOption = None,
+    phase: PhaseOption = None,
+) -> None:
+    """Judge a run by a stored one, for CI: no case slower by more, or each faster by at least.
+
+    Exactly one of --max-slowdown and --min-speedup says what is demanded of every case, or of
+    those of --phase. What is judged is the change of each ratio to NumPy, as in `bench compare`.
+    """
+    from bench.gate import Limit
+    from bench.show_compared import show_gate
+
+    try:
+        if max_slowdown is not None and min_speedup is None:
+            limit = Limit("max-slowdown", max_slowdown)
+        elif min_speedup is not None and max_slowdown is None:
+            limit = Limit("min-speedup", min_speedup)
+        else:
+            raise UsageError("give one of --max-slowdown and --min-speedup, such as 5%")
+        raise typer.Exit(show_gate(baseline, run, limit, phases_of(phase)))
+    except BenchError as error:
+        error.exit_code = COULD_NOT_RUN
+        raise
+
+
+@app.command(
+    name="export",
+    epilog=epilog(
+        "bench export results/reference --to csv",
+        "bench export results/reference --to pyperf --out before.json",
+    ),
+)
+def export_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    to: Annotated[
+        FormatName,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="**csv** or **parquet**: every reading, a row each; **pyperf** or "
+            "**pytest-benchmark**: a file that this program reads.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="File to write. [default: below the run's folder, in exports/]",
+        ),
+    ] = None,
+) -> None:
+    """Write the readings of a run in the format of another program.
+
+    pyperf and pytest-benchmark judge times of programs run one after the other: what they say of
+    these readings is weaker than the report, as it does not pair the readings of a round.
+    """
+    from bench.export import export
+    from bench.screen import show_lines
+
+    show_lines(export(run, str(to), out))

@@ -20,7 +20,18 @@ WORKERS = (
     WorkerSpec("numpy-again", "numpy", "again"),
     WorkerSpec("mojo", "mojo", "candidate"),
 )
-ORDER = ("run", "roofline", "report", "parity", "list", "doctor", "validate")
+ORDER = (
+    "run",
+    "roofline",
+    "report",
+    "compare",
+    "gate",
+    "export",
+    "parity",
+    "list",
+    "doctor",
+    "validate",
+)
 EXIT_CODES = (
     "**Exit codes:** 0 done · 1 a case is INVALID: it failed parity, or a worker died or "
     "hung; or a rate lies above the machine's peak · 2 the command, or a file it names, is "
@@ -29,9 +40,9 @@ EXIT_CODES = (
 )
 
 
-def epilog(*examples: str) -> str:
+def epilog(*examples: str, codes: str = EXIT_CODES) -> str:
     """Write what stands below the help of a command."""
-    return "\n\n".join(["**Examples**", *(f"`{example}`" for example in examples), EXIT_CODES])
+    return "\n\n".join(["**Examples**", *(f"`{example}`" for example in examples), codes])
 
 
 class InOrder(TyperGroup):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ PresetName = StrEnum("PresetName", ["smoke", "quick", "default", "full", "roofli
 DTypeName = StrEnum("DTypeName", ["float64", "float32"])
 PartName = StrEnum("PartName", ["coverage", "faults", "claims", "power"])
 PhaseName = StrEnum("PhaseName", ["forward", "backprop", "epoch"])
+FormatName = StrEnum("FormatName", ["pytest-benchmark", "pyperf", "csv", "parquet"])
 
 WHAT, HOW_LONG, WHERE = "What", "How long", "Where"
 
@@ -125,5 +127,51 @@ NoTrainingOption = Annotated[
         "--no-training",
         rich_help_panel=HOW_LONG,
         help="Leave out the training that draws the loss curves.",
+    ),
+]
+
+
+def parse_fraction(text: str) -> float:
+    """Read `5%` or `0.05`; a bare 5 could be meant either way.
+
+    Raises:
+        typer.BadParameter: for anything else, and for what is below 0.
+    """
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise typer.BadParameter(f"{text!r} is not a part of something; write 5% or 0.05")
+    if value >= 1 and not percent:
+        raise typer.BadParameter(
+            f"{text!r} could mean {value:g}% or {value:.0%}; write which, by %"
+        )
+    return value
+
+
+MaxSlowdownOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-slowdown",
+        metavar="PERCENT",
+        parser=parse_fraction,
+        help="Pass if no case became slower than by this, beside the baseline: 5% or 0.05.",
+    ),
+]
+MinSpeedupOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-speedup",
+        metavar="PERCENT",
+        parser=parse_fraction,
+        help="Pass if every case became faster by at least this, beside the baseline.",
+    ),
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Show times side by side, without any change, where it would be refused."
     ),
 ]

@@ -24,7 +24,7 @@ from bench.wording import DASH, MARKS, ratio_text, seat_names, significant, time
 WIDTH_OF_FILES = 160
 """Columns where there is no terminal: nothing is cut off in a file or a pipe."""
 
-WORDS = ("case", "problem", "worst tensor", "parity", "verdict")
+WORDS = ("case", "worker", "problem", "worst tensor", "parity", "verdict")
 """Heads of columns that hold words."""
 
 UNFINISHED = {

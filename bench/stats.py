@@ -123,7 +123,7 @@ def geometric_means(
         shared = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []
         for candidate in candidates:
             logs = [
-                _log_ratios(run, [cell[number] for number in shared], baseline, candidate)
+                log_ratios(run, [cell[number] for number in shared], baseline, candidate)
                 for cell in cells
             ]
             mean = np.mean(logs, axis=0) if len(cells) > 1 else np.empty(0)
@@ -279,14 +279,14 @@ def _compare(run: Run, readings: Mapping[str, Readings]) -> list[_Comparison]:
         mine = readings[case_id(case)]
         has_ratio = case.phase in PHASES and not mine.invalid
         invocations = list(mine.invocations.values()) if has_ratio else []
-        floor_logs = _log_ratios(run, invocations, baseline, again) if again else np.empty(0)
+        floor_logs = log_ratios(run, invocations, baseline, again) if again else np.empty(0)
         for candidate in candidates:
-            logs = _log_ratios(run, invocations, baseline, candidate)
+            logs = log_ratios(run, invocations, baseline, candidate)
             compared.append(_Comparison(case, candidate, mine, logs, floor_logs))
     return compared
 
 
-def _log_ratios(
+def log_ratios(
     run: Run, invocations: Iterable[Times], baseline: WorkerSpec, other: WorkerSpec
 ) -> Floats:
     """Return per invocation the median over rounds of log(baseline / other).

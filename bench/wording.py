@@ -195,6 +195,25 @@ def ratio_text(estimate: Estimate) -> str:
     return f"{value} ({ends})"
 
 
+def change_text(estimate: Estimate, apart: float = math.nan) -> str:
+    """Write a ratio as a change in percent, to the digits its interval supports.
+
+    `+3.1 % (+1.2 to +5.0)` for 1.031 (1.012 to 1.050); an end that is not `apart`, a ratio too, is
+    not written like it.
+    """
+    values = [100 * (value - 1) for value in (estimate.point, estimate.low, estimate.high)]
+    places = max(decimals(*values), 0)
+    limit = 100 * (apart - 1)
+    while places < MOST_DECIMALS and any(
+        end != limit and round(end, places) == round(limit, places) for end in values[1:]
+    ):
+        places += 1
+    point, low, high = (f"{round(value, places) + 0.0:+,.{places}f}" for value in values)
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return f"{point} % (no interval)"
+    return f"{point} % ({low} to {high})"
+
+
 def unit_for(values_ns: Iterable[float]) -> tuple[str, float]:
     """Choose one unit for a column: the largest in which no value is below 1.
 
@@ -281,10 +300,10 @@ def conclusion_parts(run: Run, results: Sequence[Result]) -> tuple[str, list[str
         what = f"the comparison of {candidate} with {baseline} is"
     else:
         what = f"{candidate} compared with {baseline} was"
-    return f"{where}, {what} {_counts_text(total)}", phases
+    return f"{where}, {what} {counts_text(total)}", phases
 
 
-def _counts_text(counts: Counter[VerdictKind]) -> str:
+def counts_text(counts: Counter[VerdictKind]) -> str:
     """Count verdicts: `faster in 4 of 6 cases, slower in 1 and unresolved in 1`."""
     total = counts.total()
     parts = [(kind.lower(), counts[kind]) for kind in VERDICTS if counts[kind]]
@@ -305,7 +324,7 @@ def _phase_text(results: Sequence[Result], baseline: str) -> str:
         (r.ratio.estimate for r in results if r.ratio and math.isfinite(r.ratio.estimate.low)),
         key=lambda estimate: estimate.point,
     )
-    verdict = next(iter(counts)).lower() if len(results) == 1 else _counts_text(counts)
+    verdict = next(iter(counts)).lower() if len(results) == 1 else counts_text(counts)
     if not estimates:
         return verdict
     ends = [ratio_text(estimates[0])]

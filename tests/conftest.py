@@ -1,4 +1,4 @@
-"""What every test file may ask for: the networks by name, and how hypothesis searches.
+"""What every test file may ask for: networks by name, the command line, how hypothesis searches.
 
 One thread on both sides, fixed before NumPy is loaded: two threads of a BLAS wait for each other
 where a neighbour holds one of the cores.
@@ -7,12 +7,15 @@ where a neighbour holds one of the cores.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from bench import cli, lock
 from bench.threads import thread_environment
 
 os.environ.update(thread_environment(1))
@@ -36,3 +39,21 @@ def MLP(request: pytest.FixtureRequest) -> Any:  # noqa: N802
 def twins() -> tuple[Any, Any]:
     """The NumPy class and the Mojo class."""
     return tuple(import_module(package).MLP for package in NETWORKS.values())  # type: ignore[return-value]
+
+
+@pytest.fixture
+def bench(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command; gives its exit code, standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(lock, "LOCK", tmp_path / "lock")  # a real run beside may hold the other
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, *capfd.readouterr()
+
+    return run

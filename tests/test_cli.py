@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
-from bench import cli, examine, lock, options
+from bench import examine, lock, options
 from bench.cases import PRESETS, case_id
+from bench.command import ORDER
 from bench.doctor import Finding
 from bench.environment import PROJECT
 from bench.progress import ScreenProgress
@@ -24,36 +25,16 @@ from bench.store import load
 Bench = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def bench(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Bench:
-    """Runs a command; gives its exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(lock, "LOCK", tmp_path / "lock")  # a real run beside may hold the other
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        code = ended.value.code
-        assert isinstance(code, int)
-        return code, *capfd.readouterr()
-
-    return run
-
-
 # Help
 
 
 def test_without_a_command_there_is_help(bench: Bench) -> None:
     _, out, err = bench()
-    for command in ("run", "roofline", "report", "parity", "list", "doctor", "validate"):
+    for command in ORDER:
         assert command in out + err
 
 
-@pytest.mark.parametrize(
-    "command", ["run", "roofline", "report", "parity", "list", "doctor", "validate"]
-)
+@pytest.mark.parametrize("command", [name for name in ORDER if name != "gate"])
 def test_the_help_of_a_command_has_examples_and_exit_codes(bench: Bench, command: str) -> None:
     code, out, err = bench(command, "--help")
     assert (code, err) == (0, "")
@@ -61,6 +42,15 @@ def test_the_help_of_a_command_has_examples_and_exit_codes(bench: Bench, command
     assert f"bench {command} " in out
     for number in (0, 1, 2, 3, 4, 130):
         assert f"{number} " in out.partition("Exit codes:")[2]
+
+
+def test_the_help_of_the_gate_has_its_own_exit_codes(bench: Bench) -> None:
+    code, out, err = bench("gate", "--help")
+    assert (code, err) == (0, "")
+    assert "bench gate --baseline" in out
+    codes = " ".join(out.partition("Exit codes of the gate:")[2].split())
+    for words in ("0 passed", "1 failed", "2 not resolved", "3 could not be told", "130 "):
+        assert words in codes
 
 
 def test_the_examples_of_the_help_are_commands_that_work(bench: Bench) -> None:
@@ -131,6 +121,9 @@ def test_options_replace_parts_of_a_preset(bench: Bench) -> None:
         ("run --name ..", "bench: --name '..' is not the name of a folder"),
         ("run --seconds -1", "--seconds"),
         ("report nowhere", "bench: nowhere is not a run: there is no run.json in it"),
+        ("compare nowhere results/reference", "bench: nowhere is not a run"),
+        ("export results/reference --to excel", "'excel' is not one of"),
+        ("export nowhere --to csv", "bench: nowhere is not a run"),
         ("dance", "No such command 'dance'"),
     ],
 )
