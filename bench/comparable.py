@@ -68,7 +68,8 @@ def differences(a: Run, b: Run) -> Differences:
     machines = a.environment.machine, b.environment.machine
     obstacles += [*_unlike(*machines, OF_MACHINE), *_moved("A", a), *_moved("B", b)]
     obstacles += _seats(a, b)
-    told = _unlike(*machines, TOLD_OF_MACHINE)
+    told = [Difference("command", a.command, b.command)] if a.command != b.command else []
+    told += _unlike(*machines, TOLD_OF_MACHINE)
     told += _unlike(a.environment.software, b.environment.software)
     of_baseline: list[Difference] = []
     baseline = next(spec.label for spec in b.plan.workers if spec.role == "baseline")

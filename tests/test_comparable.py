@@ -51,6 +51,15 @@ def test_what_moves_with_the_system_is_told(name: str) -> None:
     assert [str(one) for one in found.told] == [f"{name}: some {name} in A, other in B"]
 
 
+def test_another_command_is_told() -> None:
+    """Other cases in the same processes, or other lengths, may be part of a change."""
+    found = differences(BEFORE, replace(BEFORE, command="bench roofline"))
+    assert not found.obstacles
+    assert [str(one) for one in found.told] == [
+        "command: bench run --preset quick in A, bench roofline in B"
+    ]
+
+
 def test_what_never_agrees_is_not_compared() -> None:
     found = differences(BEFORE, with_machine("load", "9.00"))
     assert (found.obstacles, found.told) == ((), ())
