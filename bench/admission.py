@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,20 +35,31 @@ def check_parity(
     )
 
 
-def admit(session: Session) -> None:
-    """Compare every candidate with the baseline; what differs is not timed."""
-    problems = list(dict.fromkeys(case.problem for case in session.order.cases))
+def admit(session: Session, done: Collection[str] = ()) -> None:
+    """Compare every candidate with the baseline; what differs is not timed.
+
+    Args:
+        session: The run.
+        done: Ids of the problems that were compared before.
+    """
+    problems = [
+        problem
+        for problem in dict.fromkeys(case.problem for case in session.order.cases)
+        if problem_id(problem) not in done
+    ]
     session.progress.stage("parity", len(problems))
 
     def compare(crew: Crew, problem: Problem) -> None:
         session.progress.now(network_text(problem))
         results, clauses = _compare(session, crew, problem)
-        for result in results:
-            session.save(result)
-            if not result.ok:
-                session.exclude(session.names_of(problem))
-                session.progress.note(f"parity failed: {result.problem}: {result.reason}")
-        _keep_to(session, clauses)
+        try:
+            _keep_to(session, clauses)
+        finally:
+            for result in results:  # last: where they are, all of the problem is
+                session.save(result)
+                if not result.ok:
+                    session.exclude(session.names_of(problem))
+                    session.progress.note(f"parity failed: {result.problem}: {result.reason}")
         session.progress.advance(1)
 
     for threads in session.thread_counts:
@@ -91,7 +102,7 @@ def _compare(
     ]
     subject = problem_id(problem)
     clauses = [
-        *contract.of_workers(subject, crew.descriptions, crew.threads),
+        *contract.of_workers(subject, crew.descriptions, crew.threads, session.order.isa),
         *contract.of_data(subject, answers),
         *map(contract.of_results, results),
     ]

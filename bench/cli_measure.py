@@ -5,14 +5,15 @@ Results to stdout, progress to stderr.
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,8 +22,10 @@ from bench.command import WORKERS, app, build_mojo, epilog, phases_of, problems_
 from bench.errors import UsageError
 from bench.options import (
     BatchOption,
+    BudgetOption,
     DTypeOption,
     InvocationsOption,
+    IsaOption,
     LayersOption,
     NameOption,
     NoTrainingOption,
@@ -30,12 +33,18 @@ from bench.options import (
     PhaseOption,
     PresetName,
     PresetOption,
+    ResumeOption,
     RowsOption,
     SecondsOption,
+    TargetOption,
     ThreadsOption,
 )
 from bench.records import Phase, Problem
 from bench.threads import cores
+
+if TYPE_CHECKING:
+    from bench.records import Plan, Run
+    from bench.session import Order, Progress
 
 INTERRUPTED = 130
 
@@ -45,7 +54,9 @@ INTERRUPTED = 130
         "bench run --preset quick",
         "bench run --layers 8,32,32,1 --batch 16 --dtype float32 --dtype float64",
         "bench run --layers 1024x4 --phase forward --threads 1 --threads 2 --seconds 60",
+        "bench run --budget 10m --target 1%",
         "bench run --invocations 30 --seconds 600 --name long",
+        "bench run --resume results/long",
     ),
 )
 def run(
@@ -56,11 +67,15 @@ def run(
     dtype: DTypeOption = None,
     threads: ThreadsOption = None,
     phase: PhaseOption = None,
+    same_isa: IsaOption = None,
     invocations: InvocationsOption = None,
     seconds: SecondsOption = None,
+    target: TargetOption = None,
+    budget: BudgetOption = None,
     no_training: NoTrainingOption = False,
     out: OutOption = Path("results"),
     name: NameOption = None,
+    resume: ResumeOption = None,
 ) -> None:
     """Check, measure, report: the whole path.
 
@@ -82,14 +97,70 @@ def run(
         "--dtype": dtype,
         "--threads": threads,
         "--phase": phase,
+        "--same-isa": same_isa,
         "--invocations": invocations,
         "--seconds": seconds,
+        "--target": target,
+        "--budget": budget,
+        "--no-training": no_training,
+    }
+    if resume is not None:
+        if name is not None or any(value for value in given.values()):
+            raise UsageError("--resume goes on with what the run was asked for: no other options")
+        path, status = _go_on(resume)
+        raise typer.Exit(INTERRUPTED if status == "interrupted" else int(show_run(path)))
+    problems = problems_of(preset, layers, batch, rows, dtype, threads)
+    order = _order("run", preset, problems, phases_of(phase), given)
+    path, status = _measure(order, out, name)
+    invalid = show_run(path)
+    raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))
+
+
+@app.command(
+    epilog=epilog("bench plan --preset full", "bench plan --budget 10m --layers 1024x4 --json"),
+)
+def plan(
+    preset: PresetOption = PresetName.default,
+    layers: LayersOption = None,
+    batch: BatchOption = None,
+    rows: RowsOption = None,
+    dtype: DTypeOption = None,
+    threads: ThreadsOption = None,
+    phase: PhaseOption = None,
+    same_isa: IsaOption = None,
+    invocations: InvocationsOption = None,
+    seconds: SecondsOption = None,
+    budget: BudgetOption = None,
+    no_training: NoTrainingOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what `bench run` with the same options would do, and how long it would take.
+
+    Runs the pilot of that run, some seconds, and nothing else: how long one repetition of each case
+    takes decides how many make a sample and how many rounds there are time for. Keeps nothing.
+    """
+    from bench.isa import environment_of
+    from bench.lock import alone
+    from bench.pilot import plan_only
+    from bench.progress import ScreenProgress
+    from bench.screen import console
+    from bench.showing import show_plan
+
+    given = {
+        "--invocations": invocations,
+        "--seconds": seconds,
+        "--same-isa": same_isa,
+        "--budget": budget,
         "--no-training": no_training,
     }
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    path, status = _measure("run", preset, problems, phases_of(phase), given, out, name)
-    invalid = show_run(path)
-    raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))
+    order = _order("plan", preset, problems, phases_of(phase), given)
+    os.environ.update(environment_of(order.isa))
+    build_mojo()
+    with alone("bench plan"), ScreenProgress(console(sys.stderr)) as progress:
+        found, faults = plan_only(order, progress)
+    show_plan(found, faults, as_json=as_json)
+    raise typer.Exit(int(bool(faults)))
 
 
 @app.command(
@@ -133,7 +204,8 @@ def roofline(
             "--seconds": seconds,
         }
         problems = problems_of(preset, layers, None, None, dtype, threads or sorted({1, cores()}))
-        source, status = _measure("roofline", preset, problems, phases_of(phase), given, out, name)
+        order = _order("roofline", preset, problems, phases_of(phase), given)
+        source, status = _measure(order, out, name)
     wrong = show_roofline_of(source)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
 
@@ -150,47 +222,76 @@ def _command(name: str, options: Mapping[str, Any]) -> str:
     return shlex.join(parts)
 
 
-def _measure(
+def _order(
     command: str,
     preset: PresetName,
     problems: tuple[Problem, ...],
     phases: tuple[Phase, ...],
     given: Mapping[str, Any],
-    out: Path,
-    name: str | None,
-) -> tuple[Path, str]:
-    """Make a run and its report; return its folder and status."""
-    from bench.lock import alone
-    from bench.progress import ScreenProgress
-    from bench.report import build
-    from bench.runner import measure
-    from bench.screen import console
+) -> Order:
+    """Write down what was asked for."""
     from bench.session import Order
 
-    if name is not None and (Path(name).name != name or name.startswith(".")):
-        raise UsageError(f"--name {name!r} is not the name of a folder; write one without / or .")
     asked = PRESETS[preset]
     changed = {option for option, value in given.items() if value is not None} - {"--no-training"}
-    label = "custom" if changed else str(preset)
     named = {"--preset": preset} if command == "run" else {}
     invocations, seconds = given["--invocations"], given["--seconds"]
-    order = Order(
-        label,
+    return Order(
+        "custom" if changed else str(preset),
         cases_of(problems, phases, probes=asked.probes),
         WORKERS,
         asked.invocations if invocations is None else invocations,
         asked.seconds if seconds is None else seconds,
         0 if given.get("--no-training") else asked.training_epochs,
         _command(command, {**named, **given}),
+        isa=str(given.get("--same-isa") or ""),
+        target=given.get("--target"),
+        budget_s=given.get("--budget"),
     )
+
+
+def _measure(order: Order, out: Path, name: str | None) -> tuple[Path, str]:
+    """Make a run and its report; return its folder and status."""
+    from bench.runner import measure
+
+    if name is not None and (Path(name).name != name or name.startswith(".")):
+        raise UsageError(f"--name {name!r} is not the name of a folder; write one without / or .")
     started = datetime.now(UTC)
-    path = out / (name or f"{started:%Y%m%d-%H%M%S}-{label}")
+    path = out / (name or f"{started:%Y%m%d-%H%M%S}-{order.preset}")
+    return path, _take(
+        order, path, lambda progress: measure(order, path, started, progress), order.command
+    )
+
+
+def _go_on(path: Path) -> tuple[Path, str]:
+    """Go on with a run and make its report; return its folder and status."""
+    from bench import store
+    from bench.runner import resume
+
+    run = store.load(path).run
+    command = f"bench run --resume {path.name}"
+    return path, _take(
+        run.plan, path, lambda progress: resume(path, datetime.now(UTC), progress), command
+    )
+
+
+def _take(
+    what: Order | Plan, path: Path, work: Callable[[Progress], Run], command: str = ""
+) -> str:
+    """Do the work of a run with the library built and the machine held; return its status."""
+    from bench.isa import environment_of
+    from bench.lock import alone
+    from bench.progress import ScreenProgress
+    from bench.report import build
+    from bench.screen import console
+
+    os.environ.update(environment_of(what.isa))  # the library is built for it
     build_mojo()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
     # What gives no verdict, a check that all works, need not wait for what does.
-    held = nullcontext() if preset == PresetName.smoke else alone(order.command)
+    held = nullcontext() if what.preset == PresetName.smoke else alone(command or "bench run")
     with held, ScreenProgress(console(sys.stderr)) as progress:
-        status = measure(order, path, started, progress).status
+        status = work(progress).status
         progress.stage("report", 1)
         build(path)
-    return path, status
+    return status

@@ -22,6 +22,7 @@ WORKERS = (
 )
 ORDER = (
     "run",
+    "plan",
     "roofline",
     "report",
     "compare",

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from scipy import stats as distributions
 
 from bench.cases import case_id
+from bench.intervals import CONFIDENCE, Floats, estimate, holm
 from bench.records import (
     PHASES,
     Case,
@@ -29,18 +30,7 @@ from bench.records import (
     VerdictKind,
     WorkerSpec,
 )
-from bench.stats import (
-    BAND,
-    CONFIDENCE,
-    LEAST_FOR_VERDICT,
-    Floats,
-    Readings,
-    estimate,
-    holm,
-    log_ratios,
-    read,
-    results,
-)
+from bench.stats import BAND, LEAST_FOR_VERDICT, Readings, log_ratios, read, results
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.isa import other_than
 from bench.records import Clause, ParityResult
 
 CLAUSES = {
     "threads": "as many on each side as asked for: set before the start, counted inside it",
     "subnormals": "numbers below the smallest normal one are kept on all sides, or flushed on all",
+    "instruction set": "the one named, where one is: Mojo's target and the kernels of the BLAS",
     "rounding": "every processor rounds to nearest",
     "inputs": "the same data on all sides, by a checksum taken inside each worker",
     "layout": "data and parameters are dense, in C order, aligned, in the machine's byte order",
@@ -50,7 +52,7 @@ class Trial:
 
 
 def of_workers(
-    subject: str, descriptions: Mapping[str, Mapping[str, Any]], threads: int
+    subject: str, descriptions: Mapping[str, Mapping[str, Any]], threads: int, isa: str = ""
 ) -> list[Clause]:
     """Judge what workers said of themselves.
 
@@ -58,6 +60,7 @@ def of_workers(
         subject: Problem id.
         descriptions: Answers to `describe` by label, the baseline's first.
         threads: How many each was started with.
+        isa: The instruction set of all, by `bench.isa`; empty: each its own.
     """
     wanted = {
         "threads": ("threads", threads),
@@ -73,6 +76,14 @@ def of_workers(
             else ""
         )
         clauses.append(Clause(subject, name, str(value), broken))
+    if isa:
+        odd_facts = {
+            label: words
+            for label, said in descriptions.items()
+            if (words := other_than(isa, said.get("facts", {})))
+        }
+        broken = next((f"{label}: {words}" for label, words in odd_facts.items()), "")
+        clauses.append(Clause(subject, "instruction set", isa, broken))
     return clauses
 
 

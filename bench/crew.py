@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from bench.environment import PROJECT, without_paths
@@ -198,6 +199,7 @@ class Crew:
         start: Starts one worker.
         random: Draws the padding of the environment block: where a process's memory lands
             shifts its speed, so each start gets another layout.
+        more: Variables to start every worker with.
 
     Raises:
         WorkerError: A worker does not start, or does not keep the contract: it has another
@@ -205,7 +207,12 @@ class Crew:
     """
 
     def __init__(
-        self, specs: Sequence[WorkerSpec], threads: int, start: StartSeat, random: Random
+        self,
+        specs: Sequence[WorkerSpec],
+        threads: int,
+        start: StartSeat,
+        random: Random,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.specs = tuple(specs)
         self.threads = threads
@@ -216,7 +223,7 @@ class Crew:
         try:
             for spec in random.sample(specs, len(specs)):  # starting first favours nobody
                 padding = "x" * random.randrange(PADDING_BYTES)
-                variables = {**thread_environment(threads), "BENCH_PADDING": padding}
+                variables = {**thread_environment(threads), **more, "BENCH_PADDING": padding}
                 self._seats[spec.label] = start(spec, variables)
             for spec in specs:
                 self.descriptions[spec.label] = self.ask(spec.label, "describe")

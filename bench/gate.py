@@ -13,8 +13,8 @@ from typing import Literal, get_args
 
 from bench.comparable import Differences
 from bench.comparison import Change, Side, corrected
+from bench.intervals import CONFIDENCE
 from bench.records import Case, Phase
-from bench.stats import CONFIDENCE
 
 Answer = Literal["PASS", "FAIL", "UNRESOLVED"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)

@@ -12,6 +12,7 @@ import typer
 from bench.cases import PRESETS
 
 PresetName = StrEnum("PresetName", ["smoke", "quick", "default", "full", "roofline", "awkward"])
+IsaName = StrEnum("IsaName", ["sse4.2", "avx2", "avx512"])
 DTypeName = StrEnum("DTypeName", ["float64", "float32"])
 PartName = StrEnum("PartName", ["coverage", "faults", "claims", "power"])
 PhaseName = StrEnum("PhaseName", ["forward", "backprop", "epoch"])
@@ -151,6 +152,64 @@ def parse_fraction(text: str) -> float:
     return value
 
 
+def parse_duration(text: str) -> float:
+    """Read `90`, `90s`, `5m` or `1.5h` as seconds.
+
+    Raises:
+        typer.BadParameter: for anything else, and for nothing.
+    """
+    units = {"s": 1, "m": 60, "h": 3600}
+    number = text.strip()
+    unit = units.get(number[-1:], 0)
+    try:
+        value = float(number[:-1] if unit else number) * (unit or 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise typer.BadParameter(f"{text!r} is no duration; write 90s, 5m or 1h")
+    return value
+
+
+TargetOption = Annotated[
+    float | None,
+    typer.Option(
+        "--target",
+        metavar="PERCENT",
+        parser=parse_fraction,
+        rich_help_panel=HOW_LONG,
+        help="Half the width that an interval should have, such as 1%: cases that vary more get "
+        "more invocations.",
+    ),
+]
+BudgetOption = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        parser=parse_duration,
+        rich_help_panel=HOW_LONG,
+        help="What the whole run may take, such as 90s or 5m: replaces --seconds.",
+    ),
+]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume",
+        metavar="RUN",
+        rich_help_panel=WHERE,
+        help="Go on with a run that was cut short; everything else is as it was asked for then.",
+    ),
+]
+IsaOption = Annotated[
+    IsaName | None,
+    typer.Option(
+        "--same-isa",
+        metavar="NAME",
+        rich_help_panel=WHAT,
+        help="Hold both sides to one instruction set: sse4.2, avx2 or avx512. "
+        "[default: each side uses what it chooses for this machine]",
+    ),
+]
 MaxSlowdownOption = Annotated[
     float | None,
     typer.Option(

@@ -140,7 +140,14 @@ class Spread:
 
     within: float  # from round to round of one invocation
     between: float  # from invocation to invocation, beyond what the rounds explain
-    round_ns: float  # what a round of all workers takes
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """What the pilot found of a case: nanoseconds."""
+
+    each_ns: float  # one repetition in the slowest worker
+    round_ns: float  # one round of all workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +166,14 @@ class Plan:
     loops: dict[str, int]  # by case id; one common inner count for all workers
     training_epochs: int  # of the loss curves in the report
     seed: int = 1  # of the weights, the order of batches, and the turns of the cases
-    target: float | None = (
-        None  # half the width of the interval that is wanted: 0.01 is one percent
-    )
+    isa: str = ""  # the one instruction set of both sides, by `bench.isa`; empty: each its own
+    target: float | None = None  # half the width of an interval that is wanted: 0.01 is 1 %
     budget_s: float | None = None  # what the whole run may take
-    more: dict[str, int] = field(default_factory=dict)  # invocations added by case id
+    seconds: float = 0.0  # what the timing should take, the target left aside
+    pilot: dict[str, Pilot] = field(default_factory=dict)  # by case id
+    crew_ns: float = 0.0  # what it takes to start and prepare the workers of one problem
     spreads: dict[str, Spread] = field(default_factory=dict)  # by case id, of the first invocations
+    more: dict[str, int] = field(default_factory=dict)  # invocations added for the target
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from bench.cases import case_id, flops, seats_of, triad_bytes
+from bench.intervals import Floats, estimate
 from bench.records import (
     PHASES,
     PROBES,
@@ -22,7 +23,7 @@ from bench.records import (
     Sample,
     Share,
 )
-from bench.stats import Floats, estimate, read
+from bench.stats import read
 
 
 def shares(

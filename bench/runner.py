@@ -1,72 +1,47 @@
 """Runs a benchmark: parity, pilot, invocations in turns, training; every record saved at once.
 
 Measures, and draws no conclusions. A worker that fails costs its case and no more (see
-`bench.session`); a person who ends the run early keeps what was measured.
+`bench.session`); a person who ends the run early keeps what was measured, and a run that was cut
+short goes on where it stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench import contract
-from bench.admission import admit, on_trial
-from bench.cases import (
-    NETWORKS,
-    case_id,
-    case_text,
-    seats_of,
-)
-from bench.crew import PATIENCE_S, ROUSE_ALONE_NS, ROUSE_NS, Crew
-from bench.errors import WorkerError
-from bench.records import (
-    PHASES,
-    Case,
-    Plan,
-    Problem,
-    Run,
-    Sample,
-    WorkerSpec,
-)
-from bench.schedule import (
-    by_problem,
-    calibrate,
-    common_loops,
-    duration_text,
-    rounds_ns,
-    share_rounds,
-    shuffled,
-    turns,
-)
-from bench.session import (
-    SETTLE_S,
-    Edges,
-    Order,
-    Progress,
-    Session,
-    ask_arrays,
-    patience_s,
-)
-from bench.store import RunWriter
+from bench import store
+from bench.admission import admit
+from bench.cases import NETWORKS, case_id, case_text, problem_id, seats_of
+from bench.comparable import differences
+from bench.crew import PATIENCE_S, Crew
+from bench.errors import UsageError
+from bench.pilot import aim, pilot, plan_of
+from bench.records import Case, Plan, Problem, Run, Sample, WorkerSpec
+from bench.schedule import shuffled, turns
+from bench.session import SETTLE_S, Edges, Order, Progress, Session, ask_arrays
+from bench.stats import read
+from bench.store import RunWriter, Stored
 
 HANGING = 20
 """A worker that takes so many times longer than in the pilot is taken for hanging."""
-TURN_NS = 500_000
-"""What a turn costs beside its sample: pipe, file, and the next process waking up."""
 TRAINING = Problem(*NETWORKS[0], "float64", 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Pilot:
-    """What the pilot found: nanoseconds, by case id."""
+class Done:
+    """What an earlier part of a run has done already."""
 
-    each_ns: dict[str, float]  # one repetition in the slowest worker
-    round_ns: dict[str, float]  # one round of all workers
+    problems: frozenset[str] = frozenset()  # ids of those that were compared
+    invocations: Mapping[str, int] = field(default_factory=dict)  # complete ones, by case id
+    next_invocation: int = 0
+    trained: bool = False
 
 
 def measure(
@@ -89,122 +64,175 @@ def measure(
         StoreError: It cannot be written.
     """
     edges = edges or Edges()
-    plan = _plan(order, {}, {})
-    since = started.astimezone(UTC).isoformat(timespec="seconds")
-    run = Run(path.name, since, order.command, plan, edges.environment())
+    run = Run(path.name, _time(started), order.command, plan_of(order), edges.environment())
     with RunWriter(path, run) as writer:
+        return _go_on(Session(order, progress, edges, writer.add), writer, run, Done())
+
+
+def resume(path: Path, now: datetime, progress: Progress, edges: Edges | None = None) -> Run:
+    """Go on with a run that was cut short, and return it.
+
+    What is whole stays as it is, byte for byte. An invocation of a case that was cut short stays
+    too, does not count, and is made up for by another one.
+
+    Args:
+        path: Its folder.
+        now: Now.
+        progress: Tells a person.
+        edges: The world, unless a test has another.
+
+    Raises:
+        UsageError: It is finished, or this is not the machine and the software it began with.
+        StoreError: It cannot be read or written.
+    """
+    edges = edges or Edges()
+    run = store.load(path).run
+    if run.status not in ("running", "interrupted") or run.source != "bench":
+        raise UsageError(f"{path} is {run.status}: there is nothing to go on with")
+    _must_be_same(path, run, replace(run, environment=edges.environment()))
+    plan = run.plan
+    order = Order(
+        plan.preset,
+        plan.cases,
+        plan.workers,
+        plan.invocations,
+        plan.seconds,
+        plan.training_epochs,
+        run.command,
+        plan.seed,
+        plan.isa,
+        plan.target,
+        plan.budget_s,
+    )
+    run = replace(run, status="running", resumed=(*run.resumed, _time(now)))
+    with RunWriter.reopen(path, run) as writer:
+        stored = store.load(path)  # once more, now that nobody else can write it
         session = Session(order, progress, edges, writer.add)
-        try:
-            admit(session)
-            plan, pilot = _pilot(session)
-            run = replace(run, plan=plan, environment=session.describe(run.environment))
+        out = [fault.case for fault in stored.faults]
+        failed = {result.problem for result in stored.parity if not result.ok}
+        out += [
+            name
+            for problem in dict.fromkeys(case.problem for case in plan.cases)
+            if problem_id(problem) in failed
+            for name in session.names_of(problem)
+        ]
+        last_ns = max((sample.at_ns for sample in stored.samples), default=0)
+        session.take_up(run.environment, out, last_ns)
+        return _go_on(session, writer, run, _done(stored))
+
+
+def _must_be_same(path: Path, before: Run, now: Run) -> None:
+    """Make sure that a run goes on where it began.
+
+    Raises:
+        UsageError: It does not; says in what.
+    """
+    # What the workers say of themselves is compared when they start.
+    before = replace(before, environment=replace(before.environment, workers={}, data={}))
+    found = differences(before, now)
+    reasons = [*found.obstacles, *map(str, found.told)]
+    if reasons:
+        raise UsageError(
+            f"{path} cannot go on here; A is what it began with, B is now: {'; '.join(reasons)}. "
+            "Begin another run"
+        )
+
+
+def _done(stored: Stored) -> Done:
+    """Count what is whole in a run."""
+    candidates = sum(spec.role == "candidate" for spec in stored.run.plan.workers)
+    compared = Counter(result.problem for result in stored.parity)
+    readings = read(stored.run, stored.samples, stored.parity, stored.faults)
+    return Done(
+        frozenset(problem for problem, count in compared.items() if count == candidates),
+        {name: len(mine.invocations) for name, mine in readings.items()},
+        max((sample.invocation + 1 for sample in stored.samples), default=0),
+        bool(stored.training),
+    )
+
+
+def _go_on(session: Session, writer: RunWriter, run: Run, done: Done) -> Run:
+    """Do what is left of a run."""
+    progress, edges = session.progress, session.edges
+    try:
+        admit(session, done.problems)
+        if not run.plan.rounds:
+            run = replace(run, plan=pilot(session), environment=session.describe(run.environment))
             writer.update(run)
-            _take_turns(session, plan, pilot)
-            if training := _train(session):
-                writer.add_training(training)
-            run = replace(run, status="finished")
-        except KeyboardInterrupt:
-            progress.note("interrupted: what was measured so far is kept")
-            run = replace(run, status="interrupted")
-        # Described again: training may have brought more data.
-        environment, after = session.describe(run.environment), edges.environment()
-        run = replace(run, environment=environment, environment_after=after)
-        writer.update(run)
+        plan = run.plan
+        owed = {
+            name: plan.invocations + plan.more.get(name, 0) - done.invocations.get(name, 0)
+            for name in plan.rounds
+        }
+        number = _take_turns(session, plan, owed, done.next_invocation)
+        if plan.target is not None and not plan.spreads:
+            run = replace(run, plan=aim(session, store.load(writer.path)))
+            writer.update(run)
+            _take_turns(session, run.plan, dict(run.plan.more), number)
+        if not done.trained and (training := _train(session)):
+            writer.add_training(training)
+        run = replace(run, status="finished")
+    except KeyboardInterrupt:
+        progress.note("interrupted: what was measured so far is kept")
+        run = replace(run, status="interrupted")
+    # Described again: training may have brought more data.
+    environment, after = session.describe(run.environment), edges.environment()
+    run = replace(run, environment=environment, environment_after=after)
+    writer.update(run)
     return run
 
 
-def _pilot(session: Session) -> tuple[Plan, Pilot]:
-    """Find out how long each case takes, and plan loops and rounds from that."""
-    order, clock_ns = session.order, session.edges.clock_ns
-    session.progress.stage("pilot", sum(len(session.remaining(t)) for t in session.thread_counts))
-    times: dict[str, dict[str, float]] = {}
-    preparing_ns: list[int] = []
+def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int) -> int:
+    """Take all samples that are owed: per invocation and problem fresh workers, in random order.
 
-    def try_out(crew: Crew, case: Case) -> None:
-        session.progress.now(case_text(case))
-        began_ns = clock_ns()
-        session.prepare(crew, case.problem)
-        preparing_ns.append(clock_ns() - began_ns)
-        each_ns = {}
-        for spec in seats_of(case, session.pair):
+    Args:
+        session: The run.
+        plan: Its plan.
+        owed: Invocations by case id; they are counted down.
+        number: Of the first invocation.
 
-            def time(loops: int, label: str = spec.label) -> int:
-                if loops > contract.MOST_LOOPS:
-                    words = f"repetitions: {loops} take less than a millisecond: it does no work"
-                    raise WorkerError(label, words)
-                return crew.sample(label, case, loops, patience_s(case, loops)).elapsed_ns
-
-            each_ns[spec.label] = calibrate(time)
-        if case.phase in PHASES:
-            on_trial(session, crew, case, each_ns)
-        times[case_id(case)] = each_ns
-        session.progress.advance(1)
-
-    for threads in session.thread_counts:
-        for group in by_problem(session.remaining(threads)):
-            session.with_crew(order.workers, threads, group, _name_of, try_out)
-    cases = [case for threads in session.thread_counts for case in session.remaining(threads)]
-    loops = {case_id(case): common_loops(times[case_id(case)].values()) for case in cases}
-    pilot = Pilot(
-        {name: max(times[name].values()) for name in loops},
-        {case_id(case): _round_ns(session, case, loops, times) for case in cases},
-    )
-    crews = by_problem(cases)
-    once_ns = sum(preparing_ns) + sum(session.start_ns[crew[0].problem.threads] for crew in crews)
-    rounds = share_rounds(pilot.round_ns, order.seconds * 1e9 / order.invocations - once_ns)
-    total_s = order.invocations * (once_ns + rounds_ns(pilot.round_ns, rounds)) / 1e9
-    text = (
-        f"cases: {len(cases)}, invocations: {order.invocations}, workers: {len(order.workers)}; "
-        f"timing takes about {duration_text(total_s)}"
-    )
-    if total_s > 1.2 * order.seconds + 1:
-        text += f", not {duration_text(order.seconds)}: fewer rounds would not balance"
-    session.progress.note(text)
-    return _plan(order, rounds, loops), pilot
-
-
-def _round_ns(
-    session: Session, case: Case, loops: dict[str, int], times: dict[str, dict[str, float]]
-) -> float:
-    """Estimate what one round of all workers takes."""
-    name, workers = case_id(case), seats_of(case, session.order.workers)
-    again_ns = times[name].get(session.pair[0].label, 0.0)
-    samples_ns = sum(loops[name] * times[name].get(spec.label, again_ns) for spec in workers)
-    several = case.problem.threads > 1
-    settle_ns = SETTLE_S * 1e9 + ROUSE_NS if several else ROUSE_ALONE_NS
-    return samples_ns + len(workers) * (TURN_NS + settle_ns)
-
-
-def _take_turns(session: Session, plan: Plan, pilot: Pilot) -> None:
-    """Take all samples: per invocation and problem fresh workers, all in random order."""
-    total_ns = plan.invocations * rounds_ns(pilot.round_ns, plan.rounds)
+    Returns:
+        The number after the last one.
+    """
+    whole = {name: (plan.rounds[name] + 1) * one.round_ns for name, one in plan.pilot.items()}
+    total_ns = sum(max(0, count) * whole[name] for name, count in owed.items())
     session.progress.stage("timing", total_ns)
-    for invocation in range(plan.invocations):
 
-        def take_rounds(crew: Crew, case: Case, invocation: int = invocation) -> None:
-            name = case_id(case)
-            loops = plan.loops[name]
-            wait_s = max(PATIENCE_S, HANGING * loops * pilot.each_ns[name] / 1e9)
-            session.progress.now(case_text(case))
-            session.prepare(crew, case.problem)
-            orders = turns(seats_of(case, crew.specs), invocation, plan.rounds[name])
-            for number, order in enumerate([orders[0], *orders]):  # round 0 is a warm-up
-                for position, spec in enumerate(order):
-                    if crew.threads > 1:
-                        session.edges.sleep(SETTLE_S)
-                    found = crew.sample(spec.label, case, loops, wait_s)
-                    at_ns = session.edges.clock_ns() - session.began_ns
-                    turn = (name, spec.label, invocation, number, position)
-                    meters = (found.cpu_ns, found.preempted, found.page_faults)
-                    session.save(
-                        Sample(*turn, loops, found.elapsed_ns, at_ns, number == 0, *meters)
-                    )
-                session.progress.advance(pilot.round_ns[name])
+    def take_rounds(crew: Crew, case: Case) -> None:
+        name = case_id(case)
+        loops = plan.loops[name]
+        wait_s = max(PATIENCE_S, HANGING * loops * plan.pilot[name].each_ns / 1e9)
+        session.progress.now(case_text(case))
+        session.prepare(crew, case.problem)
+        orders = turns(seats_of(case, crew.specs), number, plan.rounds[name])
+        for turn, order in enumerate([orders[0], *orders]):  # round 0 is a warm-up
+            for position, spec in enumerate(order):
+                if crew.threads > 1:
+                    session.edges.sleep(SETTLE_S)
+                found = crew.sample(spec.label, case, loops, wait_s)
+                at_ns = session.edges.clock_ns() - session.began_ns
+                place = (name, spec.label, number, turn, position)
+                meters = (found.cpu_ns, found.preempted, found.page_faults)
+                session.save(Sample(*place, loops, found.elapsed_ns, at_ns, turn == 0, *meters))
+            session.progress.advance(plan.pilot[name].round_ns)
+        owed[name] -= 1
 
-        groups = session.random.sample(session.thread_counts, len(session.thread_counts))
-        for threads in groups:
-            for cases in shuffled(session.remaining(threads), session.random):
-                session.with_crew(plan.workers, threads, cases, _name_of, take_rounds, invocation)
+    while True:
+        due = [
+            (threads, case)
+            for threads in session.thread_counts
+            for case in session.remaining(threads)
+            if owed.get(case_id(case), 0) > 0
+        ]
+        if not due:
+            return number
+        for threads in session.random.sample(session.thread_counts, len(session.thread_counts)):
+            mine = [case for count, case in due if count == threads]
+            for cases in shuffled(mine, session.random):
+                session.with_crew(
+                    plan.workers, threads, cases, lambda case: [case_id(case)], take_rounds, number
+                )
+        number += 1
 
 
 def _train(session: Session) -> dict[str, Any]:
@@ -228,18 +256,5 @@ def _train(session: Session) -> dict[str, Any]:
         return {"X": data["X"], "y": data["y"], **found}
 
 
-def _name_of(case: Case) -> Sequence[str]:
-    return [case_id(case)]
-
-
-def _plan(order: Order, rounds: dict[str, int], loops: dict[str, int]) -> Plan:
-    return Plan(
-        order.preset,
-        order.cases,
-        order.workers,
-        order.invocations,
-        rounds,
-        loops,
-        order.training_epochs,
-        order.seed,
-    )
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
+from bench.intervals import CONFIDENCE, quantile
 from bench.records import FLOORS, Case, Phase, Problem
 
 Seat = TypeVar("Seat")
@@ -130,6 +132,60 @@ def share_rounds(round_ns: Mapping[str, float], budget_ns: float) -> dict[str, i
             rounds[name] += 2
             left_ns -= 2 * round_ns[name]
     return rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What is known of a case after its first invocations."""
+
+    spread: float  # standard deviation of the logarithm of its ratio, over invocations
+    invocations: int  # so far
+    seconds: float  # of one more
+
+    def half_width(self, invocations: int) -> float:
+        """Estimate half the interval after so many, as a logarithm: t of the first ones."""
+        return self._quantile() * self.spread / math.sqrt(invocations)
+
+    def wanted(self, target: float) -> int:
+        """Return how many invocations bring the interval down to the target."""
+        return math.ceil((self._quantile() * self.spread / math.log1p(target)) ** 2)
+
+    def _quantile(self) -> float:
+        return float(quantile(max(2, self.invocations), CONFIDENCE))
+
+
+def invocations_to_add(costs: Mapping[str, Cost], target: float, budget_s: float) -> dict[str, int]:
+    """Divide a budget among cases that have not reached a target: invocations to add, by case id.
+
+    One at a time to the case whose interval it narrows most for its time, until each is to reach
+    the target or no time is left.
+
+    Args:
+        costs: What is known, by case id.
+        target: Half the width of the interval that is wanted, as a share of the ratio.
+        budget_s: Seconds that are there.
+    """
+    more: dict[str, int] = {}
+    open_cases = {
+        name: cost for name, cost in costs.items() if cost.wanted(target) > cost.invocations
+    }
+    while open_cases:
+
+        def gain(name: str) -> float:
+            cost = open_cases[name]
+            count = cost.invocations + more.get(name, 0)
+            return (cost.half_width(count) - cost.half_width(count + 1)) / cost.seconds
+
+        best = max(open_cases, key=gain)
+        cost = open_cases[best]
+        if cost.seconds > budget_s:
+            del open_cases[best]
+            continue
+        more[best] = more.get(best, 0) + 1
+        budget_s -= cost.seconds
+        if cost.invocations + more[best] >= cost.wanted(target):
+            del open_cases[best]
+    return more
 
 
 def rounds_ns(round_ns: Mapping[str, float], rounds: Mapping[str, int]) -> float:

@@ -22,6 +22,7 @@ from bench.crew import PATIENCE_S, Crew, StartSeat, WorkerProcess
 from bench.datasets import data_file
 from bench.environment import PROJECT, read_environment, without_paths
 from bench.errors import WorkerError
+from bench.isa import environment_of
 from bench.records import (
     PHASES,
     Case,
@@ -78,6 +79,9 @@ class Order:
     training_epochs: int = 0  # 0: no training
     command: str = ""
     seed: int = 1  # not that of the data, 0: weights must not come from the same stream
+    isa: str = ""  # the one instruction set of both sides; empty: each its own
+    target: float | None = None  # half the width of the interval that is wanted, as a share
+    budget_s: float | None = None  # what the whole run may take
 
 
 def _data_file(problem: Problem) -> tuple[Path, str]:
@@ -186,21 +190,43 @@ class Session:
 
     def describe(self, environment: Environment) -> Environment:
         """Add what the workers said of themselves and the checksums of the data."""
-        labels = [worker.label for worker in self.order.workers]
         workers = {
-            label if threads == self.thread_counts[0] else f"{label}, {threads} threads": found
-            for threads in self.thread_counts
-            for label in labels
-            if (found := self._descriptions.get((label, threads)))
+            name: found
+            for name, key in self._seats().items()
+            if (found := self._descriptions.get(key))
         }
         data = {path.stem: digest for path, digest in self._data.values()}
-        return replace(environment, workers=without_paths(workers), data=data)
+        return replace(environment, workers=workers, data={**environment.data, **data})
+
+    def take_up(self, environment: Environment, out: Iterable[str], at_ns: int) -> None:
+        """Go on where a run was cut short.
+
+        Args:
+            environment: What it had recorded: the workers must still be those.
+            out: The cases that it had given up.
+            at_ns: When its last reading was taken, from its start.
+        """
+        self.exclude(out)
+        self.began_ns -= at_ns
+        for name, key in self._seats().items():
+            if name in environment.workers:
+                self._descriptions[key] = environment.workers[name]
+
+    def _seats(self) -> dict[str, tuple[str, int]]:
+        """Name every seat with every number of threads, as `Environment.workers` does."""
+        first = self.thread_counts[0]
+        return {
+            spec.label + ("" if threads == first else f", {threads} threads"): (spec.label, threads)
+            for threads in self.thread_counts
+            for spec in self.order.workers
+        }
 
     def _start(self, specs: Sequence[WorkerSpec], threads: int) -> Crew:
         began_ns = self.edges.clock_ns()
-        crew = Crew(specs, threads, self.edges.start, self.random)
+        crew = Crew(specs, threads, self.edges.start, self.random, environment_of(self.order.isa))
         self.start_ns[threads] = self.edges.clock_ns() - began_ns
-        for label, description in crew.descriptions.items():
+        for label, said in crew.descriptions.items():
+            description = without_paths(said)
             first = self._descriptions.setdefault((label, threads), description)
             if description != first:
                 crew.end()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from bench import stats, store, wording
+from bench.cases import case_id
 from bench.doctor import Finding, worst
 from bench.errors import UsageError
 from bench.evidence import roofline_of
-from bench.records import Result
+from bench.pilot import eta_s
+from bench.records import Fault, Plan, Result
+from bench.schedule import duration_text
 from bench.screen import (
     show_below_one,
     show_lines,
     show_results,
     show_roofline,
+    show_table,
 )
 
 GRADES = {"good": "ok  ", "note": "note", "bad": "BAD "}
@@ -43,6 +49,42 @@ def show_roofline_of(path: Path) -> bool:
     show_roofline(found)
     show_lines(["", f"Report: {path / 'report.html'}"])
     return bool(found.errors) or _has_invalid(results)
+
+
+def show_plan(plan: Plan, faults: Sequence[Fault], *, as_json: bool) -> None:
+    """Print what a run would do and how long it would take."""
+    parts = {name: round(seconds, 1) for name, seconds in eta_s(plan).items()}
+    cases = [case for case in plan.cases if case_id(case) in plan.rounds]
+    rows = {
+        case_id(case): {
+            "loops": plan.loops[case_id(case)],
+            "rounds": plan.rounds[case_id(case)],
+            "invocations": plan.invocations,
+            "round_ms": round(plan.pilot[case_id(case)].round_ns / 1e6, 2),
+        }
+        for case in cases
+    }
+    if as_json:
+        found = {"cases": rows, "seconds": parts, "faults": [asdict(one) for one in faults]}
+        show_lines([json.dumps(found, indent=1)])
+        return
+    heads = ("case", "loops", "rounds", "invocations", "round")
+    show_table(
+        heads,
+        [
+            (name, *(str(row[key]) for key in heads[1:4]), f"{row['round_ms']:.1f} ms")
+            for name, row in rows.items()
+        ],
+    )
+    total = duration_text(sum(parts.values()))
+    text = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items())
+    show_lines(
+        [
+            f"{len(cases)} cases, {plan.invocations} invocations of {len(plan.workers)} workers",
+            f"about {total}: {text}; checking parity comes before",
+            *(f"{fault.case}: {fault.worker}: {fault.reason}" for fault in faults),
+        ]
+    )
 
 
 def show_findings(found: Iterable[Finding]) -> None:

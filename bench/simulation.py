@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats as distributions
 
+from bench.intervals import CONFIDENCE, Floats, t_interval
 from bench.schedule import turns
-from bench.stats import CONFIDENCE, Floats, log_ratio_of_rounds, t_interval
+from bench.stats import log_ratio_of_rounds
 
 READING_SPREAD = 0.01
 ROUNDS = 6

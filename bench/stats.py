@@ -15,31 +15,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats as distributions
 
 from bench.cases import case_id, problem_id, seats_of
+from bench.intervals import CONFIDENCE, Floats, estimate, holm, p_value, quantile, t_interval
 from bench.records import (
     PHASES,
     Case,
-    Estimate,
     Fault,
     ParityResult,
     Ratio,
     Result,
     Run,
     Sample,
+    Spread,
     TimeEstimate,
     Verdict,
     VerdictKind,
     WorkerSpec,
 )
 
-Floats = npt.NDArray[np.float64]
 Times = Mapping[str, Floats]
 """One invocation of one case: ns per repetition by worker label, in the order of the rounds."""
 
-CONFIDENCE = 0.95
 BAND = 0.02
 """Differences up to this are of no interest: a ratio from 1/1.02 to 1.02 counts as equal."""
 LEAST_FOR_VERDICT = 10
@@ -143,39 +141,38 @@ def noise_floor(again: Ratio | None) -> float:
     return math.expm1(max(abs(math.log(end)) for end in ends))
 
 
-def t_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats, Floats]:
-    """Return mean, low and high of Student's t interval along the last axis.
+def spreads(run: Run, readings: Mapping[str, Readings]) -> dict[str, Spread]:
+    """Say how much the ratio of each case varies at the two levels; the candidate that varies most.
 
-    The ends are NaN for fewer than two values. (Student, Biometrika 6, 1908.)
+    What the rounds explain of the spread between invocations is taken off: a median of n readings
+    varies by the root of pi / 2n of their own spread.
     """
-    count = values.shape[-1]
-    mean = values.mean(axis=-1)
-    if count < 2:
-        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = _quantile(count, confidence) * values.std(axis=-1, ddof=1) / math.sqrt(count)
-    return mean, mean - half, mean + half
+    found: dict[str, Spread] = {}
+    for one in _compare(run, readings):
+        if len(one.logs) < 2:
+            continue
+        baseline = _seats(run)[0].label
+        rounds = [
+            np.log(times[baseline] / times[one.candidate.label])
+            for times in one.readings.invocations.values()
+        ]
+        within = math.sqrt(np.mean([np.var(logs, ddof=1) for logs in rounds if len(logs) > 1]))
+        explained = within**2 * math.pi / 2 / len(rounds[0])
+        between = math.sqrt(max(0.0, float(np.var(one.logs, ddof=1)) - explained))
+        name = case_id(one.case)
+        if name not in found or between > found[name].between:
+            found[name] = Spread(within, between)
+    return found
 
 
-def p_value(values: Floats) -> float:
-    """Return the two-sided p of Student's t test that the values have mean 0."""
-    mean, spread = float(values.mean()), float(values.std(ddof=1))
-    if spread == 0:
-        return 0.0 if mean else 1.0
-    statistic = abs(mean) / (spread / math.sqrt(len(values)))
-    return float(2 * distributions.t.sf(statistic, len(values) - 1))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values so that the chance of any false alarm among them stays at the level.
-
-    The step-down method of Holm, Scandinavian Journal of Statistics 6, 1979.
-    """
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
-    return adjusted
+def spread_of_invocations(run: Run, readings: Mapping[str, Readings]) -> dict[str, float]:
+    """Say by case id how much the logarithm of its ratio varies over invocations."""
+    found: dict[str, float] = {}
+    for one in _compare(run, readings):
+        if len(one.logs) > 1:
+            name = case_id(one.case)
+            found[name] = max(found.get(name, 0.0), float(np.std(one.logs, ddof=1)))
+    return found
 
 
 def drifts(log_ratios: Floats, band: float = BAND) -> bool:
@@ -324,12 +321,6 @@ def _times(invocations: Sequence[Times]) -> dict[str, TimeEstimate]:
     }
 
 
-def estimate(logs: Floats) -> Estimate:
-    """Average logarithms, one per invocation, and turn mean and interval back into a number."""
-    point, low, high = (math.exp(value) for value in t_interval(logs))
-    return Estimate(point, low, high, len(logs))
-
-
 def _judge(logs: Floats, floor_logs: Floats, p_holm: float, cells: int, band: float) -> Verdict:
     """Give the verdict of docs/method.md on at least ten invocations.
 
@@ -374,8 +365,8 @@ def _outlook(logs: Floats, floor_logs: Floats, cells: int, edge: float) -> str:
     Takes the strictest step of Holm's correction, so the number is rather too high.
     """
     counts = np.arange(len(logs) + 1, MOST_WORTH_NAMING + 1)
-    width = _quantile(counts, CONFIDENCE) / np.sqrt(counts)
-    strict = _quantile(counts, 1 - (1 - CONFIDENCE) / cells) / np.sqrt(counts)
+    width = quantile(counts, CONFIDENCE) / np.sqrt(counts)
+    strict = quantile(counts, 1 - (1 - CONFIDENCE) / cells) / np.sqrt(counts)
     spread, mean = logs.std(ddof=1), abs(logs.mean())
     floor = abs(floor_logs.mean()) + width * floor_logs.std(ddof=1)
     claims = _claims(mean, width * spread, mean > strict * spread, floor, edge)
@@ -391,11 +382,6 @@ def _too_few(count: int, *, has_floor: bool) -> str:
         return "the run has no A/A pair, so its noise floor is not known"
     only = f"only {_count(count, 'invocation')}" if count else "no complete invocation"
     return f"{only}; a verdict needs {LEAST_FOR_VERDICT}"
-
-
-def _quantile(count: Any, confidence: float) -> Any:
-    """Return how many standard errors Student's t interval reaches to each side."""
-    return distributions.t.ppf((1 + confidence) / 2, np.asarray(count) - 1)
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,6 +8,7 @@ A folder holds `run.json` (a `Run`, replaced whole), `samples.jsonl`, `parity.js
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 import zlib
@@ -76,8 +77,44 @@ class RunWriter:
         except OSError as error:
             raise _unwritable(path, error) from error
         self.update(run)
+        try:
+            self._open()
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def _open(self) -> None:
+        """Open the files of lines, and keep every other process from writing them."""
         # Without buffers: a line goes to the system in one piece, at once.
-        self._files = {kind: (path / name).open("ab", buffering=0) for kind, name in LINES.items()}
+        self._files = {
+            kind: (self.path / name).open("ab", buffering=0) for kind, name in LINES.items()
+        }
+        try:
+            fcntl.flock(self._files[Sample], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise StoreError(f"{self.path} is being measured by another process") from None
+
+    @classmethod
+    def reopen(cls, path: Path, run: Run) -> Self:
+        """Go on writing a run; what a crash cut off in mid-line is taken away.
+
+        Args:
+            path: The folder of the run.
+            run: What is known now.
+
+        Raises:
+            StoreError: It cannot be written, or another process is writing it.
+        """
+        writer = cls.__new__(cls)
+        writer.path = path
+        try:
+            writer._open()
+            for name in LINES.values():
+                _cut_to_whole_lines(path / name)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        writer.update(run)
+        return writer
 
     def update(self, run: Run) -> None:
         """Replace `run.json` in one move: a reader sees the old one or the new one."""
@@ -216,6 +253,14 @@ def _load_training(path: Path) -> dict[str, Array]:
             return {name: arrays[name] for name in arrays.files}
     except Exception as error:  # zipfile and NumPy raise a dozen kinds on damaged files
         raise _damaged(file, str(error)) from None
+
+
+def _cut_to_whole_lines(file: Path) -> None:
+    """Take away what stands after the last line end."""
+    content = file.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(file, whole)
 
 
 def _reason(error: Exception) -> str:

@@ -19,9 +19,9 @@ from test_store import change
 from bench.cases import case_id
 from bench.comparison import Change, changes, side, welch
 from bench.gate import FAILED, PASSED, UNRESOLVED, Limit, exit_code, gate
+from bench.intervals import Floats
 from bench.options import parse_fraction
 from bench.records import Case, Estimate, Fault
-from bench.stats import Floats
 
 Bench = Callable[..., tuple[int, str, str]]
 ERROR = 0.0057735

@@ -24,11 +24,12 @@ from known_truth import (
 )
 
 from bench.cases import case_id
+from bench.intervals import holm, p_value, t_interval
 from bench.records import (
     Case,
     Fault,
 )
-from bench.stats import drifts, geometric_means, holm, noise_floor, p_value, results, t_interval
+from bench.stats import drifts, geometric_means, noise_floor, results
 
 # By hand
 

@@ -1,0 +1,197 @@
+"""Finds out how long each case takes, and plans loops, rounds and, for a target, invocations.
+
+The numbers come from live workers and stored readings; what is made of them stands in
+`bench.schedule`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bench import contract
+from bench.admission import on_trial
+from bench.cases import case_id, case_text, seats_of
+from bench.crew import ROUSE_ALONE_NS, ROUSE_NS, Crew
+from bench.errors import WorkerError
+from bench.records import PHASES, Case, Fault, Pilot, Plan
+from bench.schedule import (
+    Cost,
+    by_problem,
+    calibrate,
+    common_loops,
+    duration_text,
+    invocations_to_add,
+    rounds_ns,
+    share_rounds,
+)
+from bench.session import SETTLE_S, Edges, Order, Progress, Record, Session, patience_s
+from bench.stats import read, spread_of_invocations, spreads
+from bench.store import Stored
+
+TURN_NS = 500_000
+"""What a turn costs beside its sample: pipe, file, and the next process waking up."""
+TRAINING_EPOCH_S, REPORT_S = 0.006, 6.0
+"""What an epoch of training takes in both implementations together, and charts and report."""
+TIMES_OVER = 4
+"""Without a budget a target may make the timing so many times as long."""
+
+
+def plan_of(order: Order) -> Plan:
+    """Write down what was asked for; the pilot fills in the rest."""
+    return Plan(
+        order.preset,
+        order.cases,
+        order.workers,
+        order.invocations,
+        {},
+        {},
+        order.training_epochs,
+        order.seed,
+        order.isa,
+        order.target,
+        order.budget_s,
+        order.seconds,
+    )
+
+
+def plan_only(
+    order: Order, progress: Progress, edges: Edges | None = None
+) -> tuple[Plan, list[Fault]]:
+    """Run the pilot alone: the plan, and what went wrong."""
+    records: list[Record] = []
+    found = pilot(Session(order, progress, edges or Edges(), records.append))
+    return found, [record for record in records if isinstance(record, Fault)]
+
+
+def pilot(session: Session) -> Plan:
+    """Find out how long each case takes, and plan loops and rounds from that."""
+    order, clock_ns = session.order, session.edges.clock_ns
+    session.progress.stage("pilot", sum(len(session.remaining(t)) for t in session.thread_counts))
+    times: dict[str, dict[str, float]] = {}
+    preparing_ns: list[int] = []
+
+    def try_out(crew: Crew, case: Case) -> None:
+        session.progress.now(case_text(case))
+        began_ns = clock_ns()
+        session.prepare(crew, case.problem)
+        preparing_ns.append(clock_ns() - began_ns)
+        each_ns = {}
+        for spec in seats_of(case, session.pair):
+
+            def time(loops: int, label: str = spec.label) -> int:
+                if loops > contract.MOST_LOOPS:
+                    words = f"repetitions: {loops} take less than a millisecond: it does no work"
+                    raise WorkerError(label, words)
+                return crew.sample(label, case, loops, patience_s(case, loops)).elapsed_ns
+
+            each_ns[spec.label] = calibrate(time)
+        if case.phase in PHASES:
+            on_trial(session, crew, case, each_ns)
+        times[case_id(case)] = each_ns
+        session.progress.advance(1)
+
+    for threads in session.thread_counts:
+        for group in by_problem(session.remaining(threads)):
+            session.with_crew(order.workers, threads, group, lambda case: [case_id(case)], try_out)
+    cases = [case for threads in session.thread_counts for case in session.remaining(threads)]
+    loops = {case_id(case): common_loops(times[case_id(case)].values()) for case in cases}
+    found = {
+        case_id(case): Pilot(
+            max(times[case_id(case)].values()), _round_ns(session, case, loops, times)
+        )
+        for case in cases
+    }
+    crews = by_problem(cases)
+    once_ns = sum(preparing_ns) + sum(session.start_ns[crew[0].problem.threads] for crew in crews)
+    seconds = order.seconds
+    if order.budget_s is not None:
+        seconds = max(0.0, _left_s(session, order.budget_s))
+        if order.target is not None:
+            seconds /= 2  # the other half is for what varies most
+    round_ns = {name: one.round_ns for name, one in found.items()}
+    rounds = share_rounds(round_ns, seconds * 1e9 / order.invocations - once_ns)
+    total_s = order.invocations * (once_ns + rounds_ns(round_ns, rounds)) / 1e9
+    text = (
+        f"cases: {len(cases)}, invocations: {order.invocations}, workers: {len(order.workers)}; "
+        f"timing takes about {duration_text(total_s)}"
+    )
+    if total_s > 1.2 * seconds + 1:
+        text += f", not {duration_text(seconds)}: fewer rounds would not balance"
+    session.progress.note(text)
+    crew_ns = once_ns / max(1, len(crews))
+    return replace(
+        plan_of(order), rounds=rounds, loops=loops, pilot=found, crew_ns=crew_ns, seconds=seconds
+    )
+
+
+def aim(session: Session, stored: Stored) -> Plan:
+    """Add invocations where the first ones varied too much for the target.
+
+    Looks at how much ratios vary and never at where they lie, and only once: so the interval keeps
+    its meaning (C. Stein, Annals of Mathematical Statistics 16, 1945).
+
+    Args:
+        session: The run.
+        stored: What was read so far.
+    """
+    plan = stored.run.plan
+    target = plan.target
+    assert target is not None
+    readings = read(stored.run, stored.samples, stored.parity, stored.faults)
+    left_s = TIMES_OVER * plan.seconds
+    if plan.budget_s is not None:
+        left_s = _left_s(session, plan.budget_s)
+    costs = {
+        name: Cost(spread, plan.invocations, _invocation_s(plan, name))
+        for name, spread in spread_of_invocations(stored.run, readings).items()
+    }
+    more = invocations_to_add(costs, target, left_s)
+    plan = replace(plan, more=more, spreads=spreads(stored.run, readings))
+    short = sum(
+        one.wanted(target) > one.invocations + more.get(name, 0) for name, one in costs.items()
+    )
+    took_s = sum(count * costs[name].seconds for name, count in more.items())
+    text = f"target ±{100 * target:.2g} %: {sum(more.values())} more invocations of " + (
+        f"{len(more)} cases, about {duration_text(took_s)}"
+    )
+    if short:
+        text += f"; {short} cases will not reach it in the time there is"
+    session.progress.note(text)
+    return plan
+
+
+def eta_s(plan: Plan) -> Mapping[str, float]:
+    """Estimate what the parts of a run take that come after the pilot, in seconds."""
+    crews = len({case.problem for case in plan.cases if case_id(case) in plan.rounds})
+    round_ns = {name: plan.pilot[name].round_ns for name in plan.rounds}
+    once_ns = crews * plan.crew_ns
+    return {
+        "timing": plan.invocations * (once_ns + rounds_ns(round_ns, plan.rounds)) / 1e9,
+        "training": plan.training_epochs * TRAINING_EPOCH_S,
+        "report": REPORT_S,
+    }
+
+
+def _invocation_s(plan: Plan, name: str) -> float:
+    """Estimate what one more invocation of a case by itself takes, in seconds."""
+    rounds = (plan.rounds[name] + 1) * plan.pilot[name].round_ns
+    return (plan.crew_ns + rounds) / 1e9
+
+
+def _left_s(session: Session, budget_s: float) -> float:
+    """Say how much of a budget is left for timing, training and report still to come."""
+    passed_s = (session.edges.clock_ns() - session.began_ns) / 1e9
+    return budget_s - passed_s - REPORT_S - session.order.training_epochs * TRAINING_EPOCH_S
+
+
+def _round_ns(
+    session: Session, case: Case, loops: dict[str, int], times: dict[str, dict[str, float]]
+) -> float:
+    """Estimate what one round of all workers takes."""
+    name, workers = case_id(case), seats_of(case, session.order.workers)
+    again_ns = times[name].get(session.pair[0].label, 0.0)
+    samples_ns = sum(loops[name] * times[name].get(spec.label, again_ns) for spec in workers)
+    several = case.problem.threads > 1
+    settle_ns = SETTLE_S * 1e9 + ROUSE_NS if several else ROUSE_ALONE_NS
+    return samples_ns + len(workers) * (TURN_NS + settle_ns)
