@@ -76,11 +76,11 @@ class RunWriter:
             ) from None
         except OSError as error:
             raise _unwritable(path, error) from error
-        self.update(run)
         try:
-            self._open()
+            self._open()  # first: where run.json is, the others are
         except OSError as error:
             raise _unwritable(path, error) from error
+        self.update(run)
 
     def _open(self) -> None:
         """Open the files of lines, and keep every other process from writing them."""
