@@ -19,8 +19,10 @@ from bench.schedule import calibrate, common_loops
 from bench.session import SETTLE_S, Edges, Order, Progress, Record, Session, ask_arrays, patience_s
 
 PARITY_EPOCHS = 2
+ATTEMPTS = 3
 TRIALS = 3
-"""Of the times of each worker in each case: what one reading shows may be a disturbance."""
+"""Of the times of each worker in each case, and of each, how many samples: what one shows may be a
+disturbance."""
 
 
 def check_parity(
@@ -122,10 +124,36 @@ def _keep_to(session: Session, clauses: Sequence[Clause]) -> None:
 
 
 def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]) -> None:
-    """Hold the times of every worker of a crew against its own meters and the machine's peak."""
-    loops = common_loops(each_ns.values())
-    clauses: list[Clause] = []
+    """Hold the times of every worker of a crew against the machine's peak and its own meters.
+
+    What is broken is looked at again: a fault stays, a disturbance of the machine passes.
+
+    Args:
+        session: The run.
+        crew: Its workers.
+        case: What is timed.
+        each_ns: Nanoseconds of one repetition, by label.
+
+    Raises:
+        WorkerError: A line of the contract is broken.
+    """
     peak = _peak(crew, case)
+    rates = [
+        contract.of_rate(case_id(case), spec.label, flops(case) / each_ns[spec.label] * 1e9, peak)
+        for spec in session.pair
+        if peak
+    ]
+    _keep_to(session, rates)
+    for _ in range(ATTEMPTS):
+        clauses = _tried(session, crew, case, common_loops(each_ns.values()))
+        if not contract.first_broken(clauses):
+            break
+    _keep_to(session, clauses)
+
+
+def _tried(session: Session, crew: Crew, case: Case, loops: int) -> list[Clause]:
+    """Take some samples of every worker and judge them; those that tell too little are let pass."""
+    clauses: list[Clause] = []
     for spec in session.pair:
         wait_s = patience_s(case, 3 * loops)
         if crew.threads > 1:
@@ -142,11 +170,7 @@ def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
         whole = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
         if whole:
             clauses += contract.of_trials(case_id(case), spec.label, whole, crew.threads)
-            best = min(long.elapsed_ns / long.loops for _, long in whole)
-            if peak:
-                rate = flops(case) / best * 1e9
-                clauses.append(contract.of_rate(case_id(case), spec.label, rate, peak))
-    _keep_to(session, clauses)
+    return clauses
 
 
 def _peak(crew: Crew, case: Case) -> float:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from bench.intervals import CONFIDENCE, quantile
 from bench.records import FLOORS, Case, Phase, Problem
 
 Seat = TypeVar("Seat")
@@ -151,6 +150,8 @@ class Cost:
         return math.ceil((self._quantile() * self.spread / math.log1p(target)) ** 2)
 
     def _quantile(self) -> float:
+        from bench.intervals import CONFIDENCE, quantile  # heavy; `bench.lock` needs none of it
+
         return float(quantile(max(2, self.invocations), CONFIDENCE))
 
 

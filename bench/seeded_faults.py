@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.implementations import Array, Network, NumPy
-from bench.records import DType, Phase, Problem
+from bench.records import PHASES, DType, Phase, Problem
 from python_impl import MLP
 
 
@@ -277,24 +277,26 @@ class TimedWithoutBiases(Faulty):
         return elapsed
 
 
-class ExtraThread(Faulty):
-    """Keeps a second thread at work while it is timed, where one is allowed."""
+class ExtraThreads(Faulty):
+    """Keeps other threads at work while it is timed, where one is allowed."""
 
     def time(self, *arguments: Any, **options: Any) -> int:
-        """Time a phase beside a thread that computes."""
+        """Time a phase beside threads that compute."""
         going, block = True, bytes(1 << 22)
 
         def work() -> None:
             while going:
                 hashlib.sha256(block)  # without Python's lock
 
-        helper = threading.Thread(target=work)
-        helper.start()
+        helpers = [threading.Thread(target=work) for _ in range(3)]
+        for helper in helpers:
+            helper.start()
         try:
             return super().time(*arguments, **options)
         finally:
             going = False
-            helper.join()
+            for helper in helpers:
+                helper.join()
 
 
 class MoreThreads(Faulty):
@@ -330,6 +332,8 @@ class Seeded:
         return getattr(self.make, "__name__", "")
 
 
+TWINS = tuple(Seeded(Twin, phase, "") for phase in PHASES)
+"""What must pass."""
 FAULTS = (
     Seeded(TransposedGradient, "backprop", "grads_w[1] of"),
     Seeded(MissingBiasGradient, "backprop", "grads_b[0] of"),
@@ -347,7 +351,7 @@ FAULTS = (
     Seeded(UnusedOutput, "forward", "rate: "),
     Seeded(DoneOnce, "forward", "repetitions: "),
     Seeded(SlowClock, "forward", "clock: "),
-    Seeded(ExtraThread, "epoch", "cores: "),
+    Seeded(ExtraThreads, "epoch", "cores: "),
     Seeded(MoreThreads, "forward", "was started with 1 threads and has 2"),
     Seeded(OtherRounding, "forward", "rounding: "),
 )

@@ -17,10 +17,11 @@ from tempfile import TemporaryDirectory
 
 from bench import rivals, stats, store
 from bench.cases import cases_of
+from bench.errors import UsageError
 from bench.handicaps import HANDICAPS
 from bench.records import Case, Environment, WorkerSpec
 from bench.runner import measure
-from bench.seeded_faults import FAULTS, Seeded, Twin, problem_of
+from bench.seeded_faults import FAULTS, TWINS, Seeded, problem_of
 from bench.session import Edges, Order, Progress
 from bench.simulation import MODELS, Model, Share, coverage
 from bench.stats import LEAST_FOR_VERDICT
@@ -38,8 +39,6 @@ from bench.trials import (
     trials,
 )
 
-ROUND_SECONDS = 0.1
-"""Samples of an invocation of one case: rounds of three seats for so long."""
 COMMAND = "bench validate"
 PARTS = ("coverage", "faults", "claims", "power")
 
@@ -52,6 +51,7 @@ class Extent:
     claims: int  # trials of each size and neighbourhood, A/A
     power: int  # trials of each handicap
     rivals: int  # trials of each other tool, of each size and neighbourhood
+    seconds: float = 0.6  # of an invocation of three seats, their start included
 
 
 SHORT = Extent(simulated=4_000, claims=10, power=5, rivals=0)
@@ -114,7 +114,7 @@ def validate(
     began_ns = edges.clock_ns()
     environment = edges.environment()
     covered = _coverage(extent, progress) if "coverage" in parts else []
-    refused = refusals(progress, edges) if "faults" in parts else []
+    refused = refusals(progress, edges, (*TWINS, *FAULTS)) if "faults" in parts else []
     claims = [
         _claims(extent, size, neighbour, progress, edges)
         for neighbour in ("idle", "busy")
@@ -135,12 +135,11 @@ def _coverage(extent: Extent, progress: Progress) -> list[tuple[Model, Share]]:
     return found
 
 
-def refusals(progress: Progress, edges: Edges, faults: Sequence[Seeded] = FAULTS) -> list[Refusal]:
-    """Run every seeded fault, and the twin without one in each phase; say what became of it."""
-    twins = [Seeded(Twin, phase, "") for phase in ("forward", "backprop", "epoch")]
+def refusals(progress: Progress, edges: Edges, faults: Sequence[Seeded]) -> list[Refusal]:
+    """Run seeded faults, or twins without one, and say what became of each."""
     found = []
-    progress.stage("seeded faults", len(twins) + len(faults))
-    for fault in (*twins, *faults):
+    progress.stage("seeded faults", len(faults))
+    for fault in faults:
         candidate = WorkerSpec("candidate", f"bench.seeded_faults:{fault.name}", "candidate")
         # Mojo's worker holds the probe of the machine's peak.
         seats = (BASELINE, AGAIN, candidate, WorkerSpec("mojo", "mojo", "candidate"))
@@ -171,6 +170,17 @@ def run_of(
         return store.load(Path(folder) / "run")
 
 
+def _sound(stored: Stored) -> Stored:
+    """Return a run in which nothing went wrong.
+
+    Raises:
+        UsageError: Something did: there is nothing to count.
+    """
+    for fault in stored.faults:
+        raise UsageError(f"cannot be put to the test: {fault.case}: {fault.worker}: {fault.reason}")
+    return stored
+
+
 def _claims(extent: Extent, size: str, neighbour: str, progress: Progress, edges: Edges) -> Claims:
     """Take trials in blocks, and after each block one of every other tool."""
     case, blocks = CASES[size], max(1, extent.rivals)
@@ -181,8 +191,8 @@ def _claims(extent: Extent, size: str, neighbour: str, progress: Progress, edges
             progress.stage(f"{size}, {neighbour}, {block + 1} of {blocks}", 1)
             count = (block + 1) * extent.claims // blocks - block * extent.claims // blocks
             invocations = count * LEAST_FOR_VERDICT
-            seconds = invocations * (ROUND_SECONDS + 0.5)
-            parts.append(run_of(case, ITSELF, invocations, seconds, progress, edges))
+            seconds = invocations * extent.seconds
+            parts.append(_sound(run_of(case, ITSELF, invocations, seconds, progress, edges)))
             if extent.rivals:
                 for name, differs in _rivals().items():
                     progress.now(f"{name} on the same case")
@@ -206,8 +216,8 @@ def _power(extent: Extent, progress: Progress, edges: Edges) -> list[tuple[str, 
     case = CASES["least"]
     progress.stage("power", 1)
     invocations = extent.power * LEAST_FOR_VERDICT
-    seconds = invocations * (2 * ROUND_SECONDS + 0.7)
-    stored = run_of(case, SLOWED, invocations, seconds, progress, edges)
+    seconds = 1.5 * invocations * extent.seconds
+    stored = _sound(run_of(case, SLOWED, invocations, seconds, progress, edges))
     return [
         ("least", detected(stored.run, trials(stored, kind.__name__), kind.share))
         for kind in HANDICAPS
