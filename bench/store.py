@@ -9,7 +9,8 @@ A folder holds `run.json` (a `Run`, replaced whole), `samples.jsonl`, `parity.js
 from __future__ import annotations
 
 import gzip
-import os
+import io
+import shutil
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from bench.cases import case_id
 from bench.errors import StoreError, UsageError
+from bench.files import LineFile, write_whole
 from bench.records import SCHEMA_VERSION, Clause, Fault, ParityResult, Run, Sample
 
 Array = NDArray[Any]
@@ -75,33 +77,37 @@ class RunWriter:
             ) from None
         except OSError as error:
             raise _unwritable(path, error) from error
-        self.update(run)
-        # Without buffers: a line goes to the system in one piece, at once.
-        self._files = {kind: (path / name).open("ab", buffering=0) for kind, name in LINES.items()}
+        self._files: dict[type, LineFile] = {}
+        try:
+            self.update(run)
+            self._files |= {kind: LineFile(path / name) for kind, name in LINES.items()}
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        finally:
+            if not self._files:  # nothing was measured yet: leave no empty folder behind
+                shutil.rmtree(path, ignore_errors=True)
 
     def update(self, run: Run) -> None:
         """Replace `run.json` in one move: a reader sees the old one or the new one."""
-        temporary = self.path / f".{RUN}.new"
+        content = msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n"
         try:
-            with temporary.open("wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / RUN)
+            write_whole(self.path / RUN, content)
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def add(self, record: Sample | ParityResult | Clause | Fault) -> None:
         """Append a record to the file of its kind."""
         try:
-            self._files[type(record)].write(msgspec.json.encode(record) + b"\n")
+            self._files[type(record)].add(msgspec.json.encode(record))
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def add_training(self, arrays: Mapping[str, Array]) -> None:
         """Write the training file."""
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         try:
-            np.savez_compressed(self.path / TRAINING, **arrays)  # type: ignore[arg-type]
+            write_whole(self.path / TRAINING, content.getvalue())
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
