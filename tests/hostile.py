@@ -30,9 +30,11 @@ TEXTS = (
     "", " ", "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</style><script>",
     "]]></svg><script>alert(1)</script>", "--><script>", "{{7*7}}{% raw %}", "[a](javascript:b)",
     "a | b ` c * d", "![x](http://example.org/x.png)", "# heading", "../../etc/passwd",
-    "/etc/passwd", "..", "C:\\x", "[red]rich[/red]", "[link=http://example.org]x[/link]", "\x1b[31mred\x1b[0m",
+    "/etc/passwd", "..", "C:\\x", "[red]rich[/red]", "[link=http://example.org]x[/link]",
+    "\x1b[31mred\x1b[0m",
     "\x1b]8;;http://example.org\x07x\x1b]8;;\x07", "\x00", "\x7f\x9b31m", "a\rb", "a\nb",
-    "\u202eabc", "\ufffe\uffff", "=1+1", "@SUM(A1)", "+1", "-1", "$x_1$", "_x", "\u0301" * 40, "\u4e2d\u6587",
+    "\u202eabc", "\ufffe\uffff", "=1+1", "@SUM(A1)", "+1", "-1", "$x_1$", "_x", "\u0301" * 40,
+    "\u4e2d\u6587",
     "\U0001f600", "x" * 5000, "1e400", "null", "url(#a", 'id="a', "#010203", "%s%n", "nan",
 )  # fmt: skip
 NUMBERS = (
