@@ -262,7 +262,9 @@ def _reason(error: Exception) -> str:
 
 
 def _damaged(file: Path, what: str) -> StoreError:
-    what = plain(what if len(what) <= MOST_SAID else f"{what[:MOST_SAID]}...")
+    what = " ".join(plain(what).split())
+    if len(what) > MOST_SAID:
+        what = f"{what[: MOST_SAID // 2]}...{what[-MOST_SAID // 2 :]}"
     return StoreError(f"{file} is damaged: {what}; restore it, or measure again by `bench run`")
 
 
