@@ -29,6 +29,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "
 """How a cell begins that a spreadsheet takes for a formula; the last four are their wide forms."""
 LIVE_IN_MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
+LIVE_AT_THE_START = re.compile(r"^\s*(?:\d{1,9}(?=[.)](?:\s|$))|(?=(?:[+-]|#{1,6})(?:\s|$)))")
+"""What would make a line a heading or an item of a list; `-0.5` is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReportPaths:
@@ -134,6 +137,7 @@ def markdown_text(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
     text = LIVE_IN_MARKDOWN.sub(r"\\\g<0>", _one_line(str(value)))
+    text = LIVE_AT_THE_START.sub(r"\g<0>\\", text)
     return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 

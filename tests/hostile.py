@@ -9,7 +9,10 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
+from warnings import catch_warnings
+from zipfile import BadZipFile
 
+import numpy as np
 from hypothesis import strategies as st
 from sample_run import Truth, write_run
 
@@ -44,6 +47,12 @@ NUMBERS = (
 TOKENS = ("1e400", "-1e400", "NaN", "Infinity", "-Infinity", '"\\ud800"', "1" + "0" * 5000, "01")
 """Written as they are, whether JSON allows them or not."""
 RAW = "raw token: "
+WAYS = (
+    *("run", "run", "lines", "rename", "rename", "bytes"),
+    *("thin out", "readings", "readings", "arrays"),
+)
+TIMES = (1, 2, 1000, 10**6, 10**9, 10**15, 10**18)
+LOOPS = (1, 7, 1000, 10**6, 10**9, 10**12, 10**15)
 
 values = (
     st.sampled_from(TEXTS)
@@ -119,7 +128,7 @@ def spoil(folder: Path, draw: Callable[[st.SearchStrategy[Any]], Any]) -> Path:
     run_dir = folder / "run"
     shutil.copytree(_template(), run_dir)
     for _ in range(draw(st.integers(1, 3))):
-        how = draw(st.sampled_from(["run", "run", "lines", "lines", "rename", "bytes"]))
+        how = draw(st.sampled_from(WAYS))
         if how == "run":
             _edit(run_dir / "run.json", 0, draw)
         elif how == "lines":
@@ -127,6 +136,12 @@ def spoil(folder: Path, draw: Callable[[st.SearchStrategy[Any]], Any]) -> Path:
             _edit(run_dir / name, draw(st.integers(0, 30)), draw)
         elif how == "rename":
             _rename(run_dir, draw)
+        elif how == "thin out":
+            _thin_out(run_dir / draw(st.sampled_from(LINES[:3])), draw)
+        elif how == "readings":
+            _retime(run_dir / LINES[0], draw)
+        elif how == "arrays":
+            _swap_array(run_dir / "training.npz", draw)
         else:
             file = run_dir / draw(st.sampled_from(FILES))
             content = file.read_bytes()
@@ -162,3 +177,47 @@ def _rename(run_dir: Path, draw: Callable[[st.SearchStrategy[Any]], Any]) -> Non
         file = run_dir / name
         old_text, new_text = json.dumps(old).encode(), json.dumps(new).encode()
         file.write_bytes(file.read_bytes().replace(old_text, new_text))
+
+
+def _thin_out(file: Path, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+    """Leave out, repeat and shuffle whole lines."""
+    lines = file.read_bytes().splitlines(keepends=True)
+    picks = draw(st.lists(st.integers(0, max(0, len(lines) - 1)), max_size=len(lines)))
+    start = draw(st.integers(0, len(lines)))
+    file.write_bytes(b"".join([*(lines[pick] for pick in picks if lines), *lines[start:]]))
+
+
+def _retime(file: Path, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+    """Give the readings of one worker, or of one invocation, times at the ends of what can be."""
+    by, value = draw(st.sampled_from([("worker", "mojo"), ("invocation", 1), ("round", 1)]))
+    new = {"elapsed_ns": draw(st.sampled_from(TIMES)), "loops": draw(st.sampled_from(LOOPS))}
+    lines = []
+    for line in file.read_bytes().splitlines():
+        try:
+            sample = json.loads(line)
+            if sample[by] == value:
+                sample |= new
+            lines.append(json.dumps(sample).encode())
+        except (ValueError, KeyError, TypeError):
+            lines.append(line)  # something else spoiled it
+    file.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def _swap_array(file: Path, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+    """Put another array in place of one, or leave one out."""
+    try:
+        with np.load(file) as opened:
+            arrays = dict(opened)
+    except (ValueError, OSError, BadZipFile):
+        return  # something else spoiled it
+    name = draw(st.sampled_from(sorted(arrays)))
+    size = draw(st.sampled_from([0, 1, 4, 100, 241, 500]))
+    shape = draw(st.sampled_from([(size,), (size, 1), (1, size), (size, 2), (size, 1, 1)]))
+    value = draw(st.sampled_from([0, 1, -1, 5e-324, 1.7e308, np.nan, np.inf, -np.inf]))
+    dtype = draw(st.sampled_from(["f8", ">f8", "f4", "f2", "i8", "c16", "U3"]))
+    del arrays[name]
+    if draw(st.booleans()):
+        with np.errstate(all="ignore"), catch_warnings(action="ignore"):
+            array = np.full(shape, value).astype(dtype)
+        arrays[draw(st.sampled_from([name, name, "../../x"]))] = array
+    np.savez(file, **arrays)
