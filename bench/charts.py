@@ -135,13 +135,13 @@ def loss_chart(
     Returns:
         The chart, or None where a loss is missing or the two are not of the same training.
     """
-    found = [training.get(role, np.empty(0)) for role in ("baseline", "candidate")]
+    found = [np.ravel(training.get(role, np.empty(0))) for role in ("baseline", "candidate")]
     size = len(found[0])
     if epochs < 1 or not size or size % epochs or len(found[1]) != size:
         return None
     losses = [np.asarray(loss, np.float64).reshape(epochs, -1) for loss in found]
-    means = [loss.mean(axis=1) for loss in losses]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):  # a loss may run away, and a file may hold anything
+        means = [loss.mean(axis=1) for loss in losses]
         apart = (np.abs(losses[1] - losses[0]) / np.abs(losses[0])).max(axis=1)
     shown = np.where(np.isfinite(apart) & (apart > 0), apart, np.nan)
     worst = significant(float(apart.max()), 2)
@@ -151,7 +151,7 @@ def loss_chart(
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
         top.set_title("training loss, mean over each epoch")
         _twins(top, at, means, baseline, candidate)
-        if (np.array(means) > 0).any():
+        if (np.isfinite(means) & (np.array(means) > 0)).any():
             log_scale(top, "y", *_ends(np.array(means)))
         top.legend()
         bottom.set_title("largest relative difference in an epoch")

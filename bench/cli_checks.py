@@ -15,6 +15,7 @@ import typer
 
 from bench.cases import PRESETS, case_id, cases_of, flops
 from bench.command import WORKERS, app, build_mojo, epilog, phases_of, problems_of
+from bench.errors import StoreError
 from bench.options import (
     BatchOption,
     DTypeOption,
@@ -168,6 +169,9 @@ def validate(
         if not one.ok:
             show_lines([f"{one.name}: {one.reason or 'passes'}"])
     if page is not None:
-        write_whole(page, page_of(found, command).encode())
+        try:
+            write_whole(page, page_of(found, command).encode())
+        except OSError as error:
+            raise StoreError(f"cannot write {page}: {error.strerror}; choose another") from None
         show_lines([f"Page: {page}"])
     raise typer.Exit(int(not all(one.ok for one in lines)))

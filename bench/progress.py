@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bench.sanity import plain
 from bench.schedule import duration_text
 
 SECONDS_BETWEEN_FRAMES = 0.2
@@ -91,7 +92,7 @@ class ScreenProgress:
 
     def note(self, text: str) -> None:
         """Say something once, above the bar."""
-        self._console.print(escape(text), soft_wrap=True, highlight=False)
+        self._console.print(escape(plain(text)), soft_wrap=True, highlight=False)
 
     def _show(self) -> None:
         now_s = self._clock()

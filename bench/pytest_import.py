@@ -20,6 +20,7 @@ from bench.cases import case_id
 from bench.errors import UsageError
 from bench.implementations import BASELINE
 from bench.records import Case, Environment, ParityResult, Plan, Run, Sample, WorkerSpec
+from bench.sanity import MOST, check_run, cleaned, is_reading
 from bench.store import RunWriter
 
 EXTRA = "python-vs-mojo"
@@ -80,8 +81,8 @@ def import_file(path: Path, out_dir: Path) -> Path:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; {HOW_TO_MAKE}") from None
     try:
-        file = msgspec.json.decode(content, type=_File)
-    except ValueError as error:  # of msgspec, or of text that is not UTF-8
+        file = msgspec.convert(cleaned(msgspec.json.decode(content)), _File)
+    except (ValueError, RecursionError) as error:  # of msgspec, or of `cleaned`
         raise UsageError(
             f"{path} is not a file of pytest-benchmark: {error}; {HOW_TO_MAKE}"
         ) from None
@@ -93,7 +94,12 @@ def import_file(path: Path, out_dir: Path) -> Path:
     unfinished = run_dir.with_name(f".{run_dir.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     samples = _samples(path, file, extras)
-    with RunWriter(unfinished, _run(run_dir.name, path, file, extras)) as writer:
+    run = _run(run_dir.name, path, file, extras)
+    try:
+        check_run(run)
+    except ValueError as error:
+        raise UsageError(f"{path} is of no possible run: {error}; {HOW_TO_MAKE}") from None
+    with RunWriter(unfinished, run) as writer:
         for result in {result.problem: result for e in extras for result in e.parity}.values():
             writer.add(result)
         for sample in samples:
@@ -136,8 +142,8 @@ def _samples(path: Path, file: _File, extras: list[Extra]) -> list[Sample]:
                 "--benchmark-json=FILE, or with --benchmark-save-data"
             )
         for number, seconds in enumerate(data):
-            elapsed_ns = seconds * loops * 1e9
-            if loops < 1 or not 1 <= elapsed_ns < 1e18:
+            elapsed_ns = seconds * min(loops, MOST["loops"]) * 1e9
+            if not is_reading(elapsed_ns, loops):
                 raise UsageError(
                     f"{path}: {benchmark.fullname} has a reading of {seconds} s for {loops} "
                     f"iterations, which is no time; {HOW_TO_MAKE}"

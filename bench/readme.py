@@ -12,8 +12,9 @@ import pandas as pd
 
 from bench import stats, store
 from bench.environment import PROJECT
-from bench.errors import UsageError
+from bench.errors import BenchError, StoreError, UsageError
 from bench.evidence import Facts, roofline_of
+from bench.files import write_whole
 from bench.records import PHASES, Run
 from bench.report import conclusion
 from bench.tables import result_table, rows_of
@@ -95,7 +96,10 @@ def main() -> None:
     ):
         if run_dir.exists():
             text = insert(page.read_text(encoding="utf-8"), write(run_dir))
-            page.write_text(text, encoding="utf-8", newline="\n")
+            try:
+                write_whole(page, text.encode())
+            except OSError as error:
+                raise StoreError(f"cannot write {page}: {error.strerror}") from error
             sys.stdout.write(f"{page.name} shows results/{run_dir.name}\n")
 
 
@@ -135,4 +139,7 @@ def _cell(row: pd.Series) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BenchError as error:
+        sys.exit(f"bench: {error}")

@@ -6,7 +6,6 @@ Reads only what is stored, and writes the same bytes for the same input. What is
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +20,17 @@ from bench import stats, store, wording
 from bench.charts import curve_chart, loss_chart, speedup_chart, time_chart
 from bench.drawing import Chart
 from bench.errors import StoreError
+from bench.files import write_whole
 from bench.page import FILES, make_page
 from bench.records import Result
 from bench.tables import result_table
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a cell begins that a spreadsheet takes for a formula; the last four are their wide forms."""
 LIVE_IN_MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
+LIVE_AT_THE_START = re.compile(r"^\s*(?:\d{1,9}(?=[.)](?:\s|$))|(?=(?:[+-]|#{1,6})(?:\s|$)))")
+"""What would make a line a heading or an item of a list; `-0.5` is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +59,45 @@ def build(run_dir: Path) -> ReportPaths:
     files = {name for name, _ in FILES if (run_dir / name).exists()} | {"results.csv"}
     page = make_page(stored, results, table, stats.geometric_means(*readings), charts, files)
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
-    try:
-        (run_dir / "charts").mkdir(exist_ok=True)
-        for old in (run_dir / "charts").glob("*.svg"):
-            old.unlink()
-        for chart in charts:
-            _write(run_dir / "charts" / f"{chart.name}.svg", chart.svg)
-        _write(run_dir / "results.csv", table.to_csv(index=False, lineterminator="\n"))
-        _write(
-            paths.markdown, _environment(markdown_text).get_template("report.md").render(page=page)
+    drawings = run_dir / "charts"
+    # All is made before the first file is written: what fails leaves the report that is there.
+    made = {
+        **{drawings / f"{chart.name}.svg": chart.svg for chart in charts},
+        run_dir / "results.csv": csv_text(table),
+        paths.markdown: _environment(markdown_text).get_template("report.md").render(page=page),
+        paths.html: _environment(None).get_template("report.html").render(page=page),
+    }
+    if drawings.is_symlink():
+        raise StoreError(
+            f"cannot write the report into {run_dir}: {drawings.name} is a link that leads "
+            "elsewhere; remove it"
         )
-        _write(paths.html, _environment(None).get_template("report.html").render(page=page))
+    try:
+        drawings.mkdir(exist_ok=True)
+        for path, text in made.items():
+            write_whole(path, text.encode())
+        for old in drawings.glob("*.svg"):
+            if old not in made:
+                old.unlink()
     except OSError as error:
         raise StoreError(
             f"cannot write the report into {run_dir}: {error.strerror}; "
             "make the folder writable or copy the run elsewhere"
         ) from error
     return paths
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Write the results with all digits; no cell of text is a formula to who opens it.
+
+    A spreadsheet computes text that begins with one of = + - @, which a stranger may have put into
+    a run: an apostrophe before it says that it is text. Numbers stay numbers.
+    """
+
+    def inert(cell: Any) -> Any:
+        return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+    return table.map(inert).to_csv(index=False, lineterminator="\n")
 
 
 def conclusion(stored: store.Stored, results: Sequence[Result]) -> str:
@@ -110,6 +137,7 @@ def markdown_text(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
     text = LIVE_IN_MARKDOWN.sub(r"\\\g<0>", _one_line(str(value)))
+    text = LIVE_AT_THE_START.sub(r"\g<0>\\", text)
     return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
@@ -137,10 +165,3 @@ def _environment(finalize: Any) -> Environment:
     )
     environment.filters["code"] = markdown_code
     return environment
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one move, so that no reader sees half of it."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)  # noqa: PTH105

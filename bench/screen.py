@@ -16,6 +16,7 @@ from rich.text import Text
 from bench.cases import case_text, network_text
 from bench.evidence import Roofline
 from bench.records import FLOORS, PROBES, Case, Fault, ParityResult, Result, WorkerSpec
+from bench.sanity import plain
 from bench.stats import noise_floor
 from bench.store import Stored
 from bench.tables import error_share
@@ -46,7 +47,7 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         justify: JustifyMethod = "left" if head in WORDS else "right"
         table.add_column(Text(head), justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     console().print(table)
 
 
@@ -149,7 +150,7 @@ def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> Non
 def show_lines(lines: Iterable[str]) -> None:
     """Print lines of plain text, unwrapped."""
     for line in lines:
-        console().print(Text(line), soft_wrap=True)
+        console().print(Text(plain(line)), soft_wrap=True)
 
 
 def _floor_text(floor: float) -> str:

@@ -8,29 +8,41 @@ A folder holds `run.json` (a `Run`, replaced whole), `samples.jsonl`, `parity.js
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import gzip
+import io
 import os
+import shutil
+import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cases import case_id
+from bench.arrays import MOST_BYTES, read_arrays
 from bench.errors import StoreError, UsageError
+from bench.files import LineFile, write_whole
 from bench.records import SCHEMA_VERSION, Clause, Fault, ParityResult, Run, Sample
+from bench.sanity import check_record, check_run, cleaned, plain, sample_check
 
 Array = NDArray[Any]
 Record = TypeVar("Record", Sample, ParityResult, Clause, Fault)
 
 PACKED = ".gz"
 """Ending of a file of lines that was packed, say to be kept in a repository; read all the same."""
+LARGEST_RUN = 16 << 20
+LARGEST_LINES = 512 << 20
+LONGEST_LINE = 4 << 20
+"""Limits of what is read, unpacked: a small file must not fill the memory of who looks at it."""
+MOST_SAID = 300
+UNREADABLE = (ValueError, RecursionError)
+"""What msgspec raises (a `ValueError`; deep nesting), and what `bench.sanity` does."""
 RUN, TRAINING = "run.json", "training.npz"
 LINES: dict[type, str] = {
     Sample: "samples.jsonl",
@@ -76,20 +88,25 @@ class RunWriter:
             ) from None
         except OSError as error:
             raise _unwritable(path, error) from error
+        self._files: dict[type, LineFile] = {}
+        begun = False
         try:
             self._open()  # first: where run.json is, the others are
+            self.update(run)
+            begun = True
         except OSError as error:
             raise _unwritable(path, error) from error
-        self.update(run)
+        finally:
+            if not begun:  # nothing was measured yet: leave no empty folder behind
+                self.close()
+                shutil.rmtree(path, ignore_errors=True)
 
     def _open(self) -> None:
         """Open the files of lines, and keep every other process from writing them."""
-        # Without buffers: a line goes to the system in one piece, at once.
-        self._files = {
-            kind: (self.path / name).open("ab", buffering=0) for kind, name in LINES.items()
-        }
+        for kind, name in LINES.items():
+            self._files[kind] = LineFile(self.path / name)
         try:
-            fcntl.flock(self._files[Sample], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._files[Sample].hold()
         except BlockingIOError:
             self.close()
             raise StoreError(f"{self.path} is being measured by another process") from None
@@ -107,38 +124,39 @@ class RunWriter:
         """
         writer = cls.__new__(cls)
         writer.path = path
+        writer._files = {}
         try:
             writer._open()
-            for name in LINES.values():
-                _cut_to_whole_lines(path / name)
+            for kind, name in LINES.items():
+                content = (path / name).read_bytes()
+                writer._files[kind].cut(content.rfind(b"\n") + 1)
         except OSError as error:
+            writer.close()
             raise _unwritable(path, error) from error
         writer.update(run)
         return writer
 
     def update(self, run: Run) -> None:
         """Replace `run.json` in one move: a reader sees the old one or the new one."""
-        temporary = self.path / f".{RUN}.new"
+        content = msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n"
         try:
-            with temporary.open("wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / RUN)
+            write_whole(self.path / RUN, content)
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def add(self, record: Sample | ParityResult | Clause | Fault) -> None:
         """Append a record to the file of its kind."""
         try:
-            self._files[type(record)].write(msgspec.json.encode(record) + b"\n")
+            self._files[type(record)].add(msgspec.json.encode(record))
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def add_training(self, arrays: Mapping[str, Array]) -> None:
         """Write the training file."""
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         try:
-            np.savez_compressed(self.path / TRAINING, **arrays)  # type: ignore[arg-type]
+            write_whole(self.path / TRAINING, content.getvalue())
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
@@ -170,21 +188,10 @@ def load(path: Path) -> Stored:
     """
     run = _load_run(path)
     notes: list[str] = []
-    samples = _load_lines(path, Sample, notes)
+    samples = _load_lines(path, Sample, notes, sample_check(run))
     parity = _load_lines(path, ParityResult, notes)
     faults = _load_lines(path, Fault, notes)
     contract = _load_lines(path, Clause, notes) if run.schema > 2 else ()
-    names = set(map(case_id, run.plan.cases))
-    labels = {worker.label for worker in run.plan.workers}
-    for number, sample in enumerate(samples, 1):
-        if sample.case not in names or sample.worker not in labels:
-            strange = f"case {sample.case!r} by worker {sample.worker!r} is not in the plan"
-            raise _damaged(path / LINES[Sample], f"line {number}: {strange}")
-        if sample.loops < 1 or sample.elapsed_ns < 1:
-            raise _damaged(
-                path / LINES[Sample],
-                f"line {number}: {sample.elapsed_ns} ns for {sample.loops} loops is no reading",
-            )
     training = _load_training(path)
     return Stored(path, run, samples, parity, faults, training, contract, tuple(notes))
 
@@ -192,53 +199,80 @@ def load(path: Path) -> Stored:
 def _load_run(path: Path) -> Run:
     file = path / RUN
     try:
-        content = file.read_bytes()
+        with _opened(file) as stream:
+            content = stream.read(LARGEST_RUN + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(
             f"{path} is not a run: there is no {RUN} in it; give the folder of a run, "
             "such as results/reference, or make one by `bench run`"
         ) from None
     except OSError as error:
-        raise StoreError(f"cannot read {file}: {error.strerror}") from None
+        raise StoreError(f"cannot read {file}: {_reason(error)}") from None
+    if len(content) > LARGEST_RUN:
+        raise _damaged(file, f"it is larger than {LARGEST_RUN >> 20} MiB")
     try:
-        schema = msgspec.json.decode(content, type=dict[str, Any]).get("schema")
+        facts = cleaned(msgspec.json.decode(content, type=dict[str, Any]))
+        schema = facts.get("schema")
         if isinstance(schema, int) and schema > SCHEMA_VERSION:
             raise StoreError(
                 f"{path} was written by a newer version (schema {schema}, this one knows up to "
                 f"{SCHEMA_VERSION}); update this program to read it"
             )
-        run = msgspec.json.decode(content, type=Run)
-    except ValueError as error:  # of msgspec, or of text that is not UTF-8
+        run = msgspec.convert(facts, Run)
+        check_run(run)
+    except UNREADABLE as error:
         raise _damaged(file, str(error)) from None
-    roles = [worker.role for worker in run.plan.workers]
-    if roles.count("baseline") != 1 or roles.count("again") > 1 or "candidate" not in roles:
-        raise _damaged(file, "a plan needs one baseline, at most one `again`, and a candidate")
     return run
 
 
-def _load_lines(path: Path, kind: type[Record], notes: list[str]) -> tuple[Record, ...]:
+def _load_lines(
+    path: Path,
+    kind: type[Record],
+    notes: list[str],
+    check: Callable[[Any], None] = check_record,
+) -> tuple[Record, ...]:
     file = path / LINES[kind]
     packed = file.with_name(f"{file.name}{PACKED}")
     if not file.exists() and packed.exists():
         file = packed
+    # Texts of readings are held against the plan, which is clean; others are cleaned themselves.
+    is_reading = issubclass(kind, Sample)
+    decode = msgspec.json.Decoder(kind if is_reading else dict[str, Any]).decode
+    records: list[Record] = []
+
+    def add(line: bytes) -> None:
+        read: Any = decode(line)
+        record = read if is_reading else msgspec.convert(cleaned(read), kind)
+        check(record)
+        records.append(record)
+
+    number = total = 0
     try:
-        content = file.read_bytes()
-        *lines, last = (gzip.decompress(content) if file == packed else content).split(b"\n")
+        with _opened(file) as raw:
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if file == packed else raw
+            while line := stream.readline(LONGEST_LINE + 1):
+                number += 1
+                total += len(line)
+                if total > LARGEST_LINES:
+                    raise _damaged(file, f"it holds more than {LARGEST_LINES >> 20} MiB unpacked")
+                if line.endswith(b"\n"):
+                    add(line)
+                elif len(line) > LONGEST_LINE:
+                    raise _damaged(file, f"line {number} is longer than {LONGEST_LINE >> 20} MiB")
+                else:  # the writer was cut off, perhaps right before the line end
+                    _add_last(add, line, notes, file)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(file, f"cannot read it: {_reason(error)}") from None
-    decode = msgspec.json.Decoder(kind).decode
-    records: list[Record] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            records.append(decode(line))
-        except ValueError as error:
-            raise _damaged(file, f"line {number}: {error}") from None
-    if last:  # no line end: the writer was cut off, perhaps right before the line end
-        try:
-            records.append(decode(last))
-        except ValueError:
-            notes.append(f"the last line of {file.name} was cut off in writing and is left out")
+    except UNREADABLE as error:
+        raise _damaged(file, f"line {number}: {error}") from None
     return tuple(records)
+
+
+def _add_last(add: Callable[[bytes], None], line: bytes, notes: list[str], file: Path) -> None:
+    try:
+        add(line)
+    except (msgspec.DecodeError, UnicodeError):
+        notes.append(f"the last line of {file.name} was cut off in writing and is left out")
 
 
 def _load_training(path: Path) -> dict[str, Array]:
@@ -246,21 +280,19 @@ def _load_training(path: Path) -> dict[str, Array]:
     if not file.exists():
         return {}
     try:
-        with file.open("rb") as stream:
-            arrays = np.load(stream, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("it is no .npz file")
-            return {name: arrays[name] for name in arrays.files}
+        with _opened(file) as stream:
+            if os.fstat(stream.fileno()).st_size > MOST_BYTES:
+                raise ValueError(f"it is larger than {MOST_BYTES >> 20} MiB")
+            return read_arrays(stream)
     except Exception as error:  # zipfile and NumPy raise a dozen kinds on damaged files
         raise _damaged(file, str(error)) from None
 
 
-def _cut_to_whole_lines(file: Path) -> None:
-    """Take away what stands after the last line end."""
-    content = file.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(file, whole)
+def _opened(file: Path) -> BinaryIO:
+    """Open a file to be read, if it is one: to read a pipe or a device may never end."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    return file.open("rb")
 
 
 def _reason(error: Exception) -> str:
@@ -268,6 +300,9 @@ def _reason(error: Exception) -> str:
 
 
 def _damaged(file: Path, what: str) -> StoreError:
+    what = " ".join(plain(what).split())
+    if len(what) > MOST_SAID:
+        what = f"{what[: MOST_SAID // 2]}...{what[-MOST_SAID // 2 :]}"
     return StoreError(f"{file} is damaged: {what}; restore it, or measure again by `bench run`")
 
 

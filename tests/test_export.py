@@ -282,6 +282,7 @@ def test_invalid_cases_are_left_out_and_named(tmp_path: Path, to: str) -> None:
 
 @pytest.mark.parametrize("to", ["pyperf", "pytest-benchmark"])
 def test_a_run_without_a_valid_reading_is_said(tmp_path: Path, to: str) -> None:
-    run = write_run(tmp_path / "run", Truth(invocations=0))
+    run = write_run(tmp_path / "run", Truth(invocations=1))
+    (run / "samples.jsonl").write_text("")  # it ended before the first
     with pytest.raises(UsageError, match=r"holds no reading that may be shown; .* --to csv"):
         export(run, to)

@@ -302,6 +302,19 @@ def test_markdown_text_is_one_line_without_live_markup(text):
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*\[\]|~$]", escaped)
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("# x", "\\# x"), ("## x", "\\## x"), ("- x", "\\- x"), ("1. x", "1\\. x"),
+        ("12) x", "12\\) x"), ("===", "==="), ("+ x", "\\+ x"), ("-0.5", "-0.5"), ("1.5", "1.5"),
+        ("#1", "#1"), (".", "."), ("= x", "= x"),
+        ("a - b", "a - b"),
+    ],
+)  # fmt: skip
+def test_no_text_begins_a_heading_or_a_list(text, written):
+    assert str(markdown_text(text)) == written
+
+
 @given(st.text(alphabet="a`\\ <|\n"))
 def test_markdown_code_cannot_be_left(text):
     code = str(markdown_code(text))
