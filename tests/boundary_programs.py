@@ -46,7 +46,11 @@ arrays = st.builds(
 )
 odd = st.builds(Odd, st.sampled_from(sorted(ODD)))
 things = st.integers(0, 7).flatmap(lambda turn: odd if turn == 0 else arrays)
-fine = st.builds(Arr, seed=st.integers(0, 9), layout=mostly("plain", [*LAYOUTS][:7], 3))
+fine = st.builds(
+    lambda seed, layout: Arr(seed=seed, layout=layout),
+    st.integers(0, 9),
+    mostly("plain", [*LAYOUTS][:7], 3),
+)
 data = st.integers(0, 2).flatmap(lambda turn: things if turn == 0 else fine)
 lots = st.builds(
     Lot,
@@ -122,5 +126,26 @@ def of_deed(deed: str) -> st.SearchStrategy:
 steps = st.sampled_from([name for name, (share, _) in DEEDS.items() for _ in range(share)]).flatmap(
     of_deed
 )
+
+
+def batch_of_training(slot: int, lots: tuple[Lot, Lot], y: Arr | Odd) -> Program:
+    """Write the steps that belong together, as each needs the one before."""
+    return (
+        Step("forward", slot, (Arr(),)),
+        Step("backprop", slot, (y, True)),
+        Step("step", slot, lots),
+    )
+
+
+fragments = st.one_of(
+    steps.map(lambda step: (step,)),
+    steps.map(lambda step: (step,)),
+    st.builds(batch_of_training, slots, st.tuples(lots, lots), data),
+)
 first = st.builds(Step, st.just("make"), st.just(0), DEEDS["make"][1])
-programs = st.builds(lambda start, rest: (start, *rest), first, st.lists(steps, max_size=8))
+second = st.builds(Step, st.just("make"), st.just(1), DEEDS["make"][1])
+programs = st.builds(
+    lambda start, rest: (*start, *(step for fragment in rest for step in fragment)),
+    st.tuples(first, second),
+    st.lists(fragments, min_size=2, max_size=8),
+)
