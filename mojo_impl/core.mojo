@@ -144,11 +144,12 @@ struct Core[dt: DType]:
         Raises:
             TypeError: It is not an array of the network's dtype.
             ValueError: It has the wrong shape.
+            RuntimeError: It became something else while it was checked.
         """
         ref numpy = self.session[].numpy
         if numpy.is_plain[Self.dt](object, width, rows):
             return object
-        return self._keep(
+        var made = self._keep(
             call(
                 numpy.plain_array,
                 text[name](),
@@ -158,6 +159,9 @@ struct Core[dt: DType]:
                 integer(rows),
             )
         )
+        # The caller asks for its rows next, which only a plain array must have.
+        _ = self.view(made, width, rows)
+        return made
 
     def plain_list[
         name: StaticString, biases: Bool

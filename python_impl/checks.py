@@ -95,8 +95,12 @@ def check_array(name: str, array: Array, dtype: np.dtype[Any], width: int, rows:
         TypeError: It is not an array, or not of this dtype.
         ValueError: It has the wrong shape.
     """
-    if not isinstance(array, np.ndarray):
+    if not issubclass(type(array), np.ndarray):  # isinstance believes what an object says it is
         raise TypeError(f"{name} must be a NumPy array; got {type(array).__name__}")
+    # A subclass, such as numpy.matrix, would give * and @ meanings of its own, and can say that it
+    # has a shape or dtype that it has not.
+    if type(array) is not np.ndarray:
+        array = np.asarray(array)
     if array.dtype != dtype:
         raise TypeError(
             f"{name} must be {dtype}, the network's dtype; got {array.dtype}: "
@@ -108,8 +112,7 @@ def check_array(name: str, array: Array, dtype: np.dtype[Any], width: int, rows:
         )
     if not len(array):
         raise ValueError(f"{name} is empty: shape {_shape(array.shape)}")
-    # A subclass, such as numpy.matrix, would give * and @ meanings of its own.
-    return array if type(array) is np.ndarray else np.asarray(array)
+    return array
 
 
 def check_arrays(

@@ -324,6 +324,7 @@ def test_out_of_memory_leaves_c_alone() raises:
             team, 1 << 40, 1, 512, p, 1, (p, 1), p, 1, p, 1, 0
         )
     assert_equal(p[unsafe_offset=0], 5)
+    _ = arena^  # its memory lives until here
     # The team is still good.
     team.l2_bytes = 1 << 20
     check[DType.float64, False, False, STORE](

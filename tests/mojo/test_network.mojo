@@ -198,7 +198,7 @@ def test_validation_loss_on_what_is_there() raises:
         loss(y.start.unsafe_offset(3), y_hat.start.unsafe_offset(3), 1),
     )
     assert_true(isnan(validation[2]))
-    _ = (X^, y^, training^)
+    _ = (X^, y^, y_hat^, training^, validation^)
 
 
 def test_predict_is_forward_and_leaves_its_cache() raises:
