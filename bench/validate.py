@@ -55,7 +55,7 @@ class Extent:
 
 
 SHORT = Extent(simulated=4_000, claims=10, power=5, rivals=0)
-LONG = Extent(simulated=20_000, claims=100, power=40, rivals=5)
+LONG = Extent(simulated=20_000, claims=100, power=40, rivals=3, seconds=0.45)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +115,13 @@ def validate(
     environment = edges.environment()
     covered = _coverage(extent, progress) if "coverage" in parts else []
     refused = refusals(progress, edges, (*TWINS, *FAULTS)) if "faults" in parts else []
+    power = _power(extent, progress, edges) if "power" in parts else []
     claims = [
         _claims(extent, size, neighbour, progress, edges)
         for neighbour in ("idle", "busy")
         for size in ("tiny", "middle")
         if "claims" in parts
     ]
-    power = _power(extent, progress, edges) if "power" in parts else []
     minutes = (edges.clock_ns() - began_ns) / 60e9
     return Validity(extent, environment, minutes, covered, claims, power, refused)
 
