@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bench.cases import file_stem
+from bench.conduct import Conduct, conduct_of
 from bench.drawing import Chart
 from bench.evidence import (
     Facts,
@@ -52,6 +53,7 @@ SECTIONS = (
     ("roofline", "Percent of peak"),
     ("charts", "Charts"),
     ("parity", "Parity"),
+    ("contract", "Contract"),
     ("faults", "Faults"),
     ("environment", "Environment"),
     ("words", "Words"),
@@ -62,6 +64,7 @@ FILES = (
     ("samples.jsonl", "every reading"),
     ("samples.jsonl.gz", "every reading, packed"),
     ("parity.jsonl", "every tensor compared"),
+    ("contract.jsonl", "the contract, line by line"),
     ("faults.jsonl", "faults"),
     ("training.npz", "losses and curves"),
     ("results.csv", "the results with all digits"),
@@ -121,6 +124,7 @@ class Page:
     roofline: Roofline
     charts: Sequence[Chart]
     parity: Parity
+    conduct: Conduct
     faults: Faults
     environment: Sequence[Facts]
     glossary: Sequence[tuple[str, str]]
@@ -173,6 +177,7 @@ def make_page(
         roofline=roofline,
         charts=charts,
         parity=parity_facts(run, stored.parity),
+        conduct=conduct_of(stored, results),
         faults=fault_facts(run, stored.faults, table),
         environment=environment_facts(run),
         glossary=GLOSSARY,

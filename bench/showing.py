@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench import stats, store, wording
 from bench.cases import case_id
+from bench.conduct import disturbed, shortfalls
 from bench.doctor import Finding, worst
 from bench.errors import UsageError
 from bench.evidence import roofline_of
@@ -32,7 +33,7 @@ def show_run(path: Path) -> bool:
     results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
     errors = roofline_of(stored, results).errors
     show_results(stored, results)
-    show_lines(errors)
+    show_lines([*errors, *disturbed(stored), *shortfalls(stored.run, results)])
     show_below_one(results)
     sentence = wording.conclusion(stored.run, results)
     show_lines(["", sentence, "", f"Report: {path / 'report.html'}"])

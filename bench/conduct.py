@@ -1,0 +1,153 @@
+"""How a run went: the contract, what the system did meanwhile, and what missed the target.
+
+A stored run -> plain text. No files, no markup, no escaping.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.cases import case_id, case_text
+from bench.contract import CLAUSES
+from bench.evidence import Facts
+from bench.intervals import CONFIDENCE, quantile
+from bench.records import Clause, Result, Run, Sample
+from bench.schedule import duration_text
+from bench.store import Stored
+from bench.wording import DASH, count_text
+
+NOT_KNOWN = "This run was made by an older version, which did not record it."
+PREEMPTED_SHARE = 0.05
+"""A case of which more readings lost their core to another process counts as disturbed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a run went."""
+
+    contract_text: str
+    contract: Facts
+    system_text: str
+    system: Facts
+    shortfalls: Sequence[str]  # a line for each case that did not reach the target
+
+
+def conduct_of(stored: Stored, results: Sequence[Result]) -> Conduct:
+    """Tell how a run went."""
+    text, table = _contract(stored)
+    system_text, system = _system(stored)
+    return Conduct(text, table, system_text, system, shortfalls(stored.run, results))
+
+
+def disturbed(stored: Stored) -> list[str]:
+    """Say in a line what the system disturbed, if anything."""
+    cases = [name for name, share in _preempted(stored.samples).items() if share > PREEMPTED_SHARE]
+    if not cases:
+        return []
+    names = {case_id(case): case_text(case) for case in stored.run.plan.cases}
+    return [
+        f"disturbed: in {count_text(len(cases), 'case')} more than {PREEMPTED_SHARE:.0%} of the "
+        f"readings lost their core to another process, in {names[cases[0]]} the most"
+    ]
+
+
+def shortfalls(run: Run, results: Sequence[Result]) -> list[str]:
+    """Say which cases did not reach the target of the run, and what it would take."""
+    target = run.plan.target
+    if target is None:
+        return []
+    lines = []
+    for result in results:
+        if result.ratio is None or result.ratio.estimate.count < 2:
+            continue
+        estimate = result.ratio.estimate
+        half = math.log(estimate.high / estimate.low) / 2
+        if half <= math.log1p(target):
+            continue
+        count, name = estimate.count, case_id(result.case)
+        spread = half / float(quantile(count, CONFIDENCE)) * math.sqrt(count)
+        wanted = math.ceil((float(quantile(count, CONFIDENCE)) * spread / math.log1p(target)) ** 2)
+        seconds = 0.0
+        if name in run.plan.pilot:
+            rounds = (run.plan.rounds[name] + 1) * run.plan.pilot[name].round_ns
+            seconds = (wanted - count) * (run.plan.crew_ns + rounds) / 1e9
+        lines.append(
+            f"{case_text(result.case)}: ±{math.expm1(half):.1%}, not ±{target:.1%}; about "
+            f"{count_text(wanted - count, 'more invocation')}, {duration_text(seconds)}, would do"
+        )
+    return lines
+
+
+def _contract(stored: Stored) -> tuple[str, Facts]:
+    """Sum up the lines of the contract."""
+    by_name: dict[str, list[Clause]] = defaultdict(list)
+    # A run that was resumed may have checked one twice: the last look counts.
+    for clause in {(one.subject, one.name, _who(one)): one for one in stored.contract}.values():
+        by_name[clause.name].append(clause)
+    heads = ("line", "what it asks", "kept", "found")
+    if stored.run.schema < 3 or stored.run.source != "bench":
+        return NOT_KNOWN, Facts(heads, ())
+    rows = []
+    for name, meaning in CLAUSES.items():
+        clauses = by_name.get(name, [])
+        if not clauses:
+            continue
+        broken = [one for one in clauses if not one.ok]
+        found = list(dict.fromkeys(one.found for one in clauses))
+        text = found[0] if len(found) == 1 else f"{found[0]} … {found[-1]}"
+        if broken:
+            text = broken[0].broken
+        rows.append((name, meaning, f"{len(clauses) - len(broken)} of {len(clauses)}", text))
+    total = sum(map(len, by_name.values()))
+    wrong = sum(not one.ok for clauses in by_name.values() for one in clauses)
+    if not total:
+        return "Nothing was checked: the run ended before.", Facts(heads, ())
+    kept = "all were kept" if not wrong else f"{wrong} were broken, and their cases are INVALID"
+    text = f"Before the first sample {count_text(total, 'check')} were made inside the workers: "
+    return f"{text}{kept}.", Facts(heads, rows)
+
+
+def _who(clause: Clause) -> str:
+    """Return whom a line is about, where there is one for each worker."""
+    return clause.found.partition(":")[0] if ":" in clause.found else ""
+
+
+def _preempted(samples: Sequence[Sample]) -> dict[str, float]:
+    """Return by case id the share of readings in which another process took a core, most first."""
+    known = [sample for sample in samples if not sample.warmup and sample.preempted is not None]
+    counts: dict[str, list[int]] = defaultdict(list)
+    for sample in known:
+        counts[sample.case].append(bool(sample.preempted))
+    shares = {name: sum(hits) / len(hits) for name, hits in counts.items()}
+    return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
+
+
+def _system(stored: Stored) -> tuple[str, Facts]:
+    """Tell what the system did while samples were taken."""
+    labels = [spec.label for spec in stored.run.plan.workers if spec.role != "again"]
+    heads = ("case", "readings that lost their core", *(f"page faults, {one}" for one in labels))
+    shares = _preempted(stored.samples)
+    if not shares:
+        return NOT_KNOWN, Facts(heads, ())
+    faults: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for sample in stored.samples:
+        if not sample.warmup and sample.page_faults is not None:
+            faults[sample.case, sample.worker].append(sample.page_faults / sample.loops)
+    rows = []
+    for case in stored.run.plan.cases:
+        name = case_id(case)
+        if name not in shares:
+            continue
+        mine = [faults.get((name, label), []) for label in labels]
+        cells = [f"{median(one):.3g}" if one else DASH for one in mine]
+        rows.append((case_text(case), f"{shares[name]:.1%}", *cells))
+    text = (
+        "What the system says of the workers' processes during the readings that count: how many "
+        "lost their core to another process, and the pages that came for the first time, in the "
+        f"median for a repetition. {'; '.join(disturbed(stored)) or 'No case is disturbed'}."
+    )
+    return text, Facts(heads, rows)
