@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,8 +75,12 @@ class Chart:
 
 @contextmanager
 def style(name: str) -> Iterator[None]:
-    """Set our style, whatever the user's own is; the chart's name seeds the ids in its SVG."""
-    with mpl.rc_context():
+    """Set our style, whatever the user's own is; the chart's name seeds the ids in its SVG.
+
+    That the font at hand lacks a letter of some name is nobody's trouble: text stays text.
+    """
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE | {"svg.hashsalt": name})
         yield

@@ -149,6 +149,12 @@ def test_names_are_not_markup():
     assert "$x^2$<b> faster" in texts
 
 
+@pytest.mark.parametrize("name", ["\u07e8", "\u4e2d\u6587", "_x", "\U0001f600", "a\nb"])
+def test_names_of_any_script_are_drawn_without_a_warning(name):
+    chart = speedup_chart(table_of(Truth(problems=(SMALL,))), name, "Mojo")
+    assert name.partition("\n")[0] in chart.svg
+
+
 def test_invalid_and_unresolved_cells_are_shown_too():
     truth = Truth(failed=(SMALL,), ratio=1.0, process_spread=0.03)
     chart = speedup_chart(table_of(truth), "NumPy", "Mojo")
