@@ -55,6 +55,8 @@ def run(program: Program, tally: Tally, twins: tuple[Any, Any]) -> None:
         if step.deed == "instrument":
             tally.counts["instrument", use_instrument(*step.arguments)] += 1
             continue
+        network = numpy.networks[step.slot]  # before the step, which may let go of it
+        narrow = network is not None and network.dtype == np.float32
         outcomes = [world.take(step) for world in (numpy, mojo)]
         assert numpy.untouched(), where + "NumPy changed an argument"
         assert mojo.untouched(), where + "Mojo changed an argument"
@@ -63,8 +65,6 @@ def run(program: Program, tally: Tally, twins: tuple[Any, Any]) -> None:
         tally.counts[step.deed, "not compared" if loose[1] else outcomes[1].name] += 1
         if loose[1]:
             continue
-        network = numpy.networks[step.slot]
-        narrow = network is not None and network.dtype == np.float32
         found = difference(*outcomes, narrow)
         assert found is None, where + str(found)
         for slot in (0, 1):
