@@ -99,30 +99,26 @@ def main() -> int:
     np.seterr(all="ignore")
     tally = Tally()
     twins = (import_module("python_impl").MLP, import_module("mojo_impl").MLP)
-    with asked.diary.open("w") as diary:
 
-        @seed(asked.seed)
-        @settings(
-            max_examples=asked.examples,
-            database=None,
-            deadline=None,
-            phases=(Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(programs)
-        def check(program: Program) -> None:
-            tally.examples += 1
-            diary.seek(0)
-            diary.write(f"seed {asked.seed}, example {tally.examples}: {program}")
-            diary.truncate()
-            diary.flush()
-            run(program, tally, twins)
+    @seed(asked.seed)
+    @settings(
+        max_examples=asked.examples,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(programs)
+    def check(program: Program) -> None:
+        tally.examples += 1
+        asked.diary.write_text(f"seed {asked.seed}, example {tally.examples}: {program}")
+        run(program, tally, twins)
 
-        try:
-            check()
-        except AssertionError as error:
-            print(error, *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)  # noqa: T201
-            return 1
+    try:
+        check()
+    except AssertionError as error:
+        print(error, *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)  # noqa: T201
+        return 1
     print(tally.as_json())  # noqa: T201
     return 0
 
