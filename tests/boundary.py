@@ -123,11 +123,11 @@ def as_page(result: Result, command: str) -> str:
         lines.append(f"| {deed} | " + " | ".join(f"{times:,}" for times in columns) + " |")
     lines += [
         "",
-        "Not compared: setting, or a network with a setting, that no side looks at before it is"
-        " used, a network that was never made, two threads on one network; only a crash counts"
-        " there. Absent: the program had let go of the network. `instrument`: what only Mojo has"
-        " (`time_phase`, `time_probe`, `nothing`, `set_threads`), where an exception or a result of"
-        " the right type is asked for.",
+        "Not compared: a network with a setting of no meaning, which neither side looks at before"
+        " it is used; one that was never made; two threads on one network or on two. Only a crash"
+        " counts there. Absent: the program had let go of the network. `instrument`: what only Mojo"
+        " has (`time_phase`, `time_probe`, `nothing`, `set_threads`): an exception or a result of"
+        " the right type must come of it.",
         "",
         "Refusals: " + ", ".join(f"{name} {times:,}" for name, times in refusals.most_common()),
         "",
