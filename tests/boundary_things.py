@@ -256,7 +256,7 @@ class Nameless(type):
 
     @property
     def __name__(cls) -> str:
-        raise NotImplementedError("name")
+        raise ArithmeticError("name")
 
 
 class Whole:
