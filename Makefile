@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH_ARGS ?=
 TEST_ARGS ?=
+EXAMPLES ?= 20000
+PARTS ?=
 RUN ?= results/reference
 
 # Also for the build of this project itself, which pip does in a place of its own.
@@ -18,7 +20,7 @@ keep = status=$$?; [ $$status -le 1 ] || exit $$status; gzip -9n results/$(1)/sa
 	{ $(BIN)/python -m bench report results/$(1) || [ $$? -eq 1 ]; } && \
 	$(BIN)/python -m bench.readme && exit $$status
 
-.PHONY: help build bench test check report reference roofline pins clean
+.PHONY: help build bench test fuzz sanitize check report reference roofline pins clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +28,8 @@ help:
 	@echo "make bench      build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
 	@echo "make test       build, then run the whole suite, both languages; TEST_ARGS='-k parity'"
 	@echo "make check      format, lint, types, documentation: what needs no running"
+	@echo "make fuzz       drive both languages with EXAMPLES=$(EXAMPLES) drawn programs: docs/boundary.md"
+	@echo "make sanitize   the compiled code under AddressSanitizer, ThreadSanitizer and valgrind"
 	@echo "make report     make charts and report again from the raw data of RUN=$(RUN)"
 	@echo "make reference  measure results/reference again (leave the machine alone), and the README"
 	@echo "make roofline   measure results/roofline again (leave the machine alone), and its page"
@@ -56,6 +60,14 @@ bench: build
 test: build
 	$(call say,testing both languages)
 	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+fuzz: build
+	$(call say,fuzzing the boundary; ten minutes or so)
+	@$(BIN)/python tests/boundary.py --examples $(EXAMPLES) --page docs/boundary.md
+
+sanitize: build
+	$(call say,running the compiled code under sanitizers; twenty minutes or so)
+	@$(BIN)/python tests/sanitize.py $(PARTS)
 
 check: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/check

@@ -1,83 +1,138 @@
-"""Drives both twins with drawn programs: `python tests/boundary.py --examples N --seed S`.
+"""Proves the boundary between Python and Mojo by fuzzing: `python tests/boundary.py --examples N`.
 
-Prints how often each deed was answered and refused, as JSON, and ends with 0 when the twins agreed
-on all of it. Before an example runs, its seed, number and text are written to --diary, so that
-whoever started this process can name the one that ended it.
+Drawn programs drive both twins, each step compared, in processes of their own, so that one that
+crashes is seen: it is reported with its signal, its seed and the program that it was about to run.
+With --page the counts are written as a page. With --library another compiled library is driven,
+such as one with a sanitizer.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import platform
+import signal
+import subprocess
 import sys
-import warnings
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from hypothesis import HealthCheck, Phase, given, seed, settings
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from boundary_compare import difference
-from boundary_instruments import use_instrument
-from boundary_programs import Program, programs
-from boundary_world import World
-
-import mojo_impl
-import python_impl
+CHUNK = Path(__file__).with_name("boundary_chunk.py")
+AT_ONCE = 500
+LIMIT_S = 900
+ANSWERS = ("answered", "not compared", "absent")
 
 
-class Tally:
-    """How often what happened."""
+@dataclass
+class Result:
+    """What became of all examples."""
 
-    def __init__(self) -> None:
-        self.examples = 0
-        self.counts: Counter[tuple[str, str]] = Counter()
+    examples: int = 0
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # deed and outcome: times
+    failures: list[str] = field(default_factory=list)
+    crashes: int = 0
 
-    def as_json(self) -> str:
-        """Return the counts as text: examples, and a list of deed, outcome, times."""
-        counts = [[*what, times] for what, times in sorted(self.counts.items())]
-        return json.dumps({"examples": self.examples, "counts": counts})
+    @property
+    def steps(self) -> int:
+        """How many steps the programs had."""
+        return sum(self.counts.values())
 
 
-def run(program: Program, tally: Tally, twins: tuple[Any, Any]) -> None:
-    """Run a program on both twins, step by step.
+def parts(examples: int, first_seed: int) -> Iterator[tuple[int, int]]:
+    """Cut so many examples into (examples, seed) of one process each."""
+    for place, done in enumerate(range(0, examples, AT_ONCE)):
+        yield min(AT_ONCE, examples - done), first_seed + place
 
-    Raises:
-        AssertionError: They differ; says at which step and in what.
+
+def drive(examples: int, first_seed: int, *more: str, chunk: Path = CHUNK) -> Result:
+    """Run so many examples, a process for each part of them.
+
+    Args:
+        examples: How many.
+        first_seed: Of the first process; the next one has the next.
+        more: Further arguments of the chunk.
+        chunk: The program to start.
+
+    Returns:
+        The counts, and of each process that did not end well what it said.
     """
-    numpy, mojo = (World(MLP) for MLP in twins)
-    for place, step in enumerate(program):
-        where = f"step {place}, {step}: "
-        if step.deed == "instrument":
-            tally.counts["instrument", use_instrument(*step.arguments)] += 1
-            continue
-        outcomes = [world.take(step) for world in (numpy, mojo)]
-        assert numpy.untouched(), where + "NumPy changed an argument"
-        assert mojo.untouched(), where + "Mojo changed an argument"
-        loose = [world.loose[step.slot] or step.deed == "threads" for world in (numpy, mojo)]
-        assert loose[0] == loose[1], where + "only one of them still means something"
-        tally.counts[step.deed, "not compared" if loose[1] else outcomes[1].name] += 1
-        if loose[1]:
-            continue
-        network = numpy.networks[step.slot]
-        narrow = network is not None and network.dtype == np.float32
-        found = difference(*outcomes, narrow)
-        assert found is None, where + str(found)
-        for slot in (0, 1):
-            states = [world.state(slot) for world in (numpy, mojo)]
-            found = unlike(*states, slot)
-            assert found is None, where + str(found)
+    result = Result()
+    for many, seed in parts(examples, first_seed):
+        with tempfile.TemporaryDirectory() as place:
+            diary = Path(place) / "diary"
+            line = [sys.executable, "-X", "faulthandler", str(chunk), "--examples", str(many)]
+            line += ["--seed", str(seed), "--diary", str(diary), *more]
+            end, said, complaint = finish(line)
+            last = diary.read_text() if diary.is_file() else "no example was begun"
+        if end == "exit code 0":
+            told = json.loads(said)
+            result.examples += told["examples"]
+            for deed, outcome, times in told["counts"]:
+                result.counts[deed, outcome] += times
+        else:
+            result.crashes += end != "exit code 1"
+            result.failures.append(
+                f"{end}, of {' '.join(line[3:8])}\n{complaint[-4000:]}\nlast begun: {last}"
+            )
+    return result
 
 
-def unlike(one: list[Any], other: list[Any], slot: int) -> str | None:
-    """Say in what the states of two twins differ, or nothing."""
-    from boundary_compare import unlike as differ
+def finish(line: list[str]) -> tuple[str, str, str]:
+    """Run a command; say how it ended, what it printed, and what it complained of."""
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as late:
+        return f"no end in {LIMIT_S} s", "", (late.stderr or b"").decode(errors="replace")
+    end = f"exit code {done.returncode}"
+    if done.returncode < 0:
+        end = f"ended by {signal.Signals(-done.returncode).name}"
+    return end, done.stdout, done.stderr
 
-    return differ(one, other, False, f"then network {slot}")
+
+def as_page(result: Result, command: str) -> str:
+    """Write the counts as Markdown."""
+    names = {deed: Counter[str]() for deed, _ in sorted(result.counts)}
+    for (deed, outcome), times in result.counts.items():
+        names[deed][outcome if outcome in ANSWERS else "refused"] += times
+    refusals = Counter[str]()
+    for (_, outcome), times in result.counts.items():
+        if outcome not in ANSWERS:
+            refusals[outcome] += times
+    versions = ", ".join(f"{name} {version(name)}" for name in ("mojo", "numpy", "hypothesis"))
+    lines = [
+        "# The boundary, fuzzed",
+        "",
+        f"Made by `{command}`; do not edit. Python {platform.python_version()}, {versions}.",
+        "",
+        "Each example is a program of calls, good and bad, that both twins run side by side: same"
+        " answers within the tolerance, same exceptions, same words where they are our own, no"
+        " argument changed.",
+        "",
+        f"{result.examples:,} examples, {result.steps:,} steps, {result.crashes} crashes,"
+        f" {len(result.failures) - result.crashes} differences.",
+        "",
+        "| deed | answered alike | refused alike | not compared | absent |",
+        "|---|---|---|---|---|",
+    ]
+    for deed, told in names.items():
+        columns = [told[name] for name in ("answered", "refused", "not compared", "absent")]
+        lines.append(f"| {deed} | " + " | ".join(f"{times:,}" for times in columns) + " |")
+    lines += [
+        "",
+        "Not compared: a network with a setting of no meaning, which neither side looks at before"
+        " it is used; one that was never made; two threads on one network or on two. Only a crash"
+        " counts there. Absent: the program had let go of the network. `instrument`: what only Mojo"
+        " has (`time_phase`, `time_probe`, `nothing`, `set_threads`): an exception or a result of"
+        " the right type must come of it.",
+        "",
+        "Refusals: " + ", ".join(f"{name} {times:,}" for name, times in refusals.most_common()),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -85,37 +140,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--diary", type=Path, default=Path(os.devnull))
+    parser.add_argument("--page", type=Path, help="where to write the counts")
+    parser.add_argument("--library", help="a compiled library in place of mojo_impl's own")
     asked = parser.parse_args()
-    warnings.simplefilter("ignore")
-    np.seterr(all="ignore")
-    tally, twins = Tally(), (python_impl.MLP, mojo_impl.MLP)
-    with asked.diary.open("w") as diary:
-
-        @seed(asked.seed)
-        @settings(
-            max_examples=asked.examples,
-            database=None,
-            deadline=None,
-            phases=(Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(programs)
-        def check(program: Program) -> None:
-            tally.examples += 1
-            diary.seek(0)
-            diary.write(f"seed {asked.seed}, example {tally.examples}: {program}")
-            diary.truncate()
-            diary.flush()
-            run(program, tally, twins)
-
-        try:
-            check()
-        except AssertionError as error:
-            print(error, *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)  # noqa: T201
-            return 1
-    print(tally.as_json())  # noqa: T201
-    return 0
+    more = ("--library", asked.library) if asked.library else ()
+    result = drive(asked.examples, asked.seed, *more)
+    command = f"python tests/boundary.py --examples {asked.examples} --seed {asked.seed}"
+    page = as_page(result, command)
+    if asked.page:
+        asked.page.write_text(page)
+    print(page, *result.failures, sep="\n")  # noqa: T201
+    return 1 if result.failures else 0
 
 
 if __name__ == "__main__":

@@ -330,7 +330,6 @@ SETTINGS: dict[str, dict[str, Callable[[], Any]]] = {
         **{repr(v): lambda v=v: v for v in (0.0, 0.01, 0.5, -0.1, 1, True, float("nan"))},
         "infinite": lambda: float("inf"),
         "float32": lambda: np.float32(0.1),
-        "Fraction": lambda: Fraction(1, 10),
     },
     "batch_size": {
         **{repr(v): lambda v=v: v for v in (1, 2, 3, 4, 10**6, 2**70, True)},
@@ -350,6 +349,7 @@ RUBBISH: dict[str, Callable[[], Any]] = {
     "zero": lambda: 0,
     "minus one": lambda: -1,
     "complex": lambda: 1j,
+    "Fraction": lambda: Fraction(1, 10),  # refused when a network is made; NumPy cannot use it
     "array": lambda: np.ones(3),
     "list": lambda: [1, 2],
     "hostile": Hostile,

@@ -103,8 +103,10 @@ class World:
             return ODD[what.name](make_array(Arr(), rows, width, dtype))
         made = make_array(what, rows, width, dtype)
         if not made.dtype.hasobject:
-            plain = made.view(np.ndarray)
-            self.given.append((plain, plain.tobytes()))
+            whole = made.view(np.ndarray)
+            while isinstance(whole.base, np.ndarray):
+                whole = whole.base  # with what lies around and between the elements
+            self.given.append((whole, whole.tobytes()))
         return made
 
     def of(self, slot: int, what: Arr | Odd | None, side: int, rows: int | None = None) -> Any:
@@ -206,6 +208,8 @@ class World:
             "pickle": lambda network: pickle.loads(pickle.dumps(network)),
             "deepcopy": copy.deepcopy,
         }
+        # Where the original has no meaning, the twins may differ in whether it can be copied.
+        self.loose[1 - slot] = self.loose[1 - slot] or self.loose[slot]
         made = ways[how](self.networks[slot])
         self.networks[1 - slot] = made
         self.rows[1 - slot], self.loose[1 - slot] = self.rows[slot], self.loose[slot]
