@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from bench.environment import PROJECT, without_paths
 from bench.errors import WorkerError, WorkerTimeoutError
 from bench.records import Case, Problem, WorkerSpec
+from bench.sanity import is_reading
 from bench.threads import thread_environment
 
 PATIENCE_S = 60.0
@@ -268,6 +269,8 @@ class Crew:
         elapsed_ns = answer.get("elapsed_ns")
         if not isinstance(elapsed_ns, int) or elapsed_ns <= 0:
             raise WorkerError(label, f"measured {elapsed_ns!r} ns for {loops} repetitions")
+        if not is_reading(elapsed_ns, loops):
+            raise WorkerError(label, f"measured {elapsed_ns} ns for {loops} repetitions: no work")
         meters = {
             name: answer[name]
             for name in ("wall_ns", "cpu_ns", "preempted", "page_faults")

@@ -28,6 +28,7 @@ from bench.schedule import (
 from bench.session import SETTLE_S, Edges, Order, Progress, Record, Session, patience_s
 from bench.stats import read, spread_of_invocations, spreads
 from bench.store import Stored
+from bench.wording import count_text
 
 TURN_NS = 500_000
 """What a turn costs beside its sample: pipe, file, and the next process waking up."""
@@ -126,7 +127,7 @@ def pilot(session: Session) -> Plan:
 
 
 def aim(session: Session, stored: Stored) -> Plan:
-    """Add invocations where the first ones varied too much for the target.
+    """Keep how much the first invocations varied; with a target, add more where it was too much.
 
     Looks at how much ratios vary and never at where they lie, and only once: so the interval keeps
     its meaning (C. Stein, Annals of Mathematical Statistics 16, 1945).
@@ -135,10 +136,11 @@ def aim(session: Session, stored: Stored) -> Plan:
         session: The run.
         stored: What was read so far.
     """
-    plan = stored.run.plan
-    target = plan.target
-    assert target is not None
     readings = read(stored.run, stored.samples, stored.parity, stored.faults)
+    plan = replace(stored.run.plan, spreads=spreads(stored.run, readings))
+    target = plan.target
+    if target is None:
+        return plan
     left_s = TIMES_OVER * plan.seconds
     if plan.budget_s is not None:
         left_s = _left_s(session, plan.budget_s)
@@ -147,16 +149,16 @@ def aim(session: Session, stored: Stored) -> Plan:
         for name, spread in spread_of_invocations(stored.run, readings).items()
     }
     more = invocations_to_add(costs, target, left_s)
-    plan = replace(plan, more=more, spreads=spreads(stored.run, readings))
+    plan = replace(plan, more=more)
     short = sum(
         one.wanted(target) > one.invocations + more.get(name, 0) for name, one in costs.items()
     )
     took_s = sum(count * costs[name].seconds for name, count in more.items())
-    text = f"target ±{100 * target:.2g} %: {sum(more.values())} more invocations of " + (
-        f"{len(more)} cases, about {duration_text(took_s)}"
-    )
+    added = count_text(sum(more.values()), "more invocation")
+    text = f"target ±{target:.1%}: {added} of {count_text(len(more), 'case')}, about "
+    text += duration_text(took_s)
     if short:
-        text += f"; {short} cases will not reach it in the time there is"
+        text += f"; {count_text(short, 'case')} will not reach it in the time there is"
     session.progress.note(text)
     return plan
 

@@ -165,7 +165,7 @@ def _go_on(session: Session, writer: RunWriter, run: Run, done: Done) -> Run:
             for name in plan.rounds
         }
         number = _take_turns(session, plan, owed, done.next_invocation)
-        if plan.target is not None and not plan.spreads:
+        if not plan.spreads:
             run = replace(run, plan=aim(session, store.load(writer.path)))
             writer.update(run)
             _take_turns(session, run.plan, dict(run.plan.more), number)

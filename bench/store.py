@@ -81,6 +81,10 @@ class RunWriter:
     def __init__(self, path: Path, run: Run) -> None:
         self.path = path
         try:
+            check_run(run)
+        except ValueError as error:
+            raise UsageError(f"such a run could not be read again: {error}") from None
+        try:
             path.mkdir(parents=True)
         except FileExistsError:
             raise UsageError(

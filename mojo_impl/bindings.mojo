@@ -44,7 +44,8 @@ from object import (
     traverse,
 )
 from tables import FAST, Members, Table, address_of
-from training import add_training, time_phase
+from timed import time_phase
+from training import add_training
 
 comptime _ONE_ARGUMENT = 0x8  # METH_O
 comptime _NO_ARGUMENT = 0x4  # METH_NOARGS

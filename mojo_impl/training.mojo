@@ -1,19 +1,14 @@
-"""What the extension does with whole data sets: one epoch for `fit`, the timed phases, the stream.
-"""
+"""What the extension does with whole data sets: one epoch for `fit`, and the random stream."""
 from std.ffi import external_call
 
 from arrays import WRITEABLE, look, numbers, rows_of
-from calls import entered
 from core import LONG, Core, compute
 from cpython import (
     Arguments,
     Object,
     Raised,
     attribute,
-    check_text,
     checked,
-    integer,
-    is_text,
     python_type,
     raised,
     release,
@@ -24,14 +19,6 @@ from methods import rate_of
 from mlp.matmul import Ptr
 from mlp.network import DataSet
 from mlp.random import WORDS
-from mlp.memory import Buffer
-from mlp.timing import (
-    Gradients,
-    time_backprop,
-    time_clock,
-    time_epoch,
-    time_forward,
-)
 from object import ObjectPointer, forget
 from tables import Members
 
@@ -217,103 +204,6 @@ def _losses[
     return numbers[DType.float64](array)
 
 
-def _time_phase[
-    dt: DType
-](
-    object: ObjectPointer, mut core: Core[dt], arguments: Arguments
-) raises Raised -> Object:
-    """Repeat a phase and measure how long all repetitions take."""
-    check_text(arguments[0])
-    var loops = to_integer(arguments[1])
-    if is_text["timer"](arguments[0]):
-        return integer(time_clock(loops))
-    var data = Epoch(object, core, arguments[2], arguments[3])
-    var is_forward = is_text["forward"](arguments[0])
-    var is_backprop = is_text["backprop"](arguments[0])
-    if not (is_forward or is_backprop or is_text["epoch"](arguments[0])):
-        raise raised["ValueError"](
-            "phase must be 'forward', 'backprop', 'epoch' or 'timer'"
-        )
-    core.set_threads()
-    var seen = data.view(core)
-    var size = data.batch_size
-    var rate = data.rate
-    var elapsed_ns = 0
-    var wants_result = arguments[4] != core.session[].none
-    var result = seen.X  # not written to
-    if wants_result:
-        result = _result(core, arguments[4], is_forward, is_backprop, size)
-
-    def work() raises {
-        mut core,
-        mut elapsed_ns,
-        var seen,
-        var size,
-        var rate,
-        var loops,
-        var is_forward,
-        var is_backprop,
-        var wants_result,
-        var result,
-    }:
-        if is_forward:
-            var y_hat = Buffer[Scalar[dt]](size * core.network.width_out)
-            elapsed_ns = time_forward(
-                core.network, core.team, seen.X, size, loops, y_hat
-            )
-            if wants_result:
-                for i in range(y_hat.count):
-                    result[unsafe_offset=i] = y_hat[i]
-        elif is_backprop:
-            var batch = DataSet(seen.X, seen.y, size)
-            var gradients = Gradients(core.network)
-            elapsed_ns = time_backprop(
-                core.network, core.team, batch, loops, gradients
-            )
-            if wants_result:
-                gradients.copy_to(core.network, result)
-        else:
-            elapsed_ns = time_epoch(
-                core.network, core.team, seen, size, rate, loops
-            )
-
-    # With Python's lock: a benchmark has no other threads, and none may join in.
-    compute(work, long=False)
-    core.network.rows = 0
-    forget(object)
-    return integer(elapsed_ns)
-
-
-def _result[
-    dt: DType
-](
-    core: Core[dt],
-    array: Object,
-    is_forward: Bool,
-    is_backprop: Bool,
-    rows: Int,
-) raises Raised -> Ptr[dt]:
-    """Look at an array for the result of the last repetition; runs no Python code."""
-    if not (is_forward or is_backprop):
-        raise raised["ValueError"]("an epoch leaves its result in the weights")
-    var count = rows * core.network.width_out
-    if is_backprop:
-        count = core.weights
-        for place in range(core.network.depth):
-            count += core.network.layers[place].width_out
-    comptime needed = Int32(WRITEABLE)
-    if (
-        not core.session[].numpy.is_array[dt](array, 1)
-        or look(array).flags & needed == 0
-        or rows_of(array) != count
-    ):
-        raise raised["ValueError"](
-            t"result must be a dense, writable array of the network's dtype"
-            t" with {count} elements in one dimension"
-        )
-    return numbers[dt](array)
-
-
 comptime STREAM_BYTES = WORDS * 4 + 24
 """Bytes of a stored stream: the words, then position, has_gauss and gauss of 8 bytes each."""
 
@@ -390,23 +280,3 @@ def add_training(mut members: Members) raises Raised:
         _set_stream[f64],
         _set_stream[f32],
     ]()
-
-
-def time_phase(
-    network: ObjectPointer, arguments: Arguments
-) raises Raised -> Object:
-    """Repeat a phase and measure how long all repetitions take.
-
-    Args:
-        network: The network's object.
-        arguments: The phase, loops, X, y, and an array for the result or None.
-
-    Returns:
-        Nanoseconds, an int.
-
-    Raises:
-        What a wrong argument raises.
-    """
-    return entered[_time_phase[DType.float64], _time_phase[DType.float32]](
-        network, arguments
-    )

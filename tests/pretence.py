@@ -38,6 +38,7 @@ class Event:
     crew: int  # which start of that seat it was
     op: str
     fields: dict[str, Any]
+    answer: dict[str, Any] = field(default_factory=dict)  # what is to be answered otherwise
 
 
 @dataclass
@@ -125,7 +126,7 @@ class Actor:
             answer = {"inputs": "ab", "layout": "dense, C order"}
         elif op == "train":
             np.savez(fields["path"], training_loss=np.ones(fields["epochs"]))
-        return answer
+        return answer | event.answer
 
     def end(self) -> None:
         self.ended = True

@@ -61,7 +61,10 @@ def test_a_request_is_answered_and_sees_its_variables(start: Any) -> None:
         ("sys.exit(3)", "died during sample (exit code 3)"),
         ("print('one', 'two', 'three', 'four', sep='\\n'); sys.exit('MemoryError: too much')",
          "died during sample (exit code 1): three | four | MemoryError: too much"),
+        ("answer(ok=False, error='MemoryError', message='3 GiB')",
+         "refused sample: MemoryError: 3 GiB"),
         ("os.kill(os.getpid(), 9)", "died during sample (signal SIGKILL)"),
+        ("os.kill(os.getpid(), 11)", "died during sample (signal SIGSEGV)"),
         ("print('last words'); os.abort()", "died during sample (signal SIGABRT)"),
     ],
 )  # fmt: skip
@@ -79,6 +82,8 @@ def test_a_worker_that_does_not_answer_is_ended(start: Any) -> None:
     with pytest.raises(WorkerTimeoutError, match="mojo: did not answer sample within 0 s and was"):
         worker.ask("sample", 0.01)
     worker._process.wait()
+    with pytest.raises(WorkerError, match=r"mojo: died during sample \(signal SIGKILL\)"):
+        worker.ask("sample", 60)  # so a late answer is never taken for that to another question
 
 
 def test_a_worker_that_is_gone_is_told_at_the_next_request(start: Any) -> None:
@@ -158,6 +163,13 @@ def test_a_broken_contract_is_refused_and_all_are_ended(
         crew_of(*stubs)
     assert str(refused.value) == reason
     assert all(stub.ended for stub in stubs)
+
+
+def test_a_reading_of_no_work_is_a_failure() -> None:
+    crew, _ = crew_of(Stub(describe=KEPT, sample={"elapsed_ns": 5}))
+    case = Case("forward", Problem((1, 1), 1, 1, "float64", 1))
+    with pytest.raises(WorkerError, match="a: measured 5 ns for 1000000 repetitions: no work"):
+        crew.sample("a", case, 10**6, 60)
 
 
 @pytest.mark.parametrize("elapsed", [0, -1, None, "fast", 1.5])

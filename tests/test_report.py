@@ -206,7 +206,7 @@ def test_markdown_says_what_the_page_says(mixed, page):
             if name not in ("verdict", "td"):
                 assert cell in plain
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert len(headings) == 8
+    assert len(headings) == 9
     widths: list[int] = []
     for line in text.splitlines():  # every row of a table is as wide as its head
         width = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0

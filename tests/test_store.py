@@ -112,6 +112,13 @@ def test_every_record_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_a_run_that_could_not_be_read_again_is_not_begun(tmp_path: Path) -> None:
+    long = tmp_path / "run"
+    with pytest.raises(UsageError, match=r"could not be read again: the name 'x+' has 230 char"):
+        RunWriter(long, replace(RUN, name="x" * 230))
+    assert not long.exists()
+
+
 def test_a_folder_that_exists_is_not_touched(path: Path) -> None:
     with pytest.raises(UsageError, match=r"run is there already; choose another --name"):
         RunWriter(path, RUN)
