@@ -168,7 +168,8 @@ def _go_on(session: Session, writer: RunWriter, run: Run, done: Done) -> Run:
         if not plan.spreads:
             run = replace(run, plan=aim(session, store.load(writer.path)))
             writer.update(run)
-            _take_turns(session, run.plan, dict(run.plan.more), number)
+            if run.plan.more:
+                _take_turns(session, run.plan, dict(run.plan.more), number)
         if not done.trained and (training := _train(session)):
             writer.add_training(training)
         run = replace(run, status="finished")

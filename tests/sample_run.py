@@ -80,6 +80,7 @@ class Truth:
     faults: Sequence[Fault] = ()
     training_epochs: int = 60
     training_apart: float = 1e-13
+    meters: bool = False  # whether the system was asked what it did meanwhile
     name: str = "sample"
     command: str = "bench run --preset quick"
     machine: Mapping[str, Any] = field(
@@ -143,7 +144,8 @@ def make_samples(truth: Truth) -> list[Sample]:
                     elapsed = time_ns(truth, case, seat) * speeds[position] * noise
                     at_ns = len(samples) * 1000
                     reading = position, 10, round(10 * elapsed), at_ns, turn == 0
-                    meters = round(10 * elapsed), int(turn == 1 and invocation < 2), 20
+                    said = round(10 * elapsed), int(turn == 1 and invocation < 2), 20
+                    meters = said if truth.meters else (None, None, None)
                     name = case_id(case)
                     samples.append(Sample(name, seat.label, invocation, turn, *reading, *meters))
     return samples

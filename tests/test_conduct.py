@@ -50,8 +50,7 @@ def test_of_two_looks_at_one_line_the_last_counts(tmp_path: Path) -> None:
 
 def test_an_older_run_did_not_record_it(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run"))
-    samples = tuple(replace(s, preempted=None, page_faults=None) for s in stored.samples)
-    old = replace(stored, run=replace(stored.run, schema=2), contract=(), samples=samples)
+    old = replace(stored, run=replace(stored.run, schema=2), contract=())
     found = conduct_of(old, of(stored))
     assert (found.contract_text, found.system_text) == (NOT_KNOWN, NOT_KNOWN)
     assert not [*found.contract.rows, *found.system.rows]
@@ -59,7 +58,7 @@ def test_an_older_run_did_not_record_it(tmp_path: Path) -> None:
 
 
 def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> None:
-    stored = load(write_run(tmp_path / "run"))
+    stored = load(write_run(tmp_path / "run", Truth(meters=True)))
     quiet = conduct_of(stored, of(stored))
     # One reading of 4 in 2 invocations of 12: a twenty-fourth.
     assert {row[1] for row in quiet.system.rows} == {"4.2%"}
@@ -75,7 +74,7 @@ def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> Non
 
 
 def test_the_report_shows_it(tmp_path: Path) -> None:
-    path = write_run(tmp_path / "run")
+    path = write_run(tmp_path / "run", Truth(meters=True))
     build(path)
     for file in ("report.html", "report.md"):
         text = (path / file).read_text()
