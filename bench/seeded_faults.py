@@ -22,6 +22,11 @@ from bench.records import PHASES, DType, Phase, Problem
 from python_impl import MLP
 
 
+HELPERS = 15
+"""Threads that an unfair implementation starts beside its own: enough to get more than a core also
+where other processes want the cores."""
+
+
 def problem_of(dtype: DType = "float64") -> Problem:
     """Return the problem on which faults are shown: square in the middle, an epoch of 5 batches."""
     return Problem((16, 64, 64, 4), 32, 160, dtype, 1)
@@ -288,7 +293,7 @@ class ExtraThreads(Faulty):
             while going:
                 hashlib.sha256(block)  # without Python's lock
 
-        helpers = [threading.Thread(target=work) for _ in range(3)]
+        helpers = [threading.Thread(target=work) for _ in range(HELPERS)]
         for helper in helpers:
             helper.start()
         try:

@@ -21,6 +21,7 @@ from bench.implementations import implementation
 from bench.records import WorkerSpec
 from bench.seeded_faults import FAULTS, TWINS, OtherRounding, Seeded
 from bench.session import Edges
+from bench.trials import CASES
 from bench.validate import PARTS, SHORT, Extent, refusals, validate
 from bench.validity import page, summary
 from bench.worker import Worker
@@ -92,7 +93,10 @@ def test_the_rounding_of_the_processor_is_seen() -> None:
     assert done.stdout == "not to nearest\n"
 
 
-def test_a_short_validation_from_end_to_end(edges: Edges, tmp_path: Path) -> None:
+def test_a_short_validation_from_end_to_end(
+    edges: Edges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CASES, "middle", CASES["tiny"])  # the other one takes its time
     extent = Extent(simulated=2_000, claims=1, power=1, rivals=0, seconds=0.0)
     parts = [part for part in PARTS if part != "faults"]  # these have tests of their own
     found = validate(extent, World(tmp_path), edges, parts)
