@@ -21,7 +21,6 @@ from bench.implementations import Array, Network, NumPy
 from bench.records import PHASES, DType, Phase, Problem
 from python_impl import MLP
 
-
 HELPERS = 15
 """Threads that an unfair implementation starts beside its own: enough to get more than a core also
 where other processes want the cores."""
