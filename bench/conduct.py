@@ -23,6 +23,8 @@ from bench.wording import DASH, count_text
 NOT_KNOWN = "This run was made by an older version, which did not record it."
 PREEMPTED_SHARE = 0.05
 """A case of which more readings lost their core to another process counts as disturbed."""
+KEPT = 0.98
+"""A reading lost its core if it was preempted and worked for less than this share of its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,9 @@ def _preempted(samples: Sequence[Sample]) -> dict[str, float]:
     known = [sample for sample in samples if not sample.warmup and sample.preempted is not None]
     counts: dict[str, list[int]] = defaultdict(list)
     for sample in known:
-        counts[sample.case].append(bool(sample.preempted))
+        # A long reading always sees some switch; what counts is that it cost time.
+        worked = sample.elapsed_ns if sample.cpu_ns is None else sample.cpu_ns
+        counts[sample.case].append(bool(sample.preempted) and worked < KEPT * sample.elapsed_ns)
     shares = {name: sum(hits) / len(hits) for name, hits in counts.items()}
     return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 

@@ -144,7 +144,8 @@ def make_samples(truth: Truth) -> list[Sample]:
                     elapsed = time_ns(truth, case, seat) * speeds[position] * noise
                     at_ns = len(samples) * 1000
                     reading = position, 10, round(10 * elapsed), at_ns, turn == 0
-                    said = round(10 * elapsed), int(turn == 1 and invocation < 2), 20
+                    lost = turn == 1 and invocation < 2
+                    said = round(10 * elapsed * (0.9 if lost else 1)), int(lost), 20
                     meters = said if truth.meters else (None, None, None)
                     name = case_id(case)
                     samples.append(Sample(name, seat.label, invocation, turn, *reading, *meters))

@@ -65,7 +65,10 @@ def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> Non
     assert {row[2:] for row in quiet.system.rows} == {("2", "2")}  # 20 in ten repetitions
     assert quiet.system_text.endswith("No case is disturbed.")
     name = case_id(Case("forward", SEED_NETWORK))
-    samples = tuple(replace(s, preempted=int(s.case == name)) for s in stored.samples)
+    samples = tuple(
+        replace(s, preempted=1, cpu_ns=s.elapsed_ns // (2 if s.case == name else 1))
+        for s in stored.samples
+    )
     noisy = replace(stored, samples=samples)
     (line,) = disturbed(noisy)
     assert line.startswith("disturbed: in 1 case more than 5% of the readings lost their core")
