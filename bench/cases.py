@@ -67,7 +67,7 @@ PRESETS: dict[str, Preset] = {
         Preset("smoke", "each case once, no verdicts: for CI", _FEW, ("float64",), 1, 1, 20),
         Preset("quick", "about a minute: two networks, float64", _FEW, ("float64",), 10, 40, 200),
         Preset(
-            "default", "about three minutes: five networks, float64",
+            "default", "about four minutes: five networks, float64",
             _COMMON, ("float64",), 10, 150, 1000,
         ),
         Preset(

@@ -5,7 +5,6 @@ Results to stdout, progress to stderr.
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -139,7 +138,6 @@ def plan(
     Runs the pilot of that run, some seconds, and nothing else: how long one repetition of each case
     takes decides how many make a sample and how many rounds there are time for. Keeps nothing.
     """
-    from bench.isa import environment_of
     from bench.lock import alone
     from bench.pilot import plan_only
     from bench.progress import ScreenProgress
@@ -155,8 +153,7 @@ def plan(
     }
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
     order = _order("plan", preset, problems, phases_of(phase), given)
-    os.environ.update(environment_of(order.isa))
-    build_mojo()
+    build_mojo(order.isa)
     with alone("bench plan"), ScreenProgress(console(sys.stderr)) as progress:
         found, faults = plan_only(order, progress)
     show_plan(found, faults, as_json=as_json)
@@ -275,21 +272,17 @@ def _go_on(path: Path) -> tuple[Path, str]:
     )
 
 
-def _take(
-    what: Order | Plan, path: Path, work: Callable[[Progress], Run], command: str = ""
-) -> str:
+def _take(what: Order | Plan, path: Path, work: Callable[[Progress], Run], command: str) -> str:
     """Do the work of a run with the library built and the machine held; return its status."""
-    from bench.isa import environment_of
     from bench.lock import alone
     from bench.progress import ScreenProgress
     from bench.report import build
     from bench.screen import console
 
-    os.environ.update(environment_of(what.isa))  # the library is built for it
-    build_mojo()
+    build_mojo(what.isa)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
     # What gives no verdict, a check that all works, need not wait for what does.
-    held = nullcontext() if what.preset == PresetName.smoke else alone(command or "bench run")
+    held = nullcontext() if what.preset == PresetName.smoke else alone(command)
     with held, ScreenProgress(console(sys.stderr)) as progress:
         status = work(progress).status
         progress.stage("report", 1)

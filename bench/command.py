@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from bench.cases import PRESETS, parse_layers, preset_problems
 from bench.errors import BuildError
+from bench.isa import ISAS
 from bench.options import DTypeName, PhaseName, PresetName
 from bench.records import PHASES, DType, Phase, Problem, WorkerSpec
 
@@ -68,7 +69,7 @@ app = typer.Typer(
 def _bench() -> None:
     """The same neural network in NumPy and in Mojo: does it compute the same, and which is faster?
 
-    `bench run` measures and reports; without options it takes about three minutes.
+    `bench run` measures and reports; without options it takes about four minutes.
     """
 
 
@@ -96,11 +97,15 @@ def phases_of(names: list[PhaseName] | None) -> tuple[Phase, ...]:
     return cast("tuple[Phase, ...]", tuple(dict.fromkeys(map(str, names)))) if names else PHASES
 
 
-def build_mojo() -> None:
-    """Compile the Mojo library unless it is up to date; its words reach the user whole."""
+def build_mojo(isa: str = "") -> None:
+    """Compile the Mojo library unless it is up to date; its words reach the user whole.
+
+    Args:
+        isa: The instruction set to compile for, by `bench.isa`; empty: that of this machine.
+    """
     from mojo_impl import build
 
     try:
-        build.build()
+        build.build(build.recipe(ISAS[isa].mojo_cpu) if isa else None)
     except build.BuildError as error:
         raise BuildError(str(error)) from error

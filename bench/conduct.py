@@ -16,7 +16,7 @@ from bench.contract import CLAUSES
 from bench.evidence import Facts
 from bench.intervals import CONFIDENCE, quantile
 from bench.records import Clause, Result, Run, Sample
-from bench.schedule import duration_text
+from bench.schedule import Cost, duration_text, invocation_s
 from bench.store import Stored
 from bench.wording import DASH, count_text
 
@@ -70,16 +70,13 @@ def shortfalls(run: Run, results: Sequence[Result]) -> list[str]:
         half = math.log(estimate.high / estimate.low) / 2
         if half <= math.log1p(target):
             continue
-        count, name = estimate.count, case_id(result.case)
-        spread = half / float(quantile(count, CONFIDENCE)) * math.sqrt(count)
-        wanted = math.ceil((float(quantile(count, CONFIDENCE)) * spread / math.log1p(target)) ** 2)
-        seconds = 0.0
-        if name in run.plan.pilot:
-            rounds = (run.plan.rounds[name] + 1) * run.plan.pilot[name].round_ns
-            seconds = (wanted - count) * (run.plan.crew_ns + rounds) / 1e9
+        count = estimate.count
+        spread = half * math.sqrt(count) / float(quantile(count, CONFIDENCE))
+        cost = Cost(spread, count, invocation_s(run.plan, case_id(result.case)))
+        more = cost.wanted(target) - count
         lines.append(
             f"{case_text(result.case)}: ±{math.expm1(half):.1%}, not ±{target:.1%}; about "
-            f"{count_text(wanted - count, 'more invocation')}, {duration_text(seconds)}, would do"
+            f"{count_text(more, 'more invocation')}, {duration_text(more * cost.seconds)}, would do"
         )
     return lines
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.implementations import Array, NumPy
+from bench.implementations import NumPy
 from bench.records import Phase
 
 
@@ -18,19 +18,9 @@ class Slowed(NumPy):
 
     share = 0.0
 
-    def time(
-        self,
-        phase: Phase,
-        loops: int,
-        network: Any,
-        X: Array,
-        y: Array,
-        batch_size: int,
-        result: Array | None = None,
-    ) -> int:
+    def time(self, phase: Phase, loops: int, *rest: Any) -> int:
         """Repeat a phase some times more than asked."""
-        done = repetitions(loops, self.share)
-        return super().time(phase, done, network, X, y, batch_size, result)
+        return super().time(phase, repetitions(loops, self.share), *rest)
 
 
 class By1(Slowed):

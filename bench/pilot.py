@@ -21,6 +21,7 @@ from bench.schedule import (
     calibrate,
     common_loops,
     duration_text,
+    invocation_s,
     invocations_to_add,
     rounds_ns,
     share_rounds,
@@ -145,7 +146,7 @@ def aim(session: Session, stored: Stored) -> Plan:
     if plan.budget_s is not None:
         left_s = _left_s(session, plan.budget_s)
     costs = {
-        name: Cost(spread, plan.invocations, _invocation_s(plan, name))
+        name: Cost(spread, plan.invocations, invocation_s(plan, name))
         for name, spread in spread_of_invocations(stored.run, readings).items()
     }
     more = invocations_to_add(costs, target, left_s)
@@ -173,12 +174,6 @@ def eta_s(plan: Plan) -> Mapping[str, float]:
         "training": plan.training_epochs * TRAINING_EPOCH_S,
         "report": REPORT_S,
     }
-
-
-def _invocation_s(plan: Plan, name: str) -> float:
-    """Estimate what one more invocation of a case by itself takes, in seconds."""
-    rounds = (plan.rounds[name] + 1) * plan.pilot[name].round_ns
-    return (plan.crew_ns + rounds) / 1e9
 
 
 def _left_s(session: Session, budget_s: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from bench.records import FLOORS, Case, Phase, Problem
+from bench.records import FLOORS, Case, Phase, Plan, Problem
 
 Seat = TypeVar("Seat")
 
@@ -153,6 +153,13 @@ class Cost:
         from bench.intervals import CONFIDENCE, quantile  # heavy; `bench.lock` needs none of it
 
         return float(quantile(max(2, self.invocations), CONFIDENCE))
+
+
+def invocation_s(plan: Plan, name: str) -> float:
+    """Estimate what one more invocation of a case by itself takes, in seconds; 0 if not known."""
+    if name not in plan.pilot:
+        return 0.0
+    return (plan.crew_ns + (plan.rounds[name] + 1) * plan.pilot[name].round_ns) / 1e9
 
 
 def invocations_to_add(costs: Mapping[str, Cost], target: float, budget_s: float) -> dict[str, int]:

@@ -223,20 +223,11 @@ class OtherLayout(Faulty):
 class UnusedOutput(Faulty):
     """Times nothing: what nobody uses was optimised away; the result is made after the clock."""
 
-    def time(
-        self,
-        phase: Phase,
-        loops: int,
-        network: Any,
-        X: Array,
-        y: Array,
-        batch_size: int,
-        result: Array | None = None,
-    ) -> int:
+    def time(self, phase: Phase, loops: int, *rest: Any) -> int:
         """Time an empty loop in place of `forward`."""
         if phase != "forward":
-            return super().time(phase, loops, network, X, y, batch_size, result)
-        super().time(phase, 1, network, X, y, batch_size, result)
+            return super().time(phase, loops, *rest)
+        super().time(phase, 1, *rest)
         start = time.perf_counter_ns()
         for _ in range(loops):
             pass
@@ -246,19 +237,10 @@ class UnusedOutput(Faulty):
 class DoneOnce(Faulty):
     """Computes once however often it is asked to: the result is the same."""
 
-    def time(
-        self,
-        phase: Phase,
-        loops: int,
-        network: Any,
-        X: Array,
-        y: Array,
-        batch_size: int,
-        result: Array | None = None,
-    ) -> int:
+    def time(self, phase: Phase, loops: int, *rest: Any) -> int:
         """Time a single repetition of `forward` and `backprop`."""
         loops = loops if phase not in ("forward", "backprop") else 1
-        return super().time(phase, loops, network, X, y, batch_size, result)
+        return super().time(phase, loops, *rest)
 
 
 class SlowClock(Faulty):

@@ -108,7 +108,7 @@ def test_a_short_validation_from_end_to_end(
     assert all(np.isfinite(one.found) for _, one in found.power)
     lines = summary(found)
     assert lines[0].what == "intervals that hold the truth, 48 models"
-    assert lines[0].ok
+    assert lines[0].state == "met"
     text = page(found, "bench validate")
     for head in ("# Is the harness right?", "## NumPy against itself", "## Coverage", "## Power"):
         assert head in text
