@@ -59,7 +59,7 @@ bench: build
 
 test: build
 	$(call say,testing both languages)
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(TEST_ARGS)
 
 fuzz: build
 	$(call say,fuzzing the boundary; ten minutes or so)

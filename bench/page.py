@@ -27,6 +27,7 @@ from bench.evidence import (
     roofline_of,
 )
 from bench.records import FLOORS, PHASES, Ratio, Result, Run
+from bench.sections import Section
 from bench.store import Stored
 from bench.tables import NO_ESTIMATE, rows_of
 from bench.wording import (
@@ -47,12 +48,10 @@ from bench.wording import (
     unit_for,
 )
 
-SECTIONS = (
-    ("how-to-read", "How to read"),
-    ("results", "Results"),
-    ("roofline", "Percent of peak"),
-    ("charts", "Charts"),
-    ("parity", "Parity"),
+BEFORE = (("how-to-read", "How to read"),)
+RESULTS = ("results", "Results")
+AFTER = (
+    ("parity", "Same result?"),
     ("contract", "Contract"),
     ("faults", "Faults"),
     ("environment", "Environment"),
@@ -115,15 +114,16 @@ class Page:
     conclusion_by_phase: Sequence[str]
     machine: str
     notices: Sequence[str]
-    sections: Sequence[tuple[str, str]]
+    contents: Sequence[tuple[str, str]]  # anchor and name of every section
     how_to_read: Sequence[str]
     baseline: str
     candidate: str
     phases: Sequence[PhaseTable]
     floors: Facts
-    roofline: Roofline
-    charts: Sequence[Chart]
+    overview: Sequence[Section]  # before the table of results
+    more: Sequence[Section]  # after it
     parity: Parity
+    same: Sequence[Chart]  # what both came to
     conduct: Conduct
     faults: Faults
     environment: Sequence[Facts]
@@ -137,7 +137,7 @@ def make_page(
     results: Sequence[Result],
     table: pd.DataFrame,
     means: Sequence[Ratio],
-    charts: Sequence[Chart],
+    charts: Mapping[str, Chart],
     files: Collection[str],
 ) -> Page:
     """Say everything there is to say of a run.
@@ -147,21 +147,28 @@ def make_page(
         results: What `bench.stats` derives from it.
         table: The same as `bench.tables.result_table`.
         means: Geometric mean ratio of each phase.
-        charts: In the order in which to show them.
+        charts: By name.
         files: Names of the files that lie beside the page.
     """
     run = stored.run
     baseline, candidate = seat_names(run)
     whole, phases = conclusion_parts(run, results)
     roofline = roofline_of(stored, results)
-    shown = {"charts": bool(charts), "roofline": bool(roofline.groups)}
+    overview = [one for one in (_speedup(charts),) if one is not None]
+    more = [one for one in (_roofline(roofline),) if one is not None]
     return Page(
         title=f"{baseline} vs {candidate}: run {run.name}",
         conclusion=whole,
         conclusion_by_phase=phases,
         machine=_machine_line(run),
         notices=[*roofline.errors, *_notices(stored, table)],
-        sections=[section for section in SECTIONS if shown.get(section[0], True)],
+        contents=[
+            *BEFORE,
+            *((section.anchor, section.short) for section in overview),
+            RESULTS,
+            *((section.anchor, section.short) for section in more),
+            *AFTER,
+        ],
         how_to_read=[
             line.format(baseline=baseline, candidate=candidate)
             for line in (HOW_TO_READ if run.source == "bench" else HOW_TO_READ_IMPORTED)
@@ -174,9 +181,10 @@ def make_page(
             if len(rows := table[table["phase"] == phase])
         ],
         floors=_floors(table[table["phase"].isin(FLOORS)], baseline, candidate),
-        roofline=roofline,
-        charts=charts,
+        overview=overview,
+        more=more,
         parity=parity_facts(run, stored.parity),
+        same=_charts(charts, "loss", "curve"),
         conduct=conduct_of(stored, results),
         faults=fault_facts(run, stored.faults, table),
         environment=environment_facts(run),
@@ -192,6 +200,33 @@ def make_page(
             },
         ),
         files=[(name, meaning) for name, meaning in FILES if name in files],
+    )
+
+
+def _charts(charts: Mapping[str, Chart], *names: str) -> list[Chart]:
+    return [charts[name] for name in names if name in charts]
+
+
+def _speedup(charts: Mapping[str, Chart]) -> Section | None:
+    found = _charts(charts, "speedup", "times")
+    return (
+        Section("speedup", "Speed-up", "Who is faster, and by how much", charts=found)
+        if found
+        else None
+    )
+
+
+def _roofline(found: Roofline) -> Section | None:
+    if not found.groups:
+        return None
+    title = "Percent of the machine's peak"
+    return Section(
+        "roofline",
+        "Percent of peak",
+        title,
+        [found.text],
+        tables=[found.table],
+        points=found.limits,
     )
 
 

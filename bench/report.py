@@ -57,7 +57,8 @@ def build(run_dir: Path) -> ReportPaths:
     table = result_table(stored.run, results)
     charts = make_charts(stored, table)
     files = {name for name, _ in FILES if (run_dir / name).exists()} | {"results.csv"}
-    page = make_page(stored, results, table, stats.geometric_means(*readings), charts, files)
+    by_name = {chart.name: chart for chart in charts}
+    page = make_page(stored, results, table, stats.geometric_means(*readings), by_name, files)
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
     drawings = run_dir / "charts"
     # All is made before the first file is written: what fails leaves the report that is there.

@@ -142,8 +142,8 @@ def test_the_page_has_every_part(page):
     ids = [attributes.get("id") for _, attributes in page.elements]
     sections = [
         "how-to-read",
+        "speedup",
         "results",
-        "charts",
         "parity",
         "faults",
         "environment",
