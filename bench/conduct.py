@@ -21,8 +21,9 @@ from bench.store import Stored
 from bench.wording import DASH, count_text
 
 NOT_KNOWN = "This run was made by an older version, which did not record it."
-PREEMPTED_SHARE = 0.05
-"""A case of which more readings lost their core to another process counts as disturbed."""
+PREEMPTED_SHARE, PREEMPTED_LEAST = 0.05, 3
+"""A case counts as disturbed if a larger share of its readings lost their core to another process,
+and so many at least: of few readings a single one is a large share."""
 KEPT = 0.98
 """A reading lost its core if it was preempted and worked for less than this share of its time."""
 
@@ -47,7 +48,11 @@ def conduct_of(stored: Stored, results: Sequence[Result]) -> Conduct:
 
 def disturbed(stored: Stored) -> list[str]:
     """Say in a line what the system disturbed, if anything."""
-    cases = [name for name, share in _preempted(stored.samples).items() if share > PREEMPTED_SHARE]
+    cases = [
+        name
+        for name, (lost, of) in _preempted(stored.samples).items()
+        if lost > PREEMPTED_SHARE * of and lost >= PREEMPTED_LEAST
+    ]
     if not cases:
         return []
     names = {case_id(case): case_text(case) for case in stored.run.plan.cases}
@@ -115,24 +120,24 @@ def _who(clause: Clause) -> str:
     return clause.found.partition(":")[0] if ":" in clause.found else ""
 
 
-def _preempted(samples: Sequence[Sample]) -> dict[str, float]:
-    """Return by case id the share of readings in which another process took a core, most first."""
+def _preempted(samples: Sequence[Sample]) -> dict[str, tuple[int, int]]:
+    """Return by case id how many readings lost their core, and of how many; worst case first."""
     known = [sample for sample in samples if not sample.warmup and sample.preempted is not None]
-    counts: dict[str, list[int]] = defaultdict(list)
+    counts: dict[str, list[bool]] = defaultdict(list)
     for sample in known:
         # A long reading always sees some switch; what counts is that it cost time.
         worked = sample.elapsed_ns if sample.cpu_ns is None else sample.cpu_ns
         counts[sample.case].append(bool(sample.preempted) and worked < KEPT * sample.elapsed_ns)
-    shares = {name: sum(hits) / len(hits) for name, hits in counts.items()}
-    return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
+    found = {name: (sum(hits), len(hits)) for name, hits in counts.items()}
+    return dict(sorted(found.items(), key=lambda pair: -pair[1][0] / pair[1][1]))
 
 
 def _system(stored: Stored) -> tuple[str, Facts]:
     """Tell what the system did while samples were taken."""
     labels = [spec.label for spec in stored.run.plan.workers if spec.role != "again"]
     heads = ("case", "readings that lost their core", *(f"page faults, {one}" for one in labels))
-    shares = _preempted(stored.samples)
-    if not shares:
+    lost = _preempted(stored.samples)
+    if not lost:
         return NOT_KNOWN, Facts(heads, ())
     faults: dict[tuple[str, str], list[float]] = defaultdict(list)
     for sample in stored.samples:
@@ -141,11 +146,12 @@ def _system(stored: Stored) -> tuple[str, Facts]:
     rows = []
     for case in stored.run.plan.cases:
         name = case_id(case)
-        if name not in shares:
+        if name not in lost:
             continue
         mine = [faults.get((name, label), []) for label in labels]
         cells = [f"{median(one):.3g}" if one else DASH for one in mine]
-        rows.append((case_text(case), f"{shares[name]:.1%}", *cells))
+        hits, of = lost[name]
+        rows.append((case_text(case), f"{hits / of:.1%}", *cells))
     text = (
         "What the system says of the workers' processes during the readings that count: how many "
         "lost their core to another process, and the pages that came for the first time, in the "

@@ -76,6 +76,21 @@ def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> Non
     assert conduct_of(noisy, of(noisy)).system_text.endswith(f"{line}.")
 
 
+def test_one_reading_of_few_is_no_disturbed_case(tmp_path: Path) -> None:
+    truth = Truth(meters=True, invocations=1, rounds=2)
+    stored = load(write_run(tmp_path / "run", truth))
+    name = case_id(Case("forward", SEED_NETWORK))
+    mine = [replace(s, preempted=0) for s in stored.samples if s.case == name and not s.warmup]
+
+    def lose(count: int) -> Stored:
+        lost = [replace(s, preempted=1, cpu_ns=s.elapsed_ns // 2) for s in mine[:count]]
+        return replace(stored, samples=(*lost, *mine[count:]))
+
+    assert len(mine) == 6
+    assert disturbed(lose(2)) == []
+    assert len(disturbed(lose(3))) == 1
+
+
 def test_the_report_shows_it(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", Truth(meters=True))
     build(path)
