@@ -14,9 +14,11 @@ RUN ?= results/reference
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 say = @printf '\n== %s\n' "$(1)"
 
-# Packs a run that is kept, and makes its report and the pages that show it, also when the run ends
-# with exit code 1: a cell is INVALID then, or a rate impossible, and the pages say so. Ends so too.
-keep = status=$$?; [ $$status -le 1 ] || exit $$status; gzip -9n results/$(1)/samples.jsonl && \
+# Puts a run from build/kept, where it was made so that the checkout it measured is as committed, in
+# the place of the one before; packs it, and makes its report and the pages that show it, also when
+# the run ends with exit code 1: a cell is INVALID then, or a rate impossible, and the pages say so.
+keep = status=$$?; [ $$status -le 1 ] || exit $$status; rm -rf results/$(1) && \
+	mv build/kept/$(1) results/$(1) && gzip -9n results/$(1)/samples.jsonl && \
 	{ $(BIN)/python -m bench report results/$(1) || [ $$? -eq 1 ]; } && \
 	$(BIN)/python -m bench.readme && exit $$status
 
@@ -78,13 +80,13 @@ report: $(INSTALLED)
 
 reference: build
 	$(call say,measuring the run that the README shows; leave the machine alone)
-	@rm -rf results/reference
-	@$(BIN)/python -m bench run --name reference; $(call keep,reference)
+	@rm -rf build/kept/reference
+	@$(BIN)/python -m bench run --out build/kept --name reference; $(call keep,reference)
 
 roofline: build
 	$(call say,measuring the run that docs/performance.md shows; leave the machine alone)
-	@rm -rf results/roofline
-	@$(BIN)/python -m bench roofline --name roofline; $(call keep,roofline)
+	@rm -rf build/kept/roofline
+	@$(BIN)/python -m bench roofline --out build/kept --name roofline; $(call keep,roofline)
 
 pins:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
