@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from bench import contract, parity
-from bench.cases import case_id, flops, network_text, problem_id, seats_of
+from bench.cases import case_id, compared, flops, network_text, problem_id, seats_of
 from bench.crew import Crew
 from bench.errors import WorkerError
 from bench.records import Case, Clause, Fault, ParityResult, Problem
@@ -45,9 +45,7 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
         done: Ids of the problems that were compared before.
     """
     problems = [
-        problem
-        for problem in dict.fromkeys(case.problem for case in session.order.cases)
-        if problem_id(problem) not in done
+        problem for problem in compared(session.order.cases) if problem_id(problem) not in done
     ]
     session.progress.stage("parity", len(problems))
 

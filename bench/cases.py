@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from bench.errors import UsageError
-from bench.records import FLOORS, PHASES, PROBES, Case, DType, Phase, Problem, WorkerSpec
+from bench.records import (
+    ASIDE,
+    FLOORS,
+    PHASES,
+    PROBES,
+    Case,
+    DType,
+    Phase,
+    Problem,
+    WorkerSpec,
+)
 
 Network = tuple[tuple[int, ...], int, int]
 """Layer sizes, batch size, training rows."""
@@ -30,6 +40,20 @@ AWKWARD: tuple[Network, ...] = tuple(
     for width in (1, 2, 3, 7, 17, 50, 63, 65, 127, 1000)
     for batch in (1, 2, 5, 19, 20, 33, 128, 1000)
 )
+
+PROBED: Network = ((1, 1), 1, 8)
+"""What a worker prepares where only the machine is probed: it is neither compared nor trained."""
+WITH_PARTS = ("numpy", "mojo")
+"""The implementations that time parts of phases."""
+PARTS_OF: dict[Phase, tuple[Phase, ...]] = {
+    "forward": ("forward-products", "forward-work", "forward-floor"),
+    "backprop": ("backprop-products", "backprop-work", "backprop-floor"),
+    "epoch": (
+        *("forward-products", "forward-work", "backprop-products", "backprop-work", "step-work"),
+        *("loss", "shuffle", "epoch-floor"),
+    ),
+}
+"""What must be timed aside to tell where the time of a phase goes."""
 
 PROBER = "mojo"
 """The implementation that holds the probes of the machine."""
@@ -55,6 +79,7 @@ class Preset:
     seconds: float
     training_epochs: int
     probes: bool = False  # whether the machine is probed beside its cases
+    parts: bool = False  # whether parts of phases are timed, to tell where the time goes
 
 
 _COMMON = NETWORKS[:5]
@@ -64,15 +89,21 @@ _PROVED = (NETWORKS[0], *NETWORKS[2:])
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("smoke", "each case once, no verdicts: for CI", _FEW, ("float64",), 1, 1, 20),
-        Preset("quick", "about a minute: two networks, float64", _FEW, ("float64",), 10, 40, 200),
+        Preset(
+            "smoke", "each case once, no verdicts: for CI",
+            _FEW, ("float64",), 1, 1, 20, parts=True,
+        ),
+        Preset(
+            "quick", "about a minute: two networks, float64",
+            _FEW, ("float64",), 10, 40, 200, probes=True, parts=True,
+        ),
         Preset(
             "default", "about four minutes: five networks, float64",
-            _COMMON, ("float64",), 10, 150, 1000,
+            _COMMON, ("float64",), 10, 150, 1000, probes=True, parts=True,
         ),
         Preset(
             "full", "about twenty minutes: five networks, both dtypes",
-            _COMMON, ("float64", "float32"), 20, 1200, 1000,
+            _COMMON, ("float64", "float32"), 20, 1200, 1000, probes=True, parts=True,
         ),
         Preset(
             "roofline", "ten to fifteen minutes: percent of the machine's peak, both dtypes",
@@ -112,7 +143,7 @@ def parse_layers(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-_OF_A_NETWORK: tuple[Phase, ...] = (*PHASES, "peak")  # `peak` is taken beside each network
+_OF_A_NETWORK: tuple[Phase, ...] = (*PHASES, "peak", *ASIDE)  # `peak` is taken beside each
 
 
 def problem_id(problem: Problem) -> str:
@@ -152,8 +183,8 @@ def flops(case: Case) -> int:
     """Count the arithmetic of the matrix products of one repetition, 2·M·N·K each.
 
     Forward: the product of every layer. Backprop: the weight gradient of every layer and the
-    delta of all but the first. Epoch: both, times the number of full batches. Peak: two for each
-    multiply-add of a lane. Others: 0.
+    delta of all but the first; both the same for their parts that hold them. Epoch: both, times
+    the number of full batches. Peak: two for each multiply-add of a lane. Others: 0.
     """
     problem = case.problem
     sizes = problem.layer_sizes
@@ -162,8 +193,8 @@ def flops(case: Case) -> int:
     backprop = 2 * problem.batch_size * (sum(pairs) + sum(pairs[1:]))
     batches = problem.rows // problem.batch_size
     return {
-        "forward": forward,
-        "backprop": backprop,
+        **dict.fromkeys(("forward", "forward-products", "forward-work"), forward),
+        **dict.fromkeys(("backprop", "backprop-products", "backprop-work", "step-work"), backprop),
         "epoch": batches * (forward + backprop),
         "peak": PEAK_FLOPS * problem.threads,
     }.get(case.phase, 0)
@@ -175,28 +206,71 @@ def triad_bytes(case: Case) -> int:
 
 
 def cases_of(
-    problems: Iterable[Problem], phases: Sequence[Phase] = PHASES, *, probes: bool = False
+    problems: Iterable[Problem],
+    phases: Sequence[Phase] = PHASES,
+    *,
+    probes: bool = False,
+    cores: int = 0,
+    parts: bool = False,
 ) -> tuple[Case, ...]:
     """Cross problems with phases and add the floors, once per thread count.
 
-    With probes, the peak is taken beside each problem, in the same processes and the same minute,
-    and the bandwidths once per thread count.
+    Args:
+        problems: What is compared and timed.
+        phases: Of each of them.
+        probes: Whether the peak is taken beside each problem, in the same processes and the same
+            minute, and the bandwidths once per thread count.
+        cores: With probes: the peak is also taken on one thread and on so many, in both dtypes,
+            and the bandwidths on so many; 0: only beside problems.
+        parts: Whether what tells where the time of these phases goes is timed too, where there is
+            one thread. With several, every sample waits a tenth of a second for other threads to
+            fall asleep, and parts would take more time than phases.
     """
     problems = tuple(problems)
     firsts: dict[int, Problem] = {}
     for problem in problems:
         firsts.setdefault(problem.threads, problem)
-    of_each = (*phases, "peak") if probes else phases
-    once = (*FLOORS, "memory", "cache") if probes else FLOORS
-    cases = [Case(phase, problem) for problem in problems for phase in of_each]
-    return (*cases, *(Case(phase, problem) for problem in firsts.values() for phase in once))
+    beside: tuple[Phase, ...] = ("peak",) if probes else ()
+    aside = tuple(dict.fromkeys(part for phase in phases for part in PARTS_OF.get(phase, ())))
+    cases = [
+        Case(phase, problem)
+        for problem in problems
+        for phase in (*phases, *beside, *(aside if parts and problem.threads == 1 else ()))
+    ]
+    cases += [Case(phase, problem) for problem in firsts.values() for phase in FLOORS]
+    if probes and cores:
+        seen = {(problem.dtype, problem.threads) for problem in problems}
+        dtypes: tuple[DType, ...] = ("float64", "float32")
+        for dtype, threads in ((one, count) for count in sorted({1, cores}) for one in dtypes):
+            probed = Problem(*PROBED, dtype, threads)
+            firsts.setdefault(threads, probed)
+            cases += [] if (dtype, threads) in seen else [Case("peak", probed)]
+    bandwidths: tuple[Phase, ...] = ("memory", "cache") if probes else ()
+    return (*cases, *(Case(phase, one) for one in firsts.values() for phase in bandwidths))
+
+
+def compared(cases: Iterable[Case]) -> tuple[Problem, ...]:
+    """List the problems that stand for a network: all but those that only probe the machine."""
+    return tuple(dict.fromkeys(case.problem for case in cases if case.phase not in PROBES))
 
 
 def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...]:
-    """Choose the workers that take turns in a case: all, or the one that probes the machine."""
+    """Choose the workers that take turns in a case.
+
+    All; for what is timed aside, those without the second seat of the baseline; for a probe the one
+    that holds it.
+    """
+    if case.phase in ASIDE:
+        return tuple(worker for worker in workers if worker.role != "again")
     if case.phase not in PROBES:
         return tuple(workers)
     return tuple(worker for worker in workers if worker.implementation == PROBER)[:1]
+
+
+def crew_of(cases: Iterable[Case], workers: Sequence[WorkerSpec]) -> tuple[WorkerSpec, ...]:
+    """Choose the workers that have a turn in any of these cases."""
+    needed = {worker for case in cases for worker in seats_of(case, workers)}
+    return tuple(worker for worker in workers if worker in needed)
 
 
 def preset_problems(

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from bench.cases import PRESETS, case_id, cases_of, flops
-from bench.command import WORKERS, app, build_mojo, epilog, phases_of, problems_of
+from bench.command import WORKERS, app, build_mojo, epilog, phases_of, planned, problems_of
 from bench.errors import StoreError
 from bench.options import (
     BatchOption,
@@ -82,7 +82,7 @@ def list_command(
     from bench.screen import show_table
 
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    cases = cases_of(problems, phases_of(phase), probes=PRESETS[preset].probes)
+    cases = planned(problems, phases_of(phase), PRESETS[preset])
     if as_json:
         listed = [
             {"id": case_id(case), "flops": flops(case), "phase": case.phase, **asdict(case.problem)}

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cases import PRESETS, cases_of
-from bench.command import WORKERS, app, build_mojo, epilog, phases_of, problems_of
+from bench.cases import PRESETS
+from bench.command import WORKERS, app, build_mojo, epilog, phases_of, planned, problems_of
 from bench.errors import UsageError
 from bench.options import (
     BatchOption,
@@ -235,7 +235,7 @@ def _order(
     invocations, seconds = given["--invocations"], given["--seconds"]
     return Order(
         "custom" if changed else str(preset),
-        cases_of(problems, phases, probes=asked.probes),
+        planned(problems, phases, asked),
         WORKERS,
         asked.invocations if invocations is None else invocations,
         asked.seconds if seconds is None else seconds,

@@ -10,11 +10,19 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from bench.cases import PRESETS, parse_layers, preset_problems
+from bench.cases import (
+    PRESETS,
+    WITH_PARTS,
+    Preset,
+    cases_of,
+    parse_layers,
+    preset_problems,
+)
 from bench.errors import BuildError
 from bench.isa import ISAS
 from bench.options import DTypeName, PhaseName, PresetName
-from bench.records import PHASES, DType, Phase, Problem, WorkerSpec
+from bench.records import PHASES, Case, DType, Phase, Problem, WorkerSpec
+from bench.threads import cores
 
 WORKERS = (
     WorkerSpec("numpy", "numpy", "baseline"),
@@ -95,6 +103,22 @@ def problems_of(
 def phases_of(names: list[PhaseName] | None) -> tuple[Phase, ...]:
     """List the phases that the option asks for."""
     return cast("tuple[Phase, ...]", tuple(dict.fromkeys(map(str, names)))) if names else PHASES
+
+
+def planned(
+    problems: tuple[Problem, ...], phases: tuple[Phase, ...], preset: Preset
+) -> tuple[Case, ...]:
+    """List the cases of a run: with probes of this machine, and parts, where the preset has them.
+
+    Parts only where all implementations time them.
+    """
+    return cases_of(
+        problems,
+        phases,
+        probes=preset.probes,
+        cores=cores(),
+        parts=preset.parts and all(one.implementation in WITH_PARTS for one in WORKERS),
+    )
 
 
 def build_mojo(isa: str = "") -> None:

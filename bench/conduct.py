@@ -15,7 +15,7 @@ from bench.cases import case_id, case_text
 from bench.contract import CLAUSES
 from bench.evidence import Facts
 from bench.intervals import CONFIDENCE, quantile
-from bench.records import Clause, Result, Run, Sample
+from bench.records import ASIDE, Clause, Result, Run, Sample
 from bench.schedule import Cost, duration_text, invocation_s
 from bench.store import Stored
 from bench.wording import DASH, count_text
@@ -146,7 +146,7 @@ def _system(stored: Stored) -> tuple[str, Facts]:
     rows = []
     for case in stored.run.plan.cases:
         name = case_id(case)
-        if name not in lost:
+        if name not in lost or case.phase in ASIDE:
             continue
         mine = [faults.get((name, label), []) for label in labels]
         cells = [f"{median(one):.3g}" if one else DASH for one in mine]

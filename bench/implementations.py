@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.cases import PEAK_FLOPS, TRIAD_ELEMENTS
 from bench.errors import UsageError
-from bench.records import PROBES, Phase, Problem
+from bench.records import PARTS, PROBES, WIDTH_ONE, Phase, Problem
 
 Array = NDArray[Any]
 
@@ -109,6 +109,10 @@ class NumPy:
         """Repeat a phase `loops` times by Python's monotonic clock."""
         if phase in PROBES:
             raise UsageError(f"{self.name} has no probe of the machine, so no {phase!r}")
+        if phase in WIDTH_ONE:
+            return _time_floor(self, phase, loops, network, X, y, batch_size)
+        if phase in PARTS:
+            return _time_part(phase, loops, network, X, y, batch_size)
         X_batch, y_batch = X[:batch_size], y[:batch_size]
         clock = time.perf_counter_ns
         turns = range(loops)
@@ -205,6 +209,8 @@ class Mojo:
         if phase in PROBES:
             amount = TRIAD_ELEMENTS.get(phase, PEAK_FLOPS)
             return mojo_impl.time_probe(phase, network.dtype.name, amount, loops)
+        if phase in WIDTH_ONE:
+            return _time_floor(self, phase, loops, network, X, y, batch_size)
         return mojo_impl.time_phase(network, phase, loops, X, y, result)
 
     def describe(self) -> dict[str, Any]:
@@ -334,6 +340,48 @@ def thread_count() -> int:
 
 def _nothing(X: Array) -> None:
     """Take an array and do nothing: the floor of a Python call."""
+
+
+def _time_part(phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int) -> int:
+    """Time a part of a phase of a network in NumPy, its memory made before."""
+    from python_impl.parts import Parts
+
+    part = Parts(network, X, y, batch_size).by_name()[phase]
+    turns = range(loops)
+    start = time.perf_counter_ns()
+    for _ in turns:
+        part()
+    return time.perf_counter_ns() - start
+
+
+def _time_floor(
+    mine: Implementation,
+    phase: Phase,
+    loops: int,
+    network: Any,
+    X: Array,
+    y: Array,
+    batch_size: int,
+) -> int:
+    """Time a phase of a network as deep and one wide, on as many batches of one row each.
+
+    It learns nothing (a rate of 0): the work is the same, and no number runs away.
+    """
+    batches = len(X) // batch_size
+    narrow = type(network)(
+        (1,) * len(network.layer_sizes),
+        learning_rate=0.0,
+        batch_size=1,
+        seed=1,
+        dtype=network.dtype.name,
+    )
+    X, y = (np.ascontiguousarray(array[:batches, :1]) for array in (X, y))
+    of: dict[Phase, Phase] = {
+        "forward-floor": "forward",
+        "backprop-floor": "backprop",
+        "epoch-floor": "epoch",
+    }
+    return mine.time(of[phase], loops, narrow, X, y, 1)
 
 
 def _time_calls(call: Callable[[Array], object], X: Array, loops: int) -> int:

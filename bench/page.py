@@ -30,6 +30,7 @@ from bench.records import FLOORS, PHASES, Ratio, Result, Run
 from bench.sections import Section
 from bench.store import Stored
 from bench.tables import NO_ESTIMATE, rows_of
+from bench.where import where_section
 from bench.wording import (
     DASH,
     GLOSSARY,
@@ -155,7 +156,8 @@ def make_page(
     whole, phases = conclusion_parts(run, results)
     roofline = roofline_of(stored, results)
     overview = [one for one in (_speedup(charts),) if one is not None]
-    more = [one for one in (_roofline(roofline),) if one is not None]
+    parts = (where_section(stored, charts), _roofline(roofline))
+    more = [one for one in parts if one is not None]
     return Page(
         title=f"{baseline} vs {candidate}: run {run.name}",
         conclusion=whole,

@@ -6,17 +6,19 @@ The numbers come from live workers and stored readings; what is made of them sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bench import contract
 from bench.admission import on_trial
-from bench.cases import case_id, case_text, seats_of
+from bench.cases import case_id, case_text, compared, crew_of, seats_of
 from bench.crew import ROUSE_ALONE_NS, ROUSE_NS, Crew
 from bench.errors import WorkerError
-from bench.records import PHASES, Case, Fault, Pilot, Plan
+from bench.records import ASIDE, PHASES, Case, Fault, Pilot, Plan
 from bench.schedule import (
+    FEW_ROUNDS,
     Cost,
+    aside_loops,
     by_problem,
     calibrate,
     common_loops,
@@ -95,9 +97,14 @@ def pilot(session: Session) -> Plan:
 
     for threads in session.thread_counts:
         for group in by_problem(session.remaining(threads)):
-            session.with_crew(order.workers, threads, group, lambda case: [case_id(case)], try_out)
+            seats = crew_of(group, order.workers)
+            session.with_crew(seats, threads, group, lambda case: [case_id(case)], try_out)
     cases = [case for threads in session.thread_counts for case in session.remaining(threads)]
-    loops = {case_id(case): common_loops(times[case_id(case)].values()) for case in cases}
+    loops = {
+        name: (aside_loops if case.phase in ASIDE else common_loops)(times[name].values())
+        for case in cases
+        for name in [case_id(case)]
+    }
     found = {
         case_id(case): Pilot(
             max(times[case_id(case)].values()), _round_ns(session, case, loops, times)
@@ -105,20 +112,35 @@ def pilot(session: Session) -> Plan:
         for case in cases
     }
     crews = by_problem(cases)
-    once_ns = sum(preparing_ns) + sum(session.start_ns[crew[0].problem.threads] for crew in crews)
+    starts_ns = [_start_ns(session, crew) for crew in crews]
+    once_ns = sum(preparing_ns) + sum(starts_ns)
     seconds = order.seconds
     if order.budget_s is not None:
         seconds = max(0.0, _left_s(session, order.budget_s))
         if order.target is not None:
             seconds /= 2  # the other half is for what varies most
     round_ns = {name: one.round_ns for name, one in found.items()}
-    rounds = share_rounds(round_ns, seconds * 1e9 / order.invocations - once_ns)
+    few = {case_id(case): FEW_ROUNDS[case.phase] for case in cases if case.phase in FEW_ROUNDS}
+    few_ns = rounds_ns(round_ns, few)
+    networks = compared(cases)
+    probing_ns = sum(
+        start_ns
+        for crew, start_ns in zip(crews, starts_ns, strict=True)
+        if crew[0].problem not in networks
+    )
+    # What needs no verdict takes no rounds from what does, unless the whole run has a budget.
+    beside_ns = few_ns + probing_ns if order.budget_s is None else 0.0
+    shared = share_rounds(
+        {name: time for name, time in round_ns.items() if name not in few},
+        seconds * 1e9 / order.invocations - (once_ns + few_ns - beside_ns),
+    )
+    rounds = {name: (few | shared)[name] for name in round_ns}
     total_s = order.invocations * (once_ns + rounds_ns(round_ns, rounds)) / 1e9
     text = (
         f"cases: {len(cases)}, invocations: {order.invocations}, workers: {len(order.workers)}; "
         f"timing takes about {duration_text(total_s)}"
     )
-    if total_s > 1.2 * seconds + 1:
+    if total_s - order.invocations * beside_ns / 1e9 > 1.2 * seconds + 1:
         text += f", not {duration_text(seconds)}: fewer rounds would not balance"
     session.progress.note(text)
     crew_ns = once_ns / max(1, len(crews))
@@ -166,7 +188,7 @@ def aim(session: Session, stored: Stored) -> Plan:
 
 def eta_s(plan: Plan) -> Mapping[str, float]:
     """Estimate what the parts of a run take that come after the pilot, in seconds."""
-    crews = len({case.problem for case in plan.cases if case_id(case) in plan.rounds})
+    crews = len(by_problem(case for case in plan.cases if case_id(case) in plan.rounds))
     round_ns = {name: plan.pilot[name].round_ns for name in plan.rounds}
     once_ns = crews * plan.crew_ns
     return {
@@ -182,6 +204,14 @@ def _left_s(session: Session, budget_s: float) -> float:
     return budget_s - passed_s - REPORT_S - session.order.training_epochs * TRAINING_EPOCH_S
 
 
+def _start_ns(session: Session, crew: Sequence[Case]) -> float:
+    """Tell what it took to start the workers of these cases, or, if not known, any workers."""
+    started = session.start_ns
+    seats = crew_of(crew, session.order.workers)
+    longest = max(started.values(), default=0)
+    return started.get((crew[0].problem.threads, len(seats)), longest)
+
+
 def _round_ns(
     session: Session, case: Case, loops: dict[str, int], times: dict[str, dict[str, float]]
 ) -> float:
@@ -190,5 +220,7 @@ def _round_ns(
     again_ns = times[name].get(session.pair[0].label, 0.0)
     samples_ns = sum(loops[name] * times[name].get(spec.label, again_ns) for spec in workers)
     several = case.problem.threads > 1
-    settle_ns = SETTLE_S * 1e9 + ROUSE_NS if several else ROUSE_ALONE_NS
-    return samples_ns + len(workers) * (TURN_NS + settle_ns)
+    alone = case.problem not in compared(session.order.cases)
+    rouse_ns = ROUSE_NS if several else ROUSE_ALONE_NS
+    settle_ns = SETTLE_S * 1e9 if several and not alone else 0.0
+    return samples_ns + len(workers) * (TURN_NS + rouse_ns + settle_ns)

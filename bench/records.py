@@ -11,24 +11,59 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Phase = Literal["forward", "backprop", "epoch", "call", "timer", "peak", "memory", "cache"]
+Phase = Literal[
+    "forward",
+    "backprop",
+    "epoch",
+    "call",
+    "timer",
+    "peak",
+    "memory",
+    "cache",
+    "forward-products",
+    "forward-work",
+    "backprop-products",
+    "backprop-work",
+    "step-work",
+    "loss",
+    "shuffle",
+    "forward-floor",
+    "backprop-floor",
+    "epoch-floor",
+]
 """What is timed. `forward` and `backprop`: one batch; `epoch`: shuffle and all batches with the
 history recorded. Floors, which have times and no verdict: `call`, an empty crossing from Python
 into the implementation, and `timer`, two readings of the clock. Probes of the machine, which one
 worker alone takes: `peak`, multiply-adds in registers; `memory` and `cache`, a triad on arrays that
-lie there (docs/method.md)."""
+lie there (docs/method.md).
+
+Parts of phases, which have times and no verdict and are taken in rounds of their own. They work in
+memory that is there already, and nothing is checked: `forward-products` and `backprop-products`,
+the matrix products alone; `forward-work`, with bias and activation; `backprop-work`, with the last
+delta, masks and bias gradients; `step-work`, that and the update of the parameters; `loss`, of one
+batch; `shuffle`, an epoch's permutation and the gathering of its batches. And what does not depend
+on size: `forward-floor`, `backprop-floor` and `epoch-floor` are those phases of a network as deep
+and one wide, on batches of one row."""
 
 DType = Literal["float64", "float32"]
 
 PHASES: tuple[Phase, ...] = ("forward", "backprop", "epoch")
 FLOORS: tuple[Phase, ...] = ("call", "timer")
 PROBES: tuple[Phase, ...] = ("peak", "memory", "cache")
+PARTS: tuple[Phase, ...] = (
+    *("forward-products", "forward-work", "backprop-products", "backprop-work", "step-work"),
+    *("loss", "shuffle"),
+)
+WIDTH_ONE: tuple[Phase, ...] = ("forward-floor", "backprop-floor", "epoch-floor")
+ASIDE: tuple[Phase, ...] = (*PARTS, *WIDTH_ONE)
+"""What is taken apart from the phases, to tell where their time goes."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the files of a run. History: 1, the first (2026-11); 2, cases may be probes of the
 machine, with readings of one worker only (2026-11): a run of version 1 reads as one without; 3, the
 contract is stored, a sample tells what the system did meanwhile, a plan may have a target, a run
-may be resumed (2026-11): in older runs these are not known."""
+may be resumed (2026-11): in older runs these are not known; 4, parts of phases are cases of their
+own (2026-11): an older run reads as one without."""
 
 
 @dataclass(frozen=True, slots=True)

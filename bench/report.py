@@ -24,6 +24,7 @@ from bench.files import write_whole
 from bench.page import FILES, make_page
 from bench.records import Result
 from bench.tables import result_table
+from bench.where import where_charts
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """How a cell begins that a spreadsheet takes for a formula; the last four are their wide forms."""
@@ -130,7 +131,7 @@ def make_charts(stored: store.Stored, table: pd.DataFrame) -> list[Chart]:
         loss_chart(of_both("training_loss"), stored.run.plan.training_epochs, *names),
         curve_chart(curves | of_both("curve"), *names),
     )
-    return [chart for chart in charts if chart is not None]
+    return [chart for chart in (*charts, *where_charts(stored)) if chart is not None]
 
 
 def markdown_text(value: Any) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 
 from bench import store
 from bench.admission import admit
-from bench.cases import NETWORKS, case_id, case_text, problem_id, seats_of
+from bench.cases import NETWORKS, case_id, case_text, compared, crew_of, problem_id, seats_of
 from bench.comparable import differences
 from bench.crew import PATIENCE_S, Crew
 from bench.errors import UsageError
@@ -112,7 +112,7 @@ def resume(path: Path, now: datetime, progress: Progress, edges: Edges | None = 
         failed = {result.problem for result in stored.parity if not result.ok}
         out += [
             name
-            for problem in dict.fromkeys(case.problem for case in plan.cases)
+            for problem in compared(plan.cases)
             if problem_id(problem) in failed
             for name in session.names_of(problem)
         ]
@@ -208,7 +208,7 @@ def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int)
         orders = turns(seats_of(case, crew.specs), number, plan.rounds[name])
         for turn, order in enumerate([orders[0], *orders]):  # round 0 is a warm-up
             for position, spec in enumerate(order):
-                if crew.threads > 1:
+                if crew.threads > 1 and len(crew.specs) > 1:
                     session.edges.sleep(SETTLE_S)
                 found = crew.sample(spec.label, case, loops, wait_s)
                 at_ns = session.edges.clock_ns() - session.began_ns
@@ -230,8 +230,9 @@ def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int)
         for threads in session.random.sample(session.thread_counts, len(session.thread_counts)):
             mine = [case for count, case in due if count == threads]
             for cases in shuffled(mine, session.random):
+                seats = crew_of(cases, plan.workers)
                 session.with_crew(
-                    plan.workers, threads, cases, lambda case: [case_id(case)], take_rounds, number
+                    seats, threads, cases, lambda case: [case_id(case)], take_rounds, number
                 )
         number += 1
 

@@ -6,12 +6,13 @@ Pure: no clocks, no processes; what the pilot measured comes in as numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from bench.records import FLOORS, Case, Phase, Plan, Problem
+from bench.cases import compared
+from bench.records import ASIDE, FLOORS, PROBES, Case, Phase, Plan
 
 Seat = TypeVar("Seat")
 
@@ -19,18 +20,27 @@ SAMPLE_NS = 2_000_000
 """A sample lasts at least this long in the fastest worker: ten thousand times the clock's
 resolution and a hundred times the pipe between runner and worker, yet short against the drift of
 a machine."""
+LONGEST_ASIDE_NS, SHORTEST_ASIDE_NS = 10_000_000, 20_000
+"""Of what is timed aside and compared with nobody, a sample need not last as long in the fastest
+worker: there it may be two hundred times as fast."""
 PHASE_ORDER: tuple[Phase, ...] = (
     "epoch",
     "forward",
     "backprop",
     "peak",
     *FLOORS,
+    *ASIDE,
     "cache",
     "memory",
 )
 LEAST_ROUNDS, MOST_ROUNDS = 2, 40
 """Two let the turns balance; beyond forty the median of an invocation hardly gains, since what
 differs from process to process stays."""
+FEW_ROUNDS: dict[Phase, int] = {
+    **dict.fromkeys(ASIDE, LEAST_ROUNDS),
+    **dict.fromkeys(PROBES, 2 * LEAST_ROUNDS),
+}
+"""Of what needs no verdict, however much time there is."""
 
 
 def turns(seats: Sequence[Seat], invocation: int, rounds: int) -> list[tuple[Seat, ...]]:
@@ -61,13 +71,18 @@ def turns(seats: Sequence[Seat], invocation: int, rounds: int) -> list[tuple[Sea
 def by_problem(cases: Iterable[Case]) -> list[list[Case]]:
     """Return the cases of each problem together, always in the same order of phases.
 
+    What only probes the machine, on so many threads, is together too.
+
     Each problem gets workers of its own, and in them the epoch comes first: a process then has
     the past of a program that trains this network. What ran before decides how the system's
     allocator hands out memory, and so how fast NumPy is (docs/method.md has figures).
     """
-    groups: dict[Problem, list[Case]] = {}
-    for case in sorted(cases, key=lambda case: PHASE_ORDER.index(case.phase)):
-        groups.setdefault(case.problem, []).append(case)
+    cases = sorted(cases, key=lambda case: PHASE_ORDER.index(case.phase))
+    networks = set(compared(cases))
+    groups: dict[object, list[Case]] = {}
+    for case in cases:
+        problem = case.problem
+        groups.setdefault(problem if problem in networks else problem.threads, []).append(case)
     return list(groups.values())
 
 
@@ -107,6 +122,17 @@ def common_loops(each_ns: Iterable[float], target_ns: int = SAMPLE_NS) -> int:
         target_ns: How long a sample should be at least.
     """
     return max(1, math.ceil(target_ns / min(each_ns)))
+
+
+def aside_loops(each_ns: Collection[float]) -> int:
+    """Return a common count for what is timed aside: short samples where workers lie far apart.
+
+    Args:
+        each_ns: Nanoseconds of one repetition, of each worker.
+    """
+    most = math.ceil(LONGEST_ASIDE_NS / max(each_ns))
+    least = common_loops(each_ns, SHORTEST_ASIDE_NS)
+    return min(common_loops(each_ns), max(most, least))
 
 
 def share_rounds(round_ns: Mapping[str, float], budget_ns: float) -> dict[str, int]:

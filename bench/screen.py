@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bench.cases import case_text, network_text
 from bench.evidence import Roofline
-from bench.records import FLOORS, PROBES, Case, Fault, ParityResult, Result, WorkerSpec
+from bench.records import ASIDE, FLOORS, PROBES, Case, Fault, ParityResult, Result, WorkerSpec
 from bench.sanity import plain
 from bench.stats import noise_floor
 from bench.store import Stored
@@ -56,7 +56,7 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
     baseline = next(spec for spec in stored.run.plan.workers if spec.role == "baseline")
     candidates = [spec for spec in stored.run.plan.workers if spec.role == "candidate"]
     names = seat_names(stored.run)
-    results = [result for result in results if result.case.phase not in PROBES]
+    results = [one for one in results if one.case.phase not in (*PROBES, *ASIDE)]
     # What all cases have in common is said once, in the sentence below the table.
     settings = {(result.case.problem.dtype, result.case.problem.threads) for result in results}
     text = case_text if len(settings) > 1 else short_text

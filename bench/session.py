@@ -24,6 +24,7 @@ from bench.environment import PROJECT, read_environment, without_paths
 from bench.errors import WorkerError
 from bench.isa import environment_of
 from bench.records import (
+    ASIDE,
     PHASES,
     Case,
     Clause,
@@ -121,18 +122,23 @@ class Session:
         # The second seat of the baseline computes what the first does: no need to ask it.
         self.pair = tuple(spec for spec in order.workers if spec.role != "again")
         self.thread_counts = list(dict.fromkeys(case.problem.threads for case in order.cases))
-        self.start_ns: dict[int, int] = {}  # what starting a crew took last, by its threads
+        self.start_ns: dict[tuple[int, int], int] = {}  # of a crew, last; by threads and seats
         self._out: set[str] = set()
         self._data: dict[Problem, tuple[Path, str]] = {}
         self._descriptions: dict[tuple[str, int], dict[str, Any]] = {}
 
     def remaining(self, threads: int) -> list[Case]:
-        """List the cases that have neither failed parity nor had a fault."""
-        return [
+        """List the cases that have neither failed parity nor had a fault.
+
+        What is taken aside goes with the phases of its problem.
+        """
+        mine = [
             case
             for case in self.order.cases
             if case.problem.threads == threads and case_id(case) not in self._out
         ]
+        timed = {case.problem for case in mine if case.phase in PHASES}
+        return [case for case in mine if case.phase not in ASIDE or case.problem in timed]
 
     def exclude(self, names: Iterable[str]) -> None:
         """Let these cases not be measured any more."""
@@ -224,7 +230,7 @@ class Session:
     def _start(self, specs: Sequence[WorkerSpec], threads: int) -> Crew:
         began_ns = self.edges.clock_ns()
         crew = Crew(specs, threads, self.edges.start, self.random, environment_of(self.order.isa))
-        self.start_ns[threads] = self.edges.clock_ns() - began_ns
+        self.start_ns[threads, len(specs)] = self.edges.clock_ns() - began_ns
         for label, said in crew.descriptions.items():
             description = without_paths(said)
             first = self._descriptions.setdefault((label, threads), description)

@@ -55,14 +55,18 @@ def time_phase(
     Args:
         network: The network.
         phase: "forward" or "backprop", of the first batch of the data; "epoch", the shuffle and all
-            batches, losses recorded; "timer", two readings of the clock.
+            batches, losses recorded; "timer", two readings of the clock. Or a part of these, in
+            memory that is there already, after a forward and a backprop outside the clock:
+            "forward-products", "forward-work" (with biases and ReLU), "backprop-products",
+            "backprop-work" (with last delta, masks and gradients of the biases), "step-work" (that
+            with the update, at a rate of 0), "loss", "shuffle" (with the gathering of batches).
         loops: How many repetitions.
         X: Inputs, (n, in), in the network's dtype, n at least a batch.
         y: Targets, (n, out).
         result: Gets what the last repetition computed, so that it can be checked: a dense array of
             one dimension in the network's dtype, for `forward` (batch * out) outputs, for
             `backprop` the gradients as one sequence, weights and bias of the first layer, of the
-            second, and so on. `epoch` leaves its result in the weights.
+            second, and so on. `epoch` leaves its result in the weights; parts give none.
 
     Returns:
         Nanoseconds of all repetitions together.

@@ -15,6 +15,7 @@ from cpython import (
 from mlp.matmul import Ptr
 from mlp.memory import Buffer
 from mlp.network import DataSet
+from mlp.parts import PART_COUNT, time_part
 from mlp.timing import (
     Gradients,
     time_backprop,
@@ -39,9 +40,12 @@ def _time_phase[
     var data = Epoch(object, core, arguments[2], arguments[3])
     var is_forward = is_text["forward"](arguments[0])
     var is_backprop = is_text["backprop"](arguments[0])
-    if not (is_forward or is_backprop or is_text["epoch"](arguments[0])):
+    var is_epoch = is_text["epoch"](arguments[0])
+    var part = _part(arguments[0])
+    if not (is_forward or is_backprop or is_epoch or part < PART_COUNT):
         raise raised["ValueError"](
-            "phase must be 'forward', 'backprop', 'epoch' or 'timer'"
+            "phase must be 'forward', 'backprop', 'epoch' or 'timer', or a part"
+            " of one, such as 'forward-products'"
         )
     core.set_threads()
     var seen = data.view(core)
@@ -62,6 +66,7 @@ def _time_phase[
         var loops,
         var is_forward,
         var is_backprop,
+        var part,
         var wants_result,
         var result,
     }:
@@ -81,6 +86,10 @@ def _time_phase[
             )
             if wants_result:
                 gradients.copy_to(core.network, result)
+        elif part < PART_COUNT:
+            elapsed_ns = time_part(
+                core.network, core.team, part, seen, size, loops
+            )
         else:
             elapsed_ns = time_epoch(
                 core.network, core.team, seen, size, rate, loops
@@ -91,6 +100,23 @@ def _time_phase[
     core.network.rows = 0
     forget(object)
     return integer(elapsed_ns)
+
+
+def _part(text: Object) -> Int:
+    """Tell which part of a phase a str names; PART_COUNT where it names none."""
+    comptime names = (
+        "forward-products",
+        "forward-work",
+        "backprop-products",
+        "backprop-work",
+        "step-work",
+        "loss",
+        "shuffle",
+    )
+    comptime for place in range(PART_COUNT):
+        if is_text[names[place]](text):
+            return place
+    return PART_COUNT
 
 
 def _result[
@@ -104,7 +130,10 @@ def _result[
 ) raises Raised -> Ptr[dt]:
     """Look at an array for the result of the last repetition; runs no Python code."""
     if not (is_forward or is_backprop):
-        raise raised["ValueError"]("an epoch leaves its result in the weights")
+        raise raised["ValueError"](
+            "only 'forward' and 'backprop' give a result; an epoch leaves it in"
+            " the weights"
+        )
     var count = rows * core.network.width_out
     if is_backprop:
         count = core.weights

@@ -25,6 +25,8 @@ TRUTH = Truth(
     invocations=3,
     rounds=2,
     training_epochs=4,
+    parts=True,
+    probes=True,
     faults=(Fault("epoch/1-4-1/b5/n20/f64/t1", "mojo", 1, "died"),),
 )
 LINES = ("samples.jsonl", "parity.jsonl", "faults.jsonl", "contract.jsonl")

@@ -14,15 +14,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.cases import case_id, cases_of, flops, problem_id
+from bench.cases import case_id, cases_of, flops, problem_id, seats_of, triad_bytes
 from bench.records import (
+    ASIDE,
     FLOORS,
+    PROBES,
     Case,
     Clause,
     DType,
     Environment,
     Fault,
     ParityResult,
+    Phase,
     Plan,
     Problem,
     Run,
@@ -81,6 +84,8 @@ class Truth:
     training_epochs: int = 60
     training_apart: float = 1e-13
     meters: bool = False  # whether the system was asked what it did meanwhile
+    parts: bool = False  # whether parts of phases were timed; the candidate fuses its own
+    probes: bool = False  # whether the machine was probed, on one thread and on two
     name: str = "sample"
     command: str = "bench run --preset quick"
     machine: Mapping[str, Any] = field(
@@ -89,9 +94,14 @@ class Truth:
     changes: Mapping[str, Any] = field(default_factory=dict)  # of fields of Run
 
 
+def cases_in(truth: Truth) -> tuple[Case, ...]:
+    """What the run measured."""
+    return cases_of(truth.problems, probes=truth.probes, cores=2, parts=truth.parts)
+
+
 def make_run(truth: Truth) -> Run:
     """Plan and environment of the run."""
-    cases = cases_of(truth.problems)
+    cases = cases_in(truth)
     plan = Plan(
         preset="quick",
         cases=cases,
@@ -136,10 +146,11 @@ def make_samples(truth: Truth) -> list[Sample]:
     random = np.random.default_rng(7)
     samples = []
     for invocation in range(truth.invocations):
-        for case in cases_of(truth.problems):
-            speeds = np.exp(random.normal(0, truth.process_spread, len(SEATS)))
+        for case in cases_in(truth):
+            seats = seats_of(case, SEATS)
+            speeds = np.exp(random.normal(0, truth.process_spread, len(seats)))
             for turn in range(truth.rounds + 1):
-                for position, seat in enumerate(SEATS):
+                for position, seat in enumerate(seats):
                     noise = np.exp(abs(random.normal(0, truth.reading_spread)))
                     elapsed = time_ns(truth, case, seat) * speeds[position] * noise
                     at_ns = len(samples) * 1000
@@ -156,10 +167,28 @@ def time_ns(truth: Truth, case: Case, seat: WorkerSpec) -> float:
     """True time of one repetition."""
     if case.phase in FLOORS:
         return {"call": 90.0, "timer": 45.0}[case.phase]
+    if case.phase in PROBES:
+        return flops(case) / 100 / case.problem.threads or triad_bytes(case) / 20
+    if case.phase in ASIDE:
+        return time_aside_ns(truth, case, seat)
     time = 20_000 + flops(case) / (20 if case.problem.dtype == "float64" else 40)
     if seat.role == "candidate":
         time /= truth.ratios.get(case_id(case), truth.ratio)
     return time
+
+
+def time_aside_ns(truth: Truth, case: Case, seat: WorkerSpec) -> float:
+    """True time of a part: shares of the phase for the baseline, next to nothing if fused."""
+    if case.phase in ("loss", "shuffle"):
+        return {"loss": 400.0, "shuffle": 6000.0}[case.phase]
+    fused = seat.role == "candidate"
+    phase, _, part = case.phase.partition("-")
+    of: Phase = "epoch" if phase == "epoch" else "backprop" if phase != "forward" else "forward"
+    whole = time_ns(truth, Case(of, case.problem), seat)
+    if phase == "step":
+        return whole * (0.94 if fused else 0.95)
+    share = {"products": 0.95 if fused else 0.5, "work": 0.95 if fused else 0.8, "floor": 0.05}
+    return whole * share[part]
 
 
 def make_parity(truth: Truth) -> list[ParityResult]:

@@ -97,8 +97,8 @@ def test_list_names_cases_and_their_arithmetic(bench: Bench) -> None:
 
 
 def test_options_replace_parts_of_a_preset(bench: Bench) -> None:
-    options = "--layers 64,128,128,10 --layers 3,4x2,1 --dtype float32 --threads 2 --phase epoch"
-    code, out, _ = bench("list", "--json", *options.split())
+    options = "--preset smoke --layers 64,128,128,10 --layers 3,4x2,1 --dtype float32 --threads 2"
+    code, out, _ = bench("list", "--json", *options.split(), "--phase", "epoch")
     assert code == 0
     assert [case["id"] for case in json.loads(out)] == [
         "epoch/64-128x2-10/b32/n2048/f32/t2",  # of the matrix, with its batch and rows

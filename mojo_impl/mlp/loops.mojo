@@ -60,6 +60,27 @@ def squared_errors[
     return sums.reduce_add()
 
 
+def differences[
+    dt: DType, //
+](y: Ptr[dt], y_hat: Ptr[dt], errors: Ptr[dt], count: Int):
+    """Compute y_hat - y.
+
+    Args:
+        y: Targets.
+        y_hat: Outputs.
+        errors: Where the differences go.
+        count: How many there are of each.
+    """
+
+    def subtract[width: Int](i: Int) {var y, var y_hat, var errors}:
+        errors.unsafe_store(
+            i,
+            y_hat.unsafe_load[width=width](i) - y.unsafe_load[width=width](i),
+        )
+
+    vectorize[simd_width_of[dt]()](count, subtract)
+
+
 def column_sums[
     dt: DType, //, subtract: Bool
 ](

@@ -16,7 +16,7 @@ from mlp.tiles import WIDEST_TILE
 
 
 def forward[
-    dt: DType, //, relu: Bool
+    dt: DType, //, relu: Bool, plain: Bool = False
 ](
     layer: Layer[dt],
     mut team: Team,
@@ -32,6 +32,7 @@ def forward[
         dt: Type of every element.
         relu: Whether the output goes through ReLU, to rows of this layer's own stride;
             else to rows that end with their last column.
+        plain: Whether to leave out biases and ReLU: the product alone.
 
     Args:
         layer: The layer.
@@ -45,7 +46,7 @@ def forward[
     Raises:
         When memory runs out.
     """
-    comptime epilogue = BIAS_RELU if relu else BIAS
+    comptime epilogue = STORE if plain else BIAS_RELU if relu else BIAS
     matmul[dt, False, False, epilogue](
         team,
         n,
@@ -67,12 +68,13 @@ def forward[
 
 
 def fill_delta_below[
-    dt: DType, //
+    dt: DType, //, plain: Bool = False
 ](layer: Layer[dt], mut team: Team, n: Int, below: Layer[dt]) raises:
     """Fill the delta of the layer below: delta @ weights.T, where ReLU let something through.
 
     Parameters:
         dt: Type of every element.
+        plain: Whether to leave out the mask: the product alone.
 
     Args:
         layer: The layer.
@@ -95,7 +97,7 @@ def fill_delta_below[
             whole[unsafe_offset=layer.out.main + j] = layer.tail[
                 unsafe_offset=j * layer.input.stride + i
             ]
-    matmul[dt, False, True, RELU_MASK](
+    matmul[dt, False, True, STORE if plain else RELU_MASK](
         team,
         n,
         layer.input.main,
@@ -146,6 +148,38 @@ def fill_gradients[
     Raises:
         When memory runs out.
     """
+    fill_weight_gradient(layer, team, inputs, ld_inputs, n, grad_w)
+    column_sums[subtract=False](
+        layer.delta, n, layer.delta_stride, layer.width_out, grad_b, 1
+    )
+
+
+def fill_weight_gradient[
+    dt: DType, //
+](
+    layer: Layer[dt],
+    mut team: Team,
+    inputs: Ptr[dt],
+    ld_inputs: Int,
+    n: Int,
+    grad_w: Ptr[dt],
+) raises:
+    """Compute the gradient of the weights from the delta: inputs.T @ delta.
+
+    Parameters:
+        dt: Type of every element.
+
+    Args:
+        layer: The layer.
+        team: The threads to use.
+        inputs: What came in, (n, in); only rows of `input.stride` are read beyond their end.
+        ld_inputs: Elements from row to row of `inputs`.
+        n: Rows.
+        grad_w: Where it goes, dense (in, out).
+
+    Raises:
+        When memory runs out.
+    """
     _multiply_inputs[STORE](
         layer,
         team,
@@ -162,9 +196,6 @@ def fill_gradients[
             grad_w[
                 unsafe_offset=i * layer.width_out + layer.out.main + j
             ] = layer.spare[unsafe_offset=j * layer.input.stride + i]
-    column_sums[subtract=False](
-        layer.delta, n, layer.delta_stride, layer.width_out, grad_b, 1
-    )
 
 
 def update[
