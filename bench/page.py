@@ -26,6 +26,7 @@ from bench.evidence import (
     parity_facts,
     roofline_of,
 )
+from bench.ledger import ledger
 from bench.records import FLOORS, PHASES, Ratio, Result, Run
 from bench.sections import Section
 from bench.store import Stored
@@ -65,6 +66,7 @@ FILES = (
     ("parity.jsonl", "every tensor compared"),
     ("contract.jsonl", "the contract, line by line"),
     ("faults.jsonl", "faults"),
+    ("costs.jsonl", "what each costs besides"),
     ("training.npz", "losses and curves"),
     ("results.csv", "the results with all digits"),
 )
@@ -155,7 +157,7 @@ def make_page(
     whole, phases = conclusion_parts(run, results)
     roofline = roofline_of(stored, results)
     overview = [one for one in (_speedup(charts),) if one is not None]
-    more = [one for one in (_roofline(roofline),) if one is not None]
+    more = [one for one in (_roofline(roofline), ledger(stored, results)) if one is not None]
     return Page(
         title=f"{baseline} vs {candidate}: run {run.name}",
         conclusion=whole,
