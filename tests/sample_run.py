@@ -19,6 +19,7 @@ from bench.records import (
     FLOORS,
     Case,
     Clause,
+    Cost,
     DType,
     Environment,
     Fault,
@@ -80,6 +81,7 @@ class Truth:
     faults: Sequence[Fault] = ()
     training_epochs: int = 60
     training_apart: float = 1e-13
+    costs: Sequence[Cost] = ()
     meters: bool = False  # whether the system was asked what it did meanwhile
     name: str = "sample"
     command: str = "bench run --preset quick"
@@ -230,6 +232,7 @@ def write_run(folder: Path, truth: Truth | None = None) -> Path:
         ("parity", make_parity(truth)),
         ("contract", make_contract(truth)),
         ("faults", truth.faults),
+        ("costs", truth.costs),
     ):
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         (folder / f"{name}.jsonl").write_bytes(lines)
