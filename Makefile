@@ -61,7 +61,7 @@ bench: build
 
 test: build
 	$(call say,testing both languages)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(TEST_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/test $(TEST_ARGS)
 
 fuzz: build
 	$(call say,fuzzing the boundary; ten minutes or so)
@@ -81,6 +81,7 @@ report: $(INSTALLED)
 reference: build
 	$(call say,measuring the run that the README shows; leave the machine alone)
 	@rm -rf build/kept/reference
+	@$(BIN)/python -m mojo_impl.build --measure >/dev/null
 	@$(BIN)/python -m bench run --out build/kept --name reference; $(call keep,reference)
 
 roofline: build

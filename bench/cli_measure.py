@@ -27,6 +27,7 @@ from bench.options import (
     IsaOption,
     LayersOption,
     NameOption,
+    NoCostsOption,
     NoTrainingOption,
     OutOption,
     PhaseOption,
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from bench.session import Order, Progress
 
 INTERRUPTED = 130
+COST_ROUNDS = 5
+LEFT_OUT = {"--no-training", "--no-costs"}
+"""What an option leaves out does not make a preset another one."""
 
 
 @app.command(
@@ -72,6 +76,7 @@ def run(
     target: TargetOption = None,
     budget: BudgetOption = None,
     no_training: NoTrainingOption = False,
+    no_costs: NoCostsOption = False,
     out: OutOption = Path("results"),
     name: NameOption = None,
     resume: ResumeOption = None,
@@ -81,8 +86,9 @@ def run(
     Builds the Mojo library if needed. Checks, tensor by tensor, that both implementations compute
     the same; a case that fails is not timed. Times NumPy, NumPy again (the noise floor) and Mojo
     in turns, in fresh processes for each network and invocation, and saves every reading as it
-    comes. Trains the seed network in both. Writes raw data, charts, report.html and report.md to
-    OUT/NAME, and prints the table and a sentence of conclusion.
+    comes. Trains the seed network in both, and takes what each costs besides. Writes raw data,
+    charts, report.html and report.md to OUT/NAME, and prints the table and a sentence of
+    conclusion.
 
     A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. Ctrl-C ends early and reports
     what is complete.
@@ -102,6 +108,7 @@ def run(
         "--target": target,
         "--budget": budget,
         "--no-training": no_training,
+        "--no-costs": no_costs,
     }
     if resume is not None:
         if name is not None or any(value for value in given.values()):
@@ -131,6 +138,7 @@ def plan(
     seconds: SecondsOption = None,
     budget: BudgetOption = None,
     no_training: NoTrainingOption = False,
+    no_costs: NoCostsOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what `bench run` with the same options would do, and how long it would take.
@@ -150,6 +158,7 @@ def plan(
         "--same-isa": same_isa,
         "--budget": budget,
         "--no-training": no_training,
+        "--no-costs": no_costs,
     }
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
     order = _order("plan", preset, problems, phases_of(phase), given)
@@ -230,7 +239,7 @@ def _order(
     from bench.session import Order
 
     asked = PRESETS[preset]
-    changed = {option for option, value in given.items() if value is not None} - {"--no-training"}
+    changed = {option for option, value in given.items() if value is not None} - LEFT_OUT
     named = {"--preset": preset} if command == "run" else {}
     invocations, seconds = given["--invocations"], given["--seconds"]
     return Order(
@@ -244,6 +253,7 @@ def _order(
         isa=str(given.get("--same-isa") or ""),
         target=given.get("--target"),
         budget_s=given.get("--budget"),
+        cost_rounds=0 if given.get("--no-costs", True) else COST_ROUNDS,
     )
 
 

@@ -136,6 +136,11 @@ def of_trials(
     # A disturbance only ever adds time: the least of each is nearest to the truth.
     shortest = min(short.elapsed_ns for short, _ in pairs)
     growth = min(long.elapsed_ns for _, long in pairs) / max(1, shortest)
+    why = ""
+    if growth < LEAST_GROWTH:
+        why = "it does not repeat the work"
+    elif growth > MOST_GROWTH:
+        why = "its work grows, or the machine is too busy to tell"
     # And no disturbance gives a process more than its threads can use.
     cores = max(trial.cpu_ns / max(1, trial.wall_ns) for pair in pairs for trial in pair)
     return [
@@ -160,9 +165,8 @@ def of_trials(
             subject,
             "repetitions",
             f"{label}: {growth:.2f} times",
-            f"three times the repetitions take {label} {growth:.2g} times as long: it does not "
-            "repeat the work"
-            if not LEAST_GROWTH <= growth <= MOST_GROWTH
+            f"three times the repetitions take {label} {growth:.2g} times as long: {why}"
+            if why
             else "",
         ),
     ]

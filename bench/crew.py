@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from bench.environment import PROJECT, without_paths
-from bench.errors import WorkerError, WorkerTimeoutError
+from bench.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
 from bench.records import Case, Problem, WorkerSpec
 from bench.sanity import is_reading
 from bench.threads import thread_environment
@@ -125,8 +125,9 @@ class WorkerProcess:
                 return dict(answer)
             refusal = f"refused {op}: {answer['error']}: {answer['message']}"
         except (ValueError, TypeError, KeyError, AttributeError):
-            refusal = f"answered {op} with {line[:80]!r}, which is no answer"
-        raise WorkerError(self._label, without_paths(refusal))
+            nonsense = f"answered {op} with {line[:80]!r}, which is no answer"
+            raise WorkerError(self._label, without_paths(nonsense)) from None
+        raise WorkerRefusalError(self._label, without_paths(refusal))
 
     def end(self) -> None:
         """End the worker: ask it to go, and make it go if it does not."""

@@ -5,7 +5,8 @@ BenchError                  caught once, in `bench.cli`; its text is shown as it
 ├── BuildError              the Mojo library did not compile                   (exit code 3)
 ├── BusyError               another run measures on this machine               (exit code 4)
 ├── WorkerError             a worker died, hung or answered an error
-│   └── WorkerTimeoutError  it did not answer in time
+│   ├── WorkerTimeoutError  it did not answer in time
+│   └── WorkerRefusalError  it lives, and answered that it does not do that
 └── StoreError              a run on disk is missing, damaged or from a newer version (exit code 2)
 
 Messages say what, where, and what to run next.
@@ -52,6 +53,10 @@ class WorkerError(BenchError):
 
 class WorkerTimeoutError(WorkerError):
     """A worker did not answer in time and was ended."""
+
+
+class WorkerRefusalError(WorkerError):
+    """A worker lives, and answered that it does not do what it was asked to."""
 
 
 class StoreError(BenchError):

@@ -90,6 +90,10 @@ class NumPy:
     name = "numpy"
     language = "Python"
 
+    def load(self) -> None:
+        """Import all that is needed; NumPy itself is there, as every worker needs it."""
+        import python_impl.network  # noqa: F401  # to load it is all
+
     def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 1) -> Network:
         """Make a network with fresh weights from the seed."""
         from python_impl import MLP
@@ -184,6 +188,11 @@ class Mojo:
 
     name = "mojo"
     language = "Mojo"
+
+    def load(self) -> None:
+        """Import all that is needed; the compiled library is part of it."""
+        import mojo_impl.machine
+        import mojo_impl.network  # noqa: F401  # to load it is all
 
     def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 1) -> Network:
         """Make a network with fresh weights from the seed."""

@@ -130,6 +130,14 @@ NoTrainingOption = Annotated[
         help="Leave out the training that draws the loss curves.",
     ),
 ]
+NoCostsOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-costs",
+        rich_help_panel=HOW_LONG,
+        help="Leave out what each side costs besides: start, memory, sizes, time to compile.",
+    ),
+]
 
 
 def parse_fraction(text: str) -> float:

@@ -26,6 +26,7 @@ from bench.evidence import (
     parity_facts,
     roofline_of,
 )
+from bench.ledger import ledger
 from bench.records import FLOORS, PHASES, Ratio, Result, Run
 from bench.sections import Section
 from bench.store import Stored
@@ -66,6 +67,7 @@ FILES = (
     ("parity.jsonl", "every tensor compared"),
     ("contract.jsonl", "the contract, line by line"),
     ("faults.jsonl", "faults"),
+    ("costs.jsonl", "what each costs besides"),
     ("training.npz", "losses and curves"),
     ("results.csv", "the results with all digits"),
 )
@@ -156,7 +158,7 @@ def make_page(
     whole, phases = conclusion_parts(run, results)
     roofline = roofline_of(stored, results)
     overview = [one for one in (_speedup(charts),) if one is not None]
-    parts = (where_section(stored, charts), _roofline(roofline))
+    parts = (where_section(stored, charts), _roofline(roofline), ledger(stored, results))
     more = [one for one in parts if one is not None]
     return Page(
         title=f"{baseline} vs {candidate}: run {run.name}",

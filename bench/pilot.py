@@ -35,8 +35,9 @@ from bench.wording import count_text
 
 TURN_NS = 500_000
 """What a turn costs beside its sample: pipe, file, and the next process waking up."""
-TRAINING_EPOCH_S, REPORT_S = 0.006, 6.0
-"""What an epoch of training takes in both implementations together, and charts and report."""
+TRAINING_EPOCH_S, COSTS_ROUND_S, REPORT_S = 0.006, 0.5, 6.0
+"""What an epoch of training takes in both implementations together, a fresh process of each, and
+charts and report."""
 TIMES_OVER = 4
 """Without a budget a target may make the timing so many times as long."""
 
@@ -56,6 +57,7 @@ def plan_of(order: Order) -> Plan:
         order.target,
         order.budget_s,
         order.seconds,
+        cost_rounds=order.cost_rounds,
     )
 
 
@@ -194,6 +196,7 @@ def eta_s(plan: Plan) -> Mapping[str, float]:
     return {
         "timing": plan.invocations * (once_ns + rounds_ns(round_ns, plan.rounds)) / 1e9,
         "training": plan.training_epochs * TRAINING_EPOCH_S,
+        "costs": plan.cost_rounds * COSTS_ROUND_S,
         "report": REPORT_S,
     }
 
@@ -201,7 +204,9 @@ def eta_s(plan: Plan) -> Mapping[str, float]:
 def _left_s(session: Session, budget_s: float) -> float:
     """Say how much of a budget is left for timing, training and report still to come."""
     passed_s = (session.edges.clock_ns() - session.began_ns) / 1e9
-    return budget_s - passed_s - REPORT_S - session.order.training_epochs * TRAINING_EPOCH_S
+    order = session.order
+    after_s = order.training_epochs * TRAINING_EPOCH_S + order.cost_rounds * COSTS_ROUND_S
+    return budget_s - passed_s - after_s - REPORT_S
 
 
 def _start_ns(session: Session, crew: Sequence[Case]) -> float:

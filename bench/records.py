@@ -2,7 +2,7 @@
 
 Problem -> Case -> Sample -> Estimate -> Ratio -> Verdict, and the Run that holds what was
 recorded. Records are data only: no clocks, no files, no statistics, no text for people.
-Readings (`Sample`, `ParityResult`, `Clause`, `Fault`, `Environment`) are stored; claims
+Readings (`Sample`, `ParityResult`, `Clause`, `Fault`, `Cost`, `Environment`) are stored; claims
 (`Estimate`, `Ratio`, `Verdict`) are derived from them again each time and never stored.
 """
 
@@ -58,12 +58,33 @@ WIDTH_ONE: tuple[Phase, ...] = ("forward-floor", "backprop-floor", "epoch-floor"
 ASIDE: tuple[Phase, ...] = (*PARTS, *WIDTH_ONE)
 """What is taken apart from the phases, to tell where their time goes."""
 
+COSTS: dict[str, str] = {
+    "start": "ns",
+    "import": "ns",
+    "first call": "ns",
+    "second call": "ns",
+    "memory after import": "bytes",
+    "peak memory": "bytes",
+    "page faults": "count",
+    "libraries loaded": "bytes",
+    "library file": "bytes",
+    "packages": "bytes",
+    "toolchain": "bytes",
+    "compile": "ns",
+    "compile, empty caches": "ns",
+    "compile, full caches": "ns",
+}
+"""What an implementation costs besides its speed, and the unit of each. `start`: from the start of
+a process to its answer, the import included; the import and the first two forwards of a process, by
+its own clock; its memory; `libraries loaded`: the files of those that the import brought; what lies
+on disk; `compile`: that of the library in use, whatever the compiler had kept in its caches."""
+
 SCHEMA_VERSION = 4
 """Version of the files of a run. History: 1, the first (2026-11); 2, cases may be probes of the
 machine, with readings of one worker only (2026-11): a run of version 1 reads as one without; 3, the
 contract is stored, a sample tells what the system did meanwhile, a plan may have a target, a run
 may be resumed (2026-11): in older runs these are not known; 4, parts of phases are cases of their
-own (2026-11): an older run reads as one without."""
+own, and costs are stored (2026-11): an older run reads as one without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +191,17 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """One reading of what an implementation costs besides its speed."""
+
+    worker: str  # WorkerSpec.label
+    name: str  # one of COSTS
+    value: float | None  # None: the implementation does not tell
+    unit: str  # as COSTS has it
+    round: int = 0  # of the fresh processes; 0 where there is one reading only
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """How much the logarithm of a ratio varies: standard deviations at the two levels."""
 
@@ -209,6 +241,7 @@ class Plan:
     crew_ns: float = 0.0  # what it takes to start and prepare the workers of one problem
     spreads: dict[str, Spread] = field(default_factory=dict)  # by case id, of the first invocations
     more: dict[str, int] = field(default_factory=dict)  # invocations added for the target
+    cost_rounds: int = 0  # fresh processes of each implementation that tell its costs
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Runs a benchmark: parity, pilot, invocations in turns, training; every record saved at once.
+"""Runs a benchmark: parity, pilot, turns, training, costs; every record saved at once.
 
 Measures, and draws no conclusions. A worker that fails costs its case and no more (see
 `bench.session`); a person who ends the run early keeps what was measured, and a run that was cut
@@ -18,12 +18,14 @@ import numpy as np
 
 from bench import store
 from bench.admission import admit
-from bench.cases import NETWORKS, case_id, case_text, compared, crew_of, problem_id, seats_of
+from bench.cases import case_id, case_text, compared, crew_of, problem_id, seats_of
 from bench.comparable import differences
+from bench.costs import PROBLEM as TRAINING
+from bench.costs import take_costs
 from bench.crew import PATIENCE_S, Crew
 from bench.errors import UsageError
 from bench.pilot import aim, pilot, plan_of
-from bench.records import Case, Plan, Problem, Run, Sample, WorkerSpec
+from bench.records import Case, Cost, Plan, Run, Sample, WorkerSpec
 from bench.schedule import shuffled, turns
 from bench.session import SETTLE_S, Edges, Order, Progress, Session, ask_arrays
 from bench.stats import read
@@ -31,7 +33,6 @@ from bench.store import RunWriter, Stored
 
 HANGING = 20
 """A worker that takes so many times longer than in the pilot is taken for hanging."""
-TRAINING = Problem(*NETWORKS[0], "float64", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Done:
     invocations: Mapping[str, int] = field(default_factory=dict)  # complete ones, by case id
     next_invocation: int = 0
     trained: bool = False
+    costs: tuple[Cost, ...] = ()
 
 
 def measure(
@@ -103,6 +105,7 @@ def resume(path: Path, now: datetime, progress: Progress, edges: Edges | None = 
         plan.isa,
         plan.target,
         plan.budget_s,
+        plan.cost_rounds,
     )
     run = replace(run, status="running", resumed=(*run.resumed, _time(now)))
     with RunWriter.reopen(path, run) as writer:
@@ -148,6 +151,7 @@ def _done(stored: Stored) -> Done:
         {name: len(mine.invocations) for name, mine in readings.items()},
         max((sample.invocation + 1 for sample in stored.samples), default=0),
         bool(stored.training),
+        stored.costs,
     )
 
 
@@ -172,6 +176,7 @@ def _go_on(session: Session, writer: RunWriter, run: Run, done: Done) -> Run:
                 _take_turns(session, run.plan, dict(run.plan.more), number)
         if not done.trained and (training := _train(session)):
             writer.add_training(training)
+        take_costs(session, done.costs)
         run = replace(run, status="finished")
     except KeyboardInterrupt:
         progress.note("interrupted: what was measured so far is kept")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from bench.cases import case_id, flops
-from bench.records import Fault, ParityResult, Problem, Run, Sample
+from bench.records import Cost, Fault, ParityResult, Problem, Run, Sample
 
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -39,6 +39,7 @@ MOST: dict[str, int] = {
     "loops": 10**15,
     "more": 10**6,
     "training_epochs": 10**7,
+    "cost_rounds": 10**4,
 }
 SHORTEST_NS, LONGEST_NS = 1e-3, 10**18
 """Of one repetition and of one reading: between them even the interval of a ratio of two
@@ -93,6 +94,7 @@ def check_run(run: Run) -> None:
     _check_number("workers", len(plan.workers), 1)
     _check_number("invocations", plan.invocations, 1)
     _check_number("training_epochs", plan.training_epochs, 0)
+    _check_number("cost_rounds", plan.cost_rounds, 0)
     for what, numbers in (("rounds", plan.rounds), ("loops", plan.loops), ("more", plan.more)):
         for number in numbers.values():
             _check_number(what, number, 0)
@@ -159,13 +161,17 @@ def sample_check(run: Run) -> Callable[[Sample], None]:
 
 
 def check_record(record: Any) -> None:
-    """Check a record of parity or of a fault for numbers from which text is made.
+    """Check a record that is no reading for numbers from which text is made.
 
     Raises:
         ValueError: A number is not what it can be.
     """
     if isinstance(record, Fault):
         _check_number("invocation", record.invocation, -1)
+    if isinstance(record, Cost):
+        _check_number("cost_rounds", record.round, 0)
+        if record.value is not None and not 0 <= record.value <= LONGEST_NS:
+            raise ValueError(f"{record.value} is no cost")
     if isinstance(record, ParityResult):
         for tensor in record.tensors:
             if tensor.error < 0 or tensor.tolerance < 0 or min(tensor.shape, default=0) < 0:

@@ -15,7 +15,7 @@ import msgspec
 from bench.environment import PROJECT
 from bench.errors import StoreError
 from bench.files import write_whole
-from bench.records import SCHEMA_VERSION, Clause, Fault, ParityResult, Run, Sample
+from bench.records import SCHEMA_VERSION, Clause, Cost, Fault, ParityResult, Run, Sample
 from bench.sanity import LONGEST_NAME, LONGEST_NS, MOST
 from bench.store import LINES, RUN
 
@@ -28,6 +28,7 @@ HISTORY = {
     "worker only.",
     3: "The contract is stored (contract.jsonl), a sample tells what the system did meanwhile, a "
     "plan may have a target, a run may be resumed.",
+    4: "Costs are stored (costs.jsonl): start, memory, sizes, time to compile.",
 }
 ADDED: dict[int, dict[str, tuple[str, ...]]] = {
     3: {
@@ -38,6 +39,7 @@ ADDED: dict[int, dict[str, tuple[str, ...]]] = {
         ),
         "Sample": ("cpu_ns", "preempted", "page_faults"),
     },
+    4: {"Plan": ("cost_rounds",)},
 }
 """Fields by the version that brought them and the record they belong to."""
 
@@ -51,7 +53,10 @@ LIMITS: dict[str, Limits] = {
         "cases": {"maxItems": MOST["cases"]},
         "workers": {"minItems": 2, "maxItems": MOST["workers"]},
         "invocations": {"minimum": 1, "maximum": MOST["invocations"]},
-        "training_epochs": {"minimum": 0, "maximum": MOST["training_epochs"]},
+        **{
+            name: {"minimum": 0, "maximum": MOST[name]}
+            for name in ("training_epochs", "cost_rounds")
+        },
         **{
             name: {"additionalProperties": {"type": "integer", "minimum": 0, "maximum": MOST[name]}}
             for name in ("rounds", "loops", "more")
@@ -75,13 +80,17 @@ LIMITS: dict[str, Limits] = {
     },
     "TensorCheck": {"error": {"minimum": 0}, "tolerance": {"minimum": 0}},
     "Fault": {"invocation": {"minimum": -1}},
+    "Cost": {
+        "value": {"minimum": 0, "maximum": LONGEST_NS},
+        "round": {"minimum": 0, "maximum": MOST["cost_rounds"]},
+    },
 }
 """What a field may hold beyond its type, by record."""
 
 
 def schema() -> dict[str, Any]:
     """Make the schema: a tree of JSON, the same each time."""
-    _, records = msgspec.json.schema_components([Run, Sample, ParityResult, Clause, Fault])
+    _, records = msgspec.json.schema_components([Run, Sample, ParityResult, Clause, Fault, Cost])
     for name, record in records.items():
         record["description"] = inspect.cleandoc(record["description"])
         for field, limits in LIMITS.get(name, {}).items():

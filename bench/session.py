@@ -22,12 +22,14 @@ from bench.crew import PATIENCE_S, Crew, StartSeat, WorkerProcess
 from bench.datasets import data_file
 from bench.environment import PROJECT, read_environment, without_paths
 from bench.errors import WorkerError
+from bench.footprint import Footprint, read_footprint
 from bench.isa import environment_of
 from bench.records import (
     ASIDE,
     PHASES,
     Case,
     Clause,
+    Cost,
     Environment,
     Fault,
     ParityResult,
@@ -44,7 +46,7 @@ SETTLE_S = 0.08
 """Pause before a sample when there are several threads: those of OpenBLAS spin on for up to 60 ms
 after a call, and would take a core from the next worker."""
 
-Record = Sample | ParityResult | Clause | Fault
+Record = Sample | ParityResult | Clause | Fault | Cost
 Item = TypeVar("Item")
 
 
@@ -83,6 +85,7 @@ class Order:
     isa: str = ""  # the one instruction set of both sides; empty: each its own
     target: float | None = None  # half the width of the interval that is wanted, as a share
     budget_s: float | None = None  # what the whole run may take
+    cost_rounds: int = 0  # fresh processes that tell what each costs besides; 0: none
 
 
 def _data_file(problem: Problem) -> tuple[Path, str]:
@@ -98,6 +101,7 @@ class Edges:
     sleep: Callable[[float], None] = time.sleep
     environment: Callable[[], Environment] = read_environment
     data_file: Callable[[Problem], tuple[Path, str]] = _data_file
+    footprint: Callable[[str, str], Footprint] = read_footprint
 
 
 class Session:

@@ -1,8 +1,8 @@
 """Runs on disk: written record by record as they come, read back strictly. No statistics.
 
 A folder holds `run.json` (a `Run`, replaced whole), `samples.jsonl`, `parity.jsonl`,
-`contract.jsonl` and `faults.jsonl` (a record a line, appended; read packed by gzip too), and
-`training.npz`.
+`contract.jsonl`, `faults.jsonl` and `costs.jsonl` (a record a line, appended; read packed by gzip
+too), and `training.npz`.
 `SCHEMA_VERSION` and its history stand in `bench.records`.
 """
 
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from bench.arrays import MOST_BYTES, read_arrays
 from bench.errors import StoreError, UsageError
 from bench.files import LineFile, write_whole
-from bench.records import SCHEMA_VERSION, Clause, Fault, ParityResult, Run, Sample
+from bench.records import SCHEMA_VERSION, Clause, Cost, Fault, ParityResult, Run, Sample
 from bench.sanity import check_record, check_run, cleaned, plain, sample_check
 
 Array = NDArray[Any]
-Record = TypeVar("Record", Sample, ParityResult, Clause, Fault)
+Record = TypeVar("Record", Sample, ParityResult, Clause, Fault, Cost)
 
 PACKED = ".gz"
 """Ending of a file of lines that was packed, say to be kept in a repository; read all the same."""
@@ -49,6 +49,7 @@ LINES: dict[type, str] = {
     ParityResult: "parity.jsonl",
     Clause: "contract.jsonl",
     Fault: "faults.jsonl",
+    Cost: "costs.jsonl",
 }
 
 
@@ -64,6 +65,7 @@ class Stored:
     training: dict[str, Array]  # by the names of docs/design.md; empty if there was no training
     contract: tuple[Clause, ...] = ()
     notes: tuple[str, ...] = ()  # what was tolerated in reading, for people
+    costs: tuple[Cost, ...] = ()
 
 
 class RunWriter:
@@ -148,7 +150,7 @@ class RunWriter:
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
-    def add(self, record: Sample | ParityResult | Clause | Fault) -> None:
+    def add(self, record: Sample | ParityResult | Clause | Fault | Cost) -> None:
         """Append a record to the file of its kind."""
         try:
             self._files[type(record)].add(msgspec.json.encode(record))
@@ -190,17 +192,23 @@ def load(path: Path) -> Stored:
     Raises:
         StoreError: There is no run at `path`, it is damaged, or a newer version wrote it.
     """
-    run = _load_run(path)
+    run = load_run(path)
     notes: list[str] = []
     samples = _load_lines(path, Sample, notes, sample_check(run))
     parity = _load_lines(path, ParityResult, notes)
     faults = _load_lines(path, Fault, notes)
     contract = _load_lines(path, Clause, notes) if run.schema > 2 else ()
+    costs = _load_lines(path, Cost, notes) if run.schema > 3 else ()
     training = _load_training(path)
-    return Stored(path, run, samples, parity, faults, training, contract, tuple(notes))
+    return Stored(path, run, samples, parity, faults, training, contract, tuple(notes), costs)
 
 
-def _load_run(path: Path) -> Run:
+def load_run(path: Path) -> Run:
+    """Read what a run set out to do and where, and none of its readings.
+
+    Raises:
+        StoreError: As `load` does.
+    """
     file = path / RUN
     try:
         with _opened(file) as stream:

@@ -33,6 +33,7 @@ from bench.implementations import (
     tensors,
     timed_tensors,
 )
+from bench.process import loading, peak_memory
 from bench.records import PHASES, Phase, Problem
 
 DATA = ("X", "y", "X_val", "y_val")
@@ -64,6 +65,7 @@ class Worker:
         self._implementation = implementation
         self._clock_ns = clock_ns
         self._prepared: Prepared | None = None
+        self._loading: dict[str, int] | None = None
         self._operations: dict[str, Callable[..., dict[str, Any]]] = {
             "describe": self._describe,
             "prepare": self._prepare,
@@ -71,6 +73,7 @@ class Worker:
             "sample": self._sample,
             "reset": self._reset,
             "train": self._train,
+            "costs": self._costs,
         }
 
     def answer(self, line: str) -> dict[str, Any] | None:
@@ -92,6 +95,7 @@ class Worker:
 
     def _describe(self) -> dict[str, Any]:
         mine = self._implementation
+        self._load()
         return {
             "implementation": mine.name,
             "language": mine.language,
@@ -171,6 +175,33 @@ class Worker:
             found |= {"grid": grid, "curve": network.predict(grid)}
         _save(path, found)
         return {}
+
+    def _costs(self) -> dict[str, Any]:
+        """Tell what loading took, and the first two calls that this process makes of a network."""
+        ready = self._ready()
+        found = self._load()
+        network = self._implementation.create(ready.problem, seed=ready.seed)
+        X = ready.data["X"][: ready.problem.batch_size]
+        times = []
+        for _ in range(2):
+            start_ns = self._clock_ns()
+            network.forward(X)
+            times.append(self._clock_ns() - start_ns)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            **found,
+            "first call": times[0],
+            "second call": times[1],
+            "peak memory": peak_memory(),
+            "page faults": usage.ru_minflt + usage.ru_majflt,
+        }
+
+    def _load(self) -> dict[str, int]:
+        """Import what computes, if nothing has yet; tell what that took where it can be told."""
+        if self._loading is None:
+            load = getattr(self._implementation, "load", None)
+            self._loading = loading(load, self._clock_ns) if load else {}
+        return self._loading
 
     def _ready(self) -> Prepared:
         if self._prepared is None:

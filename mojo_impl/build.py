@@ -5,7 +5,7 @@ recipe into the compiler's command line; `build` runs it unless that very librar
 The library goes to `build/` beside the sources in a checkout, else to the user's cache, into a
 folder named by the recipe: another compiler, CPU, Python or source text is another folder.
 
-    python -m mojo_impl.build [--target-cpu CPU]
+    python -m mojo_impl.build [--target-cpu CPU] [--measure]
 
 MOJO_IMPL_TARGET_CPU names a CPU for this command and for every import: `x86-64-v3` is any with
 AVX2. A library is refused where the machine lacks what it needs. Nothing is compiled by looking at
@@ -22,11 +22,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from filelock import FileLock, Timeout
 
@@ -43,6 +45,8 @@ FLAGS = (
     "-D",
     "ASSERT=none",
 )
+CACHE = "MODULAR_CACHE_DIR"
+"""The variable that says where the compiler keeps what it has compiled before."""
 # What Linux does by itself: leave Python's own functions to be found when the library is loaded.
 MACOS_FLAGS = ("-Xlinker", "-undefined", "-Xlinker", "dynamic_lookup")
 
@@ -78,6 +82,7 @@ class Library:
     flags: str
     target_cpu: str
     features: tuple[str, ...]  # what a CPU must have to run it, by the compiler's names
+    seconds: float | None = None  # what compiling it took; not known of older ones
 
 
 def recipe(cpu: str = "native") -> Recipe:
@@ -165,7 +170,7 @@ def build(
     """
     what = what or recipe(wanted_cpu())
     where = where or folder()
-    path = where / what.key / f"_library{what.ending}"
+    path = library_path(what, where)
     if not _facts(path).is_file():
         try:
             where.mkdir(parents=True, exist_ok=True)
@@ -175,6 +180,55 @@ def build(
         except OSError as error:
             raise BuildError(f"the Mojo library cannot be written to {where}: {error}") from error
     return library_at(path)
+
+
+def library_path(what: Recipe, where: Path | None = None) -> Path:
+    """Say where the library of a recipe is, or would be."""
+    return (where or folder()) / what.key / f"_library{what.ending}"
+
+
+def times_of(path: Path) -> Path:
+    """Say where `measure` keeps its figures: beside the library."""
+    return path.with_name("compile.json")
+
+
+def measure(
+    what: Recipe | None = None,
+    where: Path | None = None,
+    say: Callable[[str], object] = lambda text: print(text, file=sys.stderr),  # noqa: T201
+) -> dict[str, float]:
+    """Compile twice, first with empty compiler caches, and keep both times beside the library.
+
+    The system's cache of files is left as it is. Arguments as for `build`.
+
+    Returns:
+        `cold_s` and `cached_s`, seconds.
+
+    Raises:
+        BuildError: It does not compile, or the compiler keeps its cache elsewhere.
+    """
+    what = what or recipe(wanted_cpu())
+    path = build(what, where, say).path
+    say("Compiling the Mojo library twice, first with empty caches (about half a minute) ...")
+    times = []
+    with tempfile.TemporaryDirectory() as name:
+        cache = Path(name) / "cache"
+        cache.mkdir()
+        for _ in range(2):
+            start = time.monotonic()
+            _run_compiler(command(what, Path(name) / "library"), {CACHE: str(cache)})
+            times.append(time.monotonic() - start)
+            if not any(file.is_file() for file in cache.rglob("*")):
+                raise BuildError(f"the compiler keeps no cache in {CACHE}, so none can be emptied")
+    found = dict(zip(("cold_s", "cached_s"), times, strict=True))
+    try:
+        unfinished = path.with_name("unfinished.json")
+        unfinished.write_text(json.dumps(found))
+        unfinished.replace(times_of(path))
+    except OSError as error:
+        raise BuildError(f"the times cannot be written beside {path}: {error}") from error
+    say(f"... {times[0]:.1f} s with empty caches, {times[1]:.1f} s with full ones")
+    return found
 
 
 def library_at(path: Path) -> Library:
@@ -256,9 +310,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=wanted_cpu(),
         help="what to compile for: native, x86-64-v3, ...; MOJO_IMPL_TARGET_CPU unless given",
     )
-    cpu = parser.parse_args(arguments).target_cpu
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="compile twice more, with empty and full caches, and keep the times for the report",
+    )
+    wanted = parser.parse_args(arguments)
+    cpu = wanted.target_cpu
     try:
         library = build(recipe(cpu))
+        if wanted.measure:
+            measure(recipe(cpu))
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 3
@@ -294,12 +356,8 @@ def _compile(what: Recipe, path: Path, say: Callable[[str], object]) -> None:
     say("Compiling the Mojo library (about 30 s the first time) ...")
     start = time.monotonic()
     line = command(what, unfinished)
-    done = _run(line)
-    if done.returncode != 0:
-        raise BuildError(
-            f"the Mojo library did not compile; the command was\n\n  {' '.join(line)}\n\n"
-            f"and the compiler said\n\n{done.stdout}{done.stderr}"
-        )
+    _run_compiler(line)
+    seconds = time.monotonic() - start
     target = _run([*line[:2], "--print-effective-target", *line[2:]]).stdout
     cpu, features = names_and_features(target)
     unfinished.replace(path)
@@ -308,19 +366,29 @@ def _compile(what: Recipe, path: Path, say: Callable[[str], object]) -> None:
         "flags": " ".join(what.flags),
         "target_cpu": cpu or what.cpu,
         "features": features,
+        "seconds": seconds,
     }
     unfinished.write_text(json.dumps(facts))
     unfinished.replace(_facts(path))
     say(f"... compiled in {time.monotonic() - start:.0f} s")
 
 
-def _run(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    # The compiler's crash reporter complains on every run where it is not set up.
-    quiet = {"MODULAR_CRASH_REPORTING_ENABLED": "false"}
-    try:
-        return subprocess.run(
-            line, capture_output=True, text=True, env=os.environ | quiet, check=False
+def _run_compiler(line: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})) -> None:
+    done = _run(line, variables)
+    if done.returncode != 0:
+        raise BuildError(
+            f"the Mojo library did not compile; the command was\n\n  {' '.join(line)}\n\n"
+            f"and the compiler said\n\n{done.stdout}{done.stderr}"
         )
+
+
+def _run(
+    line: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    # The compiler's crash reporter complains on every run where it is not set up.
+    env = {**os.environ, "MODULAR_CRASH_REPORTING_ENABLED": "false", **variables}
+    try:
+        return subprocess.run(line, capture_output=True, text=True, env=env, check=False)
     except OSError as error:
         raise BuildError(f"{line[0]} could not be run: {error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class World:
     each_ns: Mapping[str, int] = field(default_factory=lambda: EACH_NS)
     y_hat: Mapping[str, float] = field(default_factory=lambda: {"numpy": 1.0, "mojo": 1.0})
     describes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    footprint: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
@@ -64,6 +65,7 @@ class World:
             sleep=self.pauses.append,
             environment=lambda: Environment({"cpu": "pretended"}, {}),
             data_file=lambda problem: data_file(problem, self.folder / "data"),
+            footprint=lambda name, isa: self.footprint.get(name, {}),
         )
 
     def run(self, order: Order) -> tuple[Run, Stored]:
@@ -140,11 +142,13 @@ def order_of(
     seconds: float = 0.0,
     training_epochs: int = 0,
     seed: int = 0,
+    cost_rounds: int = 0,
 ) -> Order:
     cases = cases_of(problems, phases)
     if not floors:
         cases = tuple(case for case in cases if case.phase in phases)
-    return Order("quick", cases, SEATS, invocations, seconds, training_epochs, "bench run", seed)
+    asked = Order("quick", cases, SEATS, invocations, seconds, training_epochs, "bench run", seed)
+    return replace(asked, cost_rounds=cost_rounds)
 
 
 def dies(event: Event) -> None:

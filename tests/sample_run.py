@@ -21,6 +21,7 @@ from bench.records import (
     PROBES,
     Case,
     Clause,
+    Cost,
     DType,
     Environment,
     Fault,
@@ -83,6 +84,7 @@ class Truth:
     faults: Sequence[Fault] = ()
     training_epochs: int = 60
     training_apart: float = 1e-13
+    costs: Sequence[Cost] = ()
     meters: bool = False  # whether the system was asked what it did meanwhile
     parts: bool = False  # whether parts of phases were timed; the candidate fuses its own
     probes: bool = False  # whether the machine was probed, on one thread and on two
@@ -259,6 +261,7 @@ def write_run(folder: Path, truth: Truth | None = None) -> Path:
         ("parity", make_parity(truth)),
         ("contract", make_contract(truth)),
         ("faults", truth.faults),
+        ("costs", truth.costs),
     ):
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         (folder / f"{name}.jsonl").write_bytes(lines)

@@ -5,6 +5,7 @@ A compiler of our own, a script that writes down each of its runs, stands in for
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from mojo_impl import build as building
-from mojo_impl.build import FLAGS, BuildError, Recipe, build, command, digest
+from mojo_impl.build import FLAGS, BuildError, Recipe, build, command, digest, measure
 
 ROOT = Path(__file__).parent.parent
 
@@ -104,6 +105,43 @@ def test_a_library_is_compiled_once_and_told_about(what: Recipe, tmp_path: Path)
     assert changed.path != first.path
     assert compilations(tmp_path) == 2
     assert {path.name for path in first.path.parent.iterdir()} == {"_library.so", "facts.json"}
+
+
+def test_what_compiling_took_is_kept_and_older_facts_load(what: Recipe, tmp_path: Path) -> None:
+    library = build(what, tmp_path / "build", lambda text: None)
+    assert library.seconds is not None
+    assert 0 < library.seconds < 60
+    facts = library.path.with_name("facts.json")
+    older = {name: value for name, value in json.loads(facts.read_text()).items()
+             if name != "seconds"}  # fmt: skip
+    facts.write_text(json.dumps(older))
+    assert build(what, tmp_path / "build") == replace(library, seconds=None)
+
+
+def test_compiling_is_timed_with_empty_and_with_full_caches(what: Recipe, tmp_path: Path) -> None:
+    compiler = Path(what.compiler)
+    keeps = 'ls "$MODULAR_CACHE_DIR" >> "{0}/seen"; touch "$MODULAR_CACHE_DIR/kept"\n'
+    compiler.write_text(
+        compiler.read_text() + f'[ -z "$MODULAR_CACHE_DIR" ] || {{ {keeps.format(tmp_path)}}}\n'
+    )
+    said: list[str] = []
+    found = measure(what, tmp_path / "build", said.append)
+    assert found.keys() == {"cold_s", "cached_s"}
+    assert min(found.values()) > 0
+    assert (tmp_path / "seen").read_text() == "kept\n"  # nothing the first time
+    path = building.library_path(what, tmp_path / "build")
+    assert json.loads(building.times_of(path).read_text()) == found
+    assert compilations(tmp_path) == 3
+    assert said[-1].endswith("s with full ones")
+    assert build(what, tmp_path / "build").path == path
+
+
+def test_a_compiler_that_keeps_its_cache_elsewhere_is_not_timed(
+    what: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(BuildError, match="keeps no cache in MODULAR_CACHE_DIR"):
+        measure(what, tmp_path / "build", lambda text: None)
+    assert not building.times_of(building.library_path(what, tmp_path / "build")).exists()
 
 
 def test_two_builders_compile_once(what: Recipe, tmp_path: Path) -> None:

@@ -32,11 +32,14 @@ def run_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_an_old_run_loads_and_what_it_lacks_is_not_known(run_dir: Path) -> None:
     stored = load(run_dir)
-    assert stored.notes == stored.contract == stored.run.resumed == ()
+    assert stored.notes == stored.run.resumed == stored.costs == ()
     assert stored.run.plan.target is stored.run.plan.budget_s is None
-    assert {sample.cpu_ns for sample in stored.samples} == {None}
+    assert not stored.run.plan.cost_rounds
+    version = stored.run.schema
+    assert bool(stored.contract) == (version > 2)
+    assert all((sample.cpu_ns is not None) == (version > 2) for sample in stored.samples)
     has_probes = any(case.phase in PROBES for case in stored.run.plan.cases)
-    assert has_probes == (stored.run.schema > 1)
+    assert has_probes == (version == 2)
 
 
 def test_an_old_run_gives_the_figures_it_gave(run_dir: Path) -> None:

@@ -5,6 +5,7 @@ Whole runs, with workers in this process: `bench validate` does the same with pr
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,6 +28,9 @@ from bench.validity import page, summary
 from bench.worker import Worker
 
 
+pytestmark = pytest.mark.alone
+
+
 class InProcess:
     """A seat without a process."""
 
@@ -47,7 +51,9 @@ class InProcess:
 
 
 @pytest.fixture
-def edges(tmp_path: Path) -> Edges:
+def edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edges:
+    # A worker of its own has little to look through; this process holds all that pytest does.
+    monkeypatch.setattr(gc, "collect", lambda: 0)
     cache = tmp_path / "data"
     return replace(
         World(tmp_path).edges(),

@@ -1,0 +1,96 @@
+"""What an implementation takes on disk, and what it took to compile: read, not measured.
+
+Sizes come from the lists of files that installed packages carry, so only their metadata is read.
+What cannot be found out is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from bench.isa import ISAS
+
+Footprint = Mapping[str, float]
+"""By the names of `bench.records.COSTS`, in their units."""
+COMPILED = {"cold_s": "compile, empty caches", "cached_s": "compile, full caches"}
+
+
+def read_footprint(implementation: str, isa: str = "") -> Footprint:
+    """Tell what an implementation takes on disk and to compile; empty for one of others.
+
+    Args:
+        implementation: Its name.
+        isa: The instruction set that its library is compiled for, by `bench.isa`; empty: that of
+            this machine.
+    """
+    if implementation == "numpy":
+        return packages({"packages": ["numpy"]})
+    if implementation != "mojo":
+        return {}
+    return {**packages({"packages": ["numpy", "mojo"], "toolchain": ["mojo"]}), **_library(isa)}
+
+
+def packages(wanted: Mapping[str, Iterable[str]]) -> dict[str, float]:
+    """Return the bytes of packages with all that they require, by name; unknown ones are left out.
+
+    Args:
+        wanted: Packages by the name under which their bytes are told.
+    """
+    found: dict[str, float] = {}
+    for name, roots in wanted.items():
+        sizes = [_size(package) for package in closure(roots)]
+        if sizes and None not in sizes:
+            found[name] = float(sum(size or 0 for size in sizes))
+    return found
+
+
+def closure(roots: Iterable[str]) -> list[str]:
+    """Name packages and all that they require, extras left aside, each once."""
+    found: dict[str, None] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        key = re.sub(r"[-_.]+", "-", name).lower()
+        if key in found:
+            continue
+        try:
+            required = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        found[key] = None
+        # What stands after a semicolon is a condition: an extra, or another system or Python.
+        plain = [text for text in required if ";" not in text]
+        waiting += [match[0] for text in plain if (match := re.match(r"[\w.-]+", text))]
+    return list(found)
+
+
+def _size(package: str) -> int | None:
+    files = metadata.files(package)
+    if files is None:
+        return None
+    paths = [Path(str(file.locate())) for file in files]
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def _library(isa: str) -> dict[str, float]:
+    from mojo_impl import build
+
+    try:
+        recipe = build.recipe(ISAS[isa].mojo_cpu if isa else build.wanted_cpu())
+        path = build.library_path(recipe)
+        library = build.library_at(path)
+        found = {"library file": float(path.stat().st_size)}
+    except (build.BuildError, OSError, ValueError):
+        return {}
+    if library.seconds is not None:
+        found["compile"] = library.seconds * 1e9
+    try:
+        times = json.loads(build.times_of(path).read_text())
+        found |= {name: times[key] * 1e9 for key, name in COMPILED.items()}
+    except (OSError, ValueError, TypeError, KeyError):
+        return found
+    return found
