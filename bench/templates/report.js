@@ -58,7 +58,7 @@
   const changed = () => {
     show();
     const state = new URLSearchParams();
-    for (const [head, select] of selects) if (select.value) state.set(head.dataset.key, select.value);
+    for (const [head, { value }] of selects) if (value) state.set(head.dataset.key, value);
     if (sort) state.set("sort", sort);
     history.replaceState(null, "", state.size ? `#results?${state}` : "#results");
   };
@@ -82,13 +82,14 @@
   };
 
   if (rows.length > 1) {
-    const controls = make("div", { className: "controls", role: "group", ariaLabel: "Cases shown" });
+    const controls = make("div", { role: "group", ariaLabel: "Cases shown" });
+    controls.className = "controls";
     for (const head of heads) {
       const { key, filter } = head.dataset;
       const values = new Set(rows.toSorted(compare(head, 1)).map((row) => cell(row, head).value));
       if (filter !== undefined && values.size > 1) {
-        const options = [...values].map((value) => make("option", { value, textContent: value }));
-        const select = make("select", {}, make("option", { value: "", textContent: "all" }), ...options);
+        const option = (value) => make("option", { value, textContent: value || "all" });
+        const select = make("select", {}, ...["", ...values].map(option));
         select.addEventListener("change", changed);
         selects.set(head, select);
         controls.append(make("label", {}, `${head.textContent} `, select));
