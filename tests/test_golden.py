@@ -9,21 +9,16 @@ import os
 from pathlib import Path
 
 import pytest
-from sample_run import SEED_NETWORK, SMALL, Truth, write_run
+from page_runs import TRUTHS, write_named
 
 from bench.report import build
 
 GOLDEN = Path(__file__).parent / "golden"
-TRUTHS = {
-    "usual": Truth(),
-    "invalid": Truth(failed=(SEED_NETWORK, SMALL)),
-    "one": Truth(problems=(SMALL,), training_epochs=0),
-}
 
 
 @pytest.mark.parametrize("name", TRUTHS)
 def test_markdown_is_as_it_was_last_read(tmp_path: Path, name: str) -> None:
-    written = build(write_run(tmp_path / "run", TRUTHS[name])).markdown.read_bytes()
+    written = build(write_named(tmp_path / "run", name)).markdown.read_bytes()
     golden = GOLDEN / f"{name}.md"
     if os.environ.get("BENCH_GOLDEN") == "write":
         golden.write_bytes(written)
