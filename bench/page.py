@@ -5,15 +5,12 @@ Both pages, HTML and Markdown, are made from the same `Page`. No files, no marku
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from bench.cases import file_stem
 from bench.conduct import Conduct, conduct_of
 from bench.drawing import Chart
 from bench.evidence import (
@@ -27,27 +24,19 @@ from bench.evidence import (
     roofline_of,
 )
 from bench.ledger import ledger
-from bench.records import FLOORS, PHASES, Ratio, Result, Run
+from bench.records import Ratio, Result, Run
+from bench.result_rows import ResultTable, result_rows
 from bench.sections import Section
 from bench.store import Stored
-from bench.tables import NO_ESTIMATE, rows_of
 from bench.where import where_section
 from bench.wording import (
-    DASH,
     GLOSSARY,
     HOW_TO_READ,
     HOW_TO_READ_IMPORTED,
     IMPORTED_NOTICE,
-    MARKS,
-    PHASE_TEXTS,
-    TIMES,
     conclusion_parts,
     count_text,
-    interval,
-    ratio_text,
     seat_names,
-    significant,
-    unit_for,
 )
 
 BEFORE = (("how-to-read", "How to read"),)
@@ -74,41 +63,6 @@ FILES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A value and its interval, written; `ends` is empty where there is no interval."""
-
-    value: str
-    ends: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One case in the table of results."""
-
-    anchor: str
-    network: str
-    baseline: Shown
-    candidate: Shown
-    ratio: Shown
-    mark: str
-    verdict: str
-    reason: str
-    again: Shown
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseTable:
-    """One phase: its rows in one unit of time, and what is told of them beneath."""
-
-    name: str
-    text: str
-    unit: str
-    rows: Sequence[Row]
-    details: Facts
-    mean: str
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """All text and charts of a report, top to bottom."""
 
@@ -121,8 +75,7 @@ class Page:
     how_to_read: Sequence[str]
     baseline: str
     candidate: str
-    phases: Sequence[PhaseTable]
-    floors: Facts
+    results: ResultTable
     overview: Sequence[Section]  # before the table of results
     more: Sequence[Section]  # after it
     parity: Parity
@@ -179,12 +132,7 @@ def make_page(
         ],
         baseline=baseline,
         candidate=candidate,
-        phases=[
-            _phase(phase, rows, means, baseline, candidate)
-            for phase in PHASES
-            if len(rows := table[table["phase"] == phase])
-        ],
-        floors=_floors(table[table["phase"].isin(FLOORS)], baseline, candidate),
+        results=result_rows(table, means, baseline, candidate),
         overview=overview,
         more=more,
         parity=parity_facts(run, stored.parity),
@@ -274,90 +222,3 @@ def _notices(stored: Stored, table: pd.DataFrame) -> list[str]:
             "end: see Faults and disturbances."
         )
     return notices
-
-
-def _phase(
-    phase: str, rows: pd.DataFrame, means: Sequence[Ratio], baseline: str, candidate: str
-) -> PhaseTable:
-    unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
-    shown, details = [], []
-    for row in rows_of(rows):
-        name_parts = [row.network.replace("batch ", "batch\N{NO-BREAK SPACE}")]
-        network = " · ".join(name_parts + _what_differs(rows, row))
-        shown.append(
-            Row(
-                anchor=file_stem(row.case),
-                network=network,
-                baseline=_shown(row, "baseline", length, "_ns"),
-                candidate=_shown(row, "candidate", length, "_ns"),
-                ratio=_shown(row, "ratio"),
-                mark=MARKS.get(row.verdict, ""),
-                verdict=row.verdict or DASH,
-                reason=row.reason,
-                again=_shown(row, "again"),
-            )
-        )
-        details += [
-            (
-                network,
-                name,
-                significant(getattr(row, f"{role}_minimum_ns") / length),
-                _rate(row, role),
-                TIMES.join(str(n or DASH) for n in (row.invocations, row.rounds, row.loops)),
-            )
-            for role, name in (("baseline", baseline), ("candidate", candidate))
-        ]
-    heads = (
-        "network",
-        "implementation",
-        f"can run in, {unit}",
-        "GFLOP/s",
-        TIMES.join(("invocations", "rounds", "repetitions")),
-    )
-    return PhaseTable(
-        name=phase,
-        text=PHASE_TEXTS[phase],
-        unit=unit,
-        rows=shown,
-        details=Facts(heads, details),
-        mean=_mean_text(means, phase),
-    )
-
-
-def _mean_text(means: Sequence[Ratio], phase: str) -> str:
-    found = next((ratio.estimate for ratio in means if ratio.case == phase), NO_ESTIMATE)
-    known = math.isfinite(found.low)
-    return f"Geometric mean of these ratios: {ratio_text(found)}." if known else ""
-
-
-def _what_differs(rows: pd.DataFrame, row: Any) -> list[str]:
-    """Name a row's dtype and threads where the rows of its table do not share them."""
-    parts = [row.dtype] if rows["dtype"].nunique() > 1 else []
-    return parts + ([count_text(row.threads, "thread")] if rows["threads"].nunique() > 1 else [])
-
-
-def _shown(row: Any, name: str, length: float = 1.0, unit: str = "") -> Shown:
-    point, low, high = (getattr(row, f"{name}{end}{unit}") for end in ("", "_low", "_high"))
-    return Shown(*interval(point, low, high, length, apart=math.nan if unit else 1))
-
-
-def _rate(row: Any, role: str) -> str:
-    """Write GFLOP/s of the matrix products: flops per nanosecond."""
-    point, low, high = (getattr(row, f"{role}{end}_ns") for end in ("", "_low", "_high"))
-    if not (math.isfinite(point) and point > 0):
-        return DASH
-    if not (math.isfinite(low) and low > 0):
-        return significant(row.flops / point)
-    return interval(row.flops / point, row.flops / high, row.flops / low)[0]
-
-
-def _floors(rows: pd.DataFrame, baseline: str, candidate: str) -> Facts:
-    unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
-    lines = []
-    for row in rows_of(rows):
-        cells = [" · ".join([PHASE_TEXTS[row.phase], *_what_differs(rows, row)])]
-        for role in ("baseline", "candidate"):
-            shown = _shown(row, role, length, "_ns")
-            cells.append(f"{shown.value} ({shown.ends})" if shown.ends else shown.value)
-        lines.append(cells)
-    return Facts(("floor", f"{baseline}, {unit}", f"{candidate}, {unit}"), lines)

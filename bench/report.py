@@ -6,7 +6,9 @@ Reads only what is stored, and writes the same bytes for the same input. What is
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +64,16 @@ def build(run_dir: Path) -> ReportPaths:
     page = make_page(stored, results, table, stats.geometric_means(*readings), by_name, files)
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
     drawings = run_dir / "charts"
+    for_html, for_markdown = _environment(None), _environment(markdown_text)
+    script, script_hash = script_of(for_html)
     # All is made before the first file is written: what fails leaves the report that is there.
     made = {
         **{drawings / f"{chart.name}.svg": chart.svg for chart in charts},
         run_dir / "results.csv": csv_text(table),
-        paths.markdown: _environment(markdown_text).get_template("report.md").render(page=page),
-        paths.html: _environment(None).get_template("report.html").render(page=page),
+        paths.markdown: for_markdown.get_template("report.md").render(page=page),
+        paths.html: for_html.get_template("report.html").render(
+            page=page, script=script, script_hash=script_hash
+        ),
     }
     if drawings.is_symlink():
         raise StoreError(
@@ -148,6 +154,14 @@ def markdown_code(value: str) -> Markup:
     text = _one_line(value)
     fence = "`" * (max((len(ticks) for ticks in re.findall("`+", text)), default=0) + 1)
     return Markup(f"{fence}{text}{fence}")
+
+
+def script_of(environment: Environment) -> tuple[Markup, Markup]:
+    """Return the script of the page, and the hash by which its policy allows this one alone."""
+    assert environment.loader is not None
+    text = environment.loader.get_source(environment, "report.js")[0]
+    digest = b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Markup(text), Markup(f"sha256-{digest}")
 
 
 def _one_line(text: str) -> str:

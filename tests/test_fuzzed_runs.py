@@ -13,7 +13,7 @@ import hostile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_report import Page
+from test_report import Page, assert_runs_nothing_but_our_script
 
 from bench import stats
 from bench.errors import StoreError
@@ -42,8 +42,8 @@ def assert_harmless(run_dir: Path) -> None:
     """Check the files of a report: nobody's markup, charts that are XML, text in Markdown."""
     html = (run_dir / "report.html").read_text(encoding="utf-8")
     page = Page(html)
-    assert not FORBIDDEN & {tag.lower() for tag, _ in page.elements}
-    assert not [name for _, found in page.elements for name in found if name.startswith("on")]
+    assert FORBIDDEN & {tag.lower() for tag, _ in page.elements} == {"script"}
+    assert_runs_nothing_but_our_script(page)
     assert not re.search(r'(?:href|src)\s*=\s*"?\s*javascript', html, re.IGNORECASE)
     markdown = (run_dir / "report.md").read_text(encoding="utf-8")
     outside_code = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", markdown)

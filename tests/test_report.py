@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 import re
@@ -24,6 +26,7 @@ from bench.records import PHASES, Case, Fault
 from bench.report import build, conclusion, markdown_code, markdown_text
 from bench.wording import DASH, NARROW_SPACE
 
+TEMPLATES = Path(__file__).parent.parent / "bench" / "templates"
 VOID = {"meta", "col", "br", "img", "link", "path", "use"}
 MIXED = Truth(
     ratios={
@@ -44,6 +47,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text: list[str] = []
+        self.scripts: list[str] = []
         self.cells: dict[str, dict[str, str]] = {}
         self._row = self._cell = ""
         self.feed(text)
@@ -69,7 +73,9 @@ class Page(HTMLParser):
             self._row = ""
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if "script" in self.open:
+            self.scripts.append(data)
+        elif "style" not in self.open:
             self.text.append(data)
         if self._row:
             row = self.cells.setdefault(self._row, {})
@@ -77,6 +83,19 @@ class Page(HTMLParser):
 
     def all_text(self) -> str:
         return re.sub("[ \n]+", " ", " ".join(self.text))
+
+
+def assert_runs_nothing_but_our_script(page: Page) -> None:
+    """Hold a page to one script, ours to the letter, and to a policy that names it by its hash."""
+    assert [found for tag, found in page.elements if tag.lower() == "script"] == [{}]
+    assert page.scripts == [(TEMPLATES / "report.js").read_text(encoding="utf-8")]
+    digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
+    policies = [a["content"] for tag, a in page.elements if tag == "meta" and "http-equiv" in a]
+    assert policies == [
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    ]
+    assert not [name for _, found in page.elements for name in found if name.startswith("on")]
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +196,8 @@ def test_the_page_needs_nothing_from_outside(mixed, page):
     outside = set(re.findall(r"https?://[^\"' <]*", html))
     assert outside == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     tags = {tag for tag, _ in page.elements}
-    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
+    assert not tags & {"link", "img", "iframe", "object", "embed", "base", "form"}
+    assert_runs_nothing_but_our_script(page)
     assert "@import" not in html
     assert all("src" not in attributes for _, attributes in page.elements)
     links = {attributes["href"] for tag, attributes in page.elements if tag == "a"}
@@ -201,6 +221,7 @@ def test_markdown_says_what_the_page_says(mixed, page):
     plain = re.sub(r"\\(.)", r"\1", text)
     rows = [cells for cells in page.cells.values() if "ratio" in cells]
     assert len(rows) == 6
+    assert all({"phase", "network"} <= cells.keys() for cells in rows)
     for cells in rows:
         for name, cell in cells.items():
             if name not in ("verdict", "td"):
@@ -282,8 +303,7 @@ def test_strangers_markup_is_only_text(tmp_path):
 
     html = paths.html.read_text(encoding="utf-8")
     page = Page(html)
-    assert not [tag for tag, _ in page.elements if tag == "script"]
-    assert not [a for _, attributes in page.elements for a in attributes if a.startswith("on")]
+    assert_runs_nothing_but_our_script(page)
     assert not re.search(r'href="\s*javascript', html)
     assert HOSTILE in page.all_text()
 

@@ -1,0 +1,216 @@
+"""The table of all results, as a page shows it: written for people, with keys to sort it by.
+
+Times of all phases stand in one unit, so that a column can be compared and sorted. No files, no
+markup, no escaping.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.cases import file_stem
+from bench.evidence import Facts
+from bench.records import FLOORS, PHASES, Ratio
+from bench.tables import NO_ESTIMATE, rows_of
+from bench.wording import (
+    DASH,
+    MARKS,
+    PHASE_TEXTS,
+    TIMES,
+    VERDICTS,
+    count_text,
+    interval,
+    ratio_text,
+    significant,
+    unit_for,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value and its interval, written; `ends` is empty where there is no interval."""
+
+    value: str
+    ends: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case in the table of results."""
+
+    anchor: str
+    phase: str
+    network: str
+    dtype: str
+    threads: str
+    baseline: Shown
+    candidate: Shown
+    ratio: Shown
+    mark: str
+    verdict: str
+    reason: str
+    again: Shown
+    keys: Mapping[str, str]  # by column: a number in full to sort by; empty where there is none
+    differs: Sequence[str]  # dtype and threads, where the rows of this phase do not share them
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTable:
+    """One phase: its rows, and what is told of them all."""
+
+    name: str
+    text: str
+    rows: Sequence[Row]
+    details: Facts
+    mean: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTable:
+    """All cases, phase by phase, small networks first."""
+
+    unit: str  # of every time
+    phases: Sequence[PhaseTable]
+    dtypes: bool  # whether the cases have more than one
+    threads: bool
+    floors: Facts
+
+    @property
+    def names(self) -> list[str]:
+        """The phases."""
+        return [phase.name for phase in self.phases]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The cases of all phases."""
+        return [row for phase in self.phases for row in phase.rows]
+
+
+def result_rows(
+    table: pd.DataFrame, means: Sequence[Ratio], baseline: str, candidate: str
+) -> ResultTable:
+    """Write the results of all cases.
+
+    Args:
+        table: What `bench.tables.result_table` returns.
+        means: Geometric mean ratio of each phase.
+        baseline: Display name.
+        candidate: Display name.
+    """
+    timed = table[table["phase"].isin(PHASES)]
+    unit, length = unit_for([*timed["baseline_ns"], *timed["candidate_ns"]])
+    # The table comes with small networks first; so shall who sorts by network find them.
+    places = {name: place for place, name in enumerate(dict.fromkeys(timed["network"]))}
+    return ResultTable(
+        unit=unit,
+        phases=[
+            PhaseTable(
+                name=phase,
+                text=PHASE_TEXTS[phase],
+                rows=[_row(row, rows, length, places) for row in rows_of(rows)],
+                details=_details(rows, unit, length, baseline, candidate),
+                mean=_mean_text(means, phase),
+            )
+            for phase in PHASES
+            if len(rows := timed[timed["phase"] == phase])
+        ],
+        dtypes=timed["dtype"].nunique() > 1,
+        threads=timed["threads"].nunique() > 1,
+        floors=_floors(table[table["phase"].isin(FLOORS)], baseline, candidate),
+    )
+
+
+def _row(row: Any, rows: pd.DataFrame, length: float, places: Mapping[str, int]) -> Row:
+    numbers = {
+        "phase": PHASES.index(row.phase),
+        "network": places[row.network],
+        "dtype": int(row.dtype.removeprefix("float")),
+        "threads": row.threads,
+        "baseline": row.baseline_ns,
+        "candidate": row.candidate_ns,
+        "ratio": row.ratio,
+        "verdict": VERDICTS.index(row.verdict) if row.verdict else math.nan,
+        "again": row.again,
+    }
+    return Row(
+        anchor=file_stem(row.case),
+        phase=row.phase,
+        network=row.network.replace("batch ", "batch\N{NO-BREAK SPACE}"),
+        dtype=row.dtype,
+        threads=str(row.threads),
+        baseline=_shown(row, "baseline", length, "_ns"),
+        candidate=_shown(row, "candidate", length, "_ns"),
+        ratio=_shown(row, "ratio"),
+        mark=MARKS.get(row.verdict, ""),
+        verdict=row.verdict or DASH,
+        reason=row.reason,
+        again=_shown(row, "again"),
+        keys={name: repr(float(n)) if math.isfinite(n) else "" for name, n in numbers.items()},
+        differs=_what_differs(rows, row),
+    )
+
+
+def _details(rows: pd.DataFrame, unit: str, length: float, baseline: str, candidate: str) -> Facts:
+    lines = [
+        (
+            " · ".join([row.network, *_what_differs(rows, row)]),
+            name,
+            significant(getattr(row, f"{role}_minimum_ns") / length),
+            _rate(row, role),
+            TIMES.join(str(n or DASH) for n in (row.invocations, row.rounds, row.loops)),
+        )
+        for row in rows_of(rows)
+        for role, name in (("baseline", baseline), ("candidate", candidate))
+    ]
+    heads = (
+        "network",
+        "implementation",
+        f"can run in, {unit}",
+        "GFLOP/s",
+        TIMES.join(("invocations", "rounds", "repetitions")),
+    )
+    return Facts(heads, lines)
+
+
+def _mean_text(means: Sequence[Ratio], phase: str) -> str:
+    found = next((ratio.estimate for ratio in means if ratio.case == phase), NO_ESTIMATE)
+    known = math.isfinite(found.low)
+    return f"Geometric mean of its ratios: {ratio_text(found)}." if known else ""
+
+
+def _what_differs(rows: pd.DataFrame, row: Any) -> list[str]:
+    """Name a row's dtype and threads where the rows of its table do not share them."""
+    parts = [row.dtype] if rows["dtype"].nunique() > 1 else []
+    return parts + ([count_text(row.threads, "thread")] if rows["threads"].nunique() > 1 else [])
+
+
+def _shown(row: Any, name: str, length: float = 1.0, unit: str = "") -> Shown:
+    point, low, high = (getattr(row, f"{name}{end}{unit}") for end in ("", "_low", "_high"))
+    return Shown(*interval(point, low, high, length, apart=math.nan if unit else 1))
+
+
+def _rate(row: Any, role: str) -> str:
+    """Write GFLOP/s of the matrix products: flops per nanosecond."""
+    point, low, high = (getattr(row, f"{role}{end}_ns") for end in ("", "_low", "_high"))
+    if not (math.isfinite(point) and point > 0):
+        return DASH
+    if not (math.isfinite(low) and low > 0):
+        return significant(row.flops / point)
+    return interval(row.flops / point, row.flops / high, row.flops / low)[0]
+
+
+def _floors(rows: pd.DataFrame, baseline: str, candidate: str) -> Facts:
+    unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
+    lines = []
+    for row in rows_of(rows):
+        cells = [" · ".join([PHASE_TEXTS[row.phase], *_what_differs(rows, row)])]
+        for role in ("baseline", "candidate"):
+            shown = _shown(row, role, length, "_ns")
+            cells.append(f"{shown.value} ({shown.ends})" if shown.ends else shown.value)
+        lines.append(cells)
+    return Facts(("floor", f"{baseline}, {unit}", f"{candidate}, {unit}"), lines)
