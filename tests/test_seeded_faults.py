@@ -27,7 +27,6 @@ from bench.validate import PARTS, SHORT, Extent, refusals, validate
 from bench.validity import page, summary
 from bench.worker import Worker
 
-
 pytestmark = pytest.mark.alone
 
 
