@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bench import stats
-from bench.records import PROBES, SCHEMA_VERSION
+from bench.records import ASIDE, PROBES, SCHEMA_VERSION
 from bench.report import build
 from bench.showing import show_run
 from bench.store import load
@@ -32,11 +32,14 @@ def run_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_an_old_run_loads_and_what_it_lacks_is_not_known(run_dir: Path) -> None:
     stored = load(run_dir)
-    assert stored.notes == stored.contract == stored.run.resumed == ()
+    version = stored.run.schema
+    assert stored.notes == stored.run.resumed == ()
     assert stored.run.plan.target is stored.run.plan.budget_s is None
-    assert {sample.cpu_ns for sample in stored.samples} == {None}
-    has_probes = any(case.phase in PROBES for case in stored.run.plan.cases)
-    assert has_probes == (stored.run.schema > 1)
+    assert bool(stored.contract) == (version > 2)
+    assert ({sample.cpu_ns for sample in stored.samples} == {None}) == (version < 3)
+    phases = {case.phase for case in stored.run.plan.cases}
+    assert bool(phases & {*PROBES}) == (version == 2)  # that of version 3 is an ordinary run
+    assert not phases & {*ASIDE}
 
 
 def test_an_old_run_gives_the_figures_it_gave(run_dir: Path) -> None:
