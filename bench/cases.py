@@ -94,7 +94,7 @@ PRESETS: dict[str, Preset] = {
             _FEW, ("float64",), 1, 1, 20, parts=True,
         ),
         Preset(
-            "quick", "about a minute: two networks, float64",
+            "quick", "about a minute and a half: two networks, float64",
             _FEW, ("float64",), 10, 40, 200, probes=True, parts=True,
         ),
         Preset(
@@ -102,7 +102,7 @@ PRESETS: dict[str, Preset] = {
             _COMMON, ("float64",), 10, 150, 1000, probes=True, parts=True,
         ),
         Preset(
-            "full", "about twenty minutes: five networks, both dtypes",
+            "full", "about twenty-five minutes: five networks, both dtypes",
             _COMMON, ("float64", "float32"), 20, 1200, 1000, probes=True, parts=True,
         ),
         Preset(

@@ -121,8 +121,17 @@ def _who(clause: Clause) -> str:
 
 
 def _preempted(samples: Sequence[Sample]) -> dict[str, tuple[int, int]]:
-    """Return by case id how many readings lost their core, and of how many; worst case first."""
-    known = [sample for sample in samples if not sample.warmup and sample.preempted is not None]
+    """Return by case id how many readings lost their core, and of how many; worst case first.
+
+    What was timed aside of the phases has no verdict, and is left out.
+    """
+    known = [
+        sample
+        for sample in samples
+        if not sample.warmup
+        and sample.preempted is not None
+        and sample.case.partition("/")[0] not in ASIDE
+    ]
     counts: dict[str, list[bool]] = defaultdict(list)
     for sample in known:
         # A long reading always sees some switch; what counts is that it cost time.
@@ -146,7 +155,7 @@ def _system(stored: Stored) -> tuple[str, Facts]:
     rows = []
     for case in stored.run.plan.cases:
         name = case_id(case)
-        if name not in lost or case.phase in ASIDE:
+        if name not in lost:
             continue
         mine = [faults.get((name, label), []) for label in labels]
         cells = [f"{median(one):.3g}" if one else DASH for one in mine]

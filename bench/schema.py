@@ -28,7 +28,9 @@ HISTORY = {
     "worker only.",
     3: "The contract is stored (contract.jsonl), a sample tells what the system did meanwhile, a "
     "plan may have a target, a run may be resumed.",
-    4: "Costs are stored (costs.jsonl): start, memory, sizes, time to compile.",
+    4: "Parts of phases are cases of their own (phases such as forward-products), with readings of "
+    "the baseline's first seat and the candidates. Costs are stored (costs.jsonl): start, memory, "
+    "sizes, time to compile.",
 }
 ADDED: dict[int, dict[str, tuple[str, ...]]] = {
     3: {

@@ -171,29 +171,17 @@ def _facts(pairs: Sequence[Pair], baseline: str, candidate: str) -> list[str]:
         baseline: [pair.baseline for pair in pairs],
         candidate: [pair.candidate for pair in pairs],
     }
-    counts = {name: _not_above_0(found) for name, found in sides.items()}
     nothing = [
-        f"for {name}, {listing([_counted(part, hits) for part, hits in found.items()])}"
-        for name, all_found in counts.items()
-        if (found := {part: hits for part, hits in all_found.items() if part != REST})
+        f"for {name}, {listing([f'{part} in {text}' for part, text in counts.items()])}"
+        for name, found in sides.items()
+        if (counts := _not_above_0(found))
     ]
     if nothing:
         lines.append(
-            f"Not above 0, as far as could be measured, are: {'; '.join(nothing)}. Such work costs "
-            "nothing beside the products, or saves something: numbers that are in registers "
-            "anyway need not be stored and read again."
-        )
-    rest = [
-        f"for {name} {_counted('', found[REST])}" for name, found in counts.items() if REST in found
-    ]
-    if rest:
-        lines.append(
-            f"The rest is not above 0 {listing(rest)}: beyond the parts nothing could be measured."
-        )
-    if nothing or rest:
-        lines.append(
-            "The tables have the differences as they are; in the charts one below 0 is drawn as "
-            "nothing."
+            f"Not told from 0, for the interval reaches down to it, are: {'; '.join(nothing)}. "
+            "What is done inside a product may cost nothing beside it, or even save something; "
+            "where an interval is wide, this run cannot tell. The tables have the differences as "
+            "they are; in the charts one that is not above 0 is drawn as nothing."
         )
     return lines
 
@@ -235,19 +223,19 @@ def _verb(name: str) -> str:
     return "make" if name == PRODUCTS else "makes"
 
 
-def _not_above_0(found: Sequence[Split]) -> dict[str, list[bool]]:
-    """Tell by part in which cases its interval reaches down to 0; only of parts with one."""
+def _not_above_0(found: Sequence[Split]) -> dict[str, str]:
+    """Tell by part in how many cases its interval reaches down to 0: `3 of 5 cases`."""
     counts: dict[str, list[bool]] = {}
     for split in found:
         for part in split.parts:
             time = part.time_ns
             low = time.low if math.isfinite(time.low) else time.point
             counts.setdefault(part.name, []).append(low <= 0)
-    return {name: hits for name, hits in counts.items() if any(hits)}
-
-
-def _counted(part: str, hits: Sequence[bool]) -> str:
-    return f"{part} in {sum(hits)} of {count_text(len(hits), 'case')}".strip()
+    return {
+        name: f"{sum(hits)} of {count_text(len(hits), 'case')}"
+        for name, hits in counts.items()
+        if any(hits)
+    }
 
 
 def _percent(share: float) -> str:

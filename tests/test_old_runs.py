@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bench import stats
-from bench.records import PROBES, SCHEMA_VERSION
+from bench.records import ASIDE, PROBES, SCHEMA_VERSION
 from bench.report import build
 from bench.showing import show_run
 from bench.store import load
@@ -38,6 +38,7 @@ def test_an_old_run_loads_and_what_it_lacks_is_not_known(run_dir: Path) -> None:
     version = stored.run.schema
     assert bool(stored.contract) == (version > 2)
     assert all((sample.cpu_ns is not None) == (version > 2) for sample in stored.samples)
+    assert not {case.phase for case in stored.run.plan.cases} & {*ASIDE}
     has_probes = any(case.phase in PROBES for case in stored.run.plan.cases)
     assert has_probes == (version == 2)
 

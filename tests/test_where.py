@@ -14,6 +14,7 @@ from sample_run import SMALL, Truth, write_run
 
 from bench import stats, store
 from bench.cases import case_id, cases_of, seats_of
+from bench.evidence import environment_facts
 from bench.parts import (
     ELEMENTWISE,
     LOSS,
@@ -179,7 +180,8 @@ def test_the_page_has_the_section_its_charts_and_tables(shown: Path) -> None:
         assert "bias and activation" in tree.attrib["aria-label"]
         assert len(list(tree.iter("{http://www.w3.org/2000/svg}pattern"))) >= 2
     assert "the largest part of NumPy&#39;s time is" in section
-    assert "Not above 0, as far as could be measured, are: for Mojo, bias and activation" in section
+    assert "Not told from 0, for the interval reaches down to it, are: for " in section
+    assert "Mojo, bias and activation in " in section
     # The candidate's bar of forward: half the baseline's, nearly all of it products.
     row = re.search(r"64,128x2,10 batch 32 · Mojo, µs</th>(.*?)</tr>", section, re.DOTALL)
     assert row
@@ -229,3 +231,22 @@ def test_one_invocation_has_no_interval_and_a_section_all_the_same(tmp_path: Pat
     assert section is not None
     assert "no interval" in section.tables[0].rows[0][1]
     assert len(where_charts(stored)) == 3
+
+
+def test_a_worker_with_other_threads_is_not_said_to_differ() -> None:
+    told = {
+        "numpy": {"threads": 1, "denormals": "kept"},
+        "mojo": {"threads": 1, "denormals": "kept"},
+        "mojo, 2 threads": {"threads": 2, "denormals": "kept"},
+    }
+
+    def marked(workers: dict[str, dict[str, object]]) -> list[str]:
+        run = make_run(*CASES)
+        run = replace(run, environment=replace(run.environment, workers=workers))
+        (table,) = (one for one in environment_facts(run) if one.name.startswith("Workers"))
+        return [row[0].split()[0] for row in table.rows if "differs" in row[0]]
+
+    assert marked(told) == []
+    assert marked(told | {"mojo": {"threads": 2, "denormals": "kept"}}) == ["threads"]
+    flushed: dict[str, dict[str, object]] = {"numpy, 2 threads": {"denormals": "flushed"}}
+    assert marked(told | flushed) == ["threads", "denormals"]
