@@ -26,6 +26,7 @@ ORDER = (
     "plan",
     "roofline",
     "report",
+    "open",
     "compare",
     "gate",
     "export",

@@ -65,8 +65,8 @@ def build(run_dir: Path) -> ReportPaths:
     made = {
         **{drawings / f"{chart.name}.svg": chart.svg for chart in charts},
         run_dir / "results.csv": csv_text(table),
-        paths.markdown: _environment(markdown_text).get_template("report.md").render(page=page),
-        paths.html: _environment(None).get_template("report.html").render(page=page),
+        paths.markdown: templates_for(markdown_text).get_template("report.md").render(page=page),
+        paths.html: templates_for(None).get_template("report.html").render(page=page),
     }
     if drawings.is_symlink():
         raise StoreError(
@@ -153,7 +153,7 @@ def _one_line(text: str) -> str:
     return re.sub(r"[\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]+", " ", text)
 
 
-def _environment(finalize: Any) -> Environment:
+def templates_for(finalize: Any) -> Environment:
     """Make jinja2 escape every value: for HTML by itself, for Markdown by `finalize`."""
     environment = Environment(
         loader=PackageLoader("bench"),
