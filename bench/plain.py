@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from bench.cases import case_id
@@ -79,6 +80,7 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
         report: Where the page is.
     """
     names = seat_names(run)
+    candidates = [spec.label for spec in run.plan.workers if spec.role == "candidate"]
     head = {
         "name": run.name,
         "started": run.started,
@@ -89,23 +91,28 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
     }
     return [
         line("run", head),
-        *case_lines(run, results),
+        *case_lines(run, results, candidates),
         *(line("note", {"text": note}) for note in notes),
         line("conclusion", {"text": conclusion(run, results)}),
         line("report", {"path": report}),
     ]
 
 
-def case_lines(run: Run, results: Sequence[Result], **more: Any) -> list[str]:
+def case_lines(
+    run: Run,
+    results: Sequence[Result],
+    candidates: Sequence[str],
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> list[str]:
     """Say a case a line: times in nanoseconds, ratio with interval, noise floor, verdict, reason.
 
     Args:
         run: The run.
-        results: What `bench.stats` derives from it, probes left out here.
+        results: What `bench.stats` derives from it; probes are left out here.
+        candidates: Labels of those that the results are of, in turns.
         more: Fields to stand first.
     """
     seats = {spec.role: spec.label for spec in reversed(run.plan.workers)}
-    candidates = [spec.label for spec in run.plan.workers if spec.role == "candidate"]
     lines = []
     for result, candidate in zip(results, cycle(candidates), strict=False):
         if result.case.phase in PROBES:

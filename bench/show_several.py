@@ -53,5 +53,6 @@ def _plain(groups: Sequence[Group], paths: ReportPaths) -> list[str]:
         for one in group.runs:
             head = {"machine": number, "run": one.run.name}
             found.append(line("run", {**head, "started": one.run.started}))
-            found += case_lines(one.run, list(one.results.values()), **head)
+            first = next(s.label for s in one.run.plan.workers if s.role == "candidate")
+            found += case_lines(one.run, list(one.results.values()), [first], head)
     return [*found, line("report", {"path": paths.html})]

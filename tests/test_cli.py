@@ -140,7 +140,9 @@ def test_a_report_is_printed_short_and_written_long(bench: Bench, tmp_path: Path
     path = write_run(tmp_path / "run")
     code, out, err = bench("report", path)
     assert (code, err) == (0, "")
-    row = next(line for line in out.splitlines() if line.startswith(" epoch · 1,50x9,1"))
+    lines = out.splitlines()
+    epoch = next(place for place, line in enumerate(lines) if line.split() == ["epoch"])
+    row = next(line for line in lines[epoch:] if line.startswith("  1,50x9,1 b20 "))
     assert "▲ FASTER" in row
     assert "1.993 (1.987–1.999)" in row  # the truth of the made-up run is 2
     assert "±" in row
