@@ -189,7 +189,7 @@ def test_a_run_of_both_languages_from_end_to_end(bench: Bench, tmp_path: Path) -
     command = ["run", *TINY, "--dtype", "float32", *options.split(), tmp_path]
     code, out, err = bench(*command)
     assert code == 0, err
-    for stage in ("parity ...", "pilot ...", "timing ...", "report ..."):
+    for stage in ("parity ...", "pilot ...", "timing ...", "costs ...", "report ..."):
         assert stage in err
     assert "epoch · 3,5,2 batch 4: UNRESOLVED: only 1 invocation; a verdict needs 10" in out
     stored = load(tmp_path / "tiny")
@@ -200,6 +200,11 @@ def test_a_run_of_both_languages_from_end_to_end(bench: Bench, tmp_path: Path) -
         "--phase epoch --invocations 1 --seconds 0.5 --no-training"
     )
     assert str(tmp_path) not in (tmp_path / "tiny" / "run.json").read_text()
+    told = {(cost.worker, cost.name) for cost in stored.costs if cost.value is not None}
+    assert {name for worker, name in told if worker == "numpy"} >= {"start", "import", "packages"}
+    assert {name for worker, name in told if worker == "mojo"} >= {"first call", "library file"}
+    assert sum(cost.name == "start" for cost in stored.costs) == 2 * stored.run.plan.cost_rounds
+    assert "What it costs besides" in (tmp_path / "tiny" / "report.html").read_text()
     code, out, err = bench(*command)
     assert code == 2
     assert "tiny is there already; choose another --name" in err
