@@ -54,7 +54,7 @@ TEXTS = {
 BYTES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 COMPILES = (("compile, empty caches", "caches empty"), ("compile, full caches", "caches full"))
 LEAST = 1e-3
-"""Of a nanosecond, a byte or a fault: what is below was not measured, and has no logarithm of use."""
+"""Of a nanosecond, a byte or a fault: what is below was not measured, and gets no interval."""
 MOST_EPOCHS = 1e9
 """Beyond so many, nobody trains."""
 
