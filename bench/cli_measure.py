@@ -31,6 +31,7 @@ from bench.options import (
     NoTrainingOption,
     OutOption,
     PhaseOption,
+    PlainOption,
     PresetName,
     PresetOption,
     ResumeOption,
@@ -60,6 +61,7 @@ LEFT_OUT = {"--no-training", "--no-costs"}
         "bench run --budget 10m --target 1%",
         "bench run --invocations 30 --seconds 600 --name long",
         "bench run --resume results/long",
+        "bench run --plain > log",
     ),
 )
 def run(
@@ -80,6 +82,7 @@ def run(
     out: OutOption = Path("results"),
     name: NameOption = None,
     resume: ResumeOption = None,
+    plain: PlainOption = False,
 ) -> None:
     """Check, measure, report: the whole path.
 
@@ -113,12 +116,13 @@ def run(
     if resume is not None:
         if name is not None or any(value for value in given.values()):
             raise UsageError("--resume goes on with what the run was asked for: no other options")
-        path, status = _go_on(resume)
-        raise typer.Exit(INTERRUPTED if status == "interrupted" else int(show_run(path)))
+        path, status = _go_on(resume, plain=plain)
+        wrong = show_run(path, plain=plain)
+        raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
     order = _order("run", preset, problems, phases_of(phase), given)
-    path, status = _measure(order, out, name)
-    invalid = show_run(path)
+    path, status = _measure(order, out, name, plain=plain)
+    invalid = show_run(path, plain=plain)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))
 
 
@@ -257,7 +261,7 @@ def _order(
     )
 
 
-def _measure(order: Order, out: Path, name: str | None) -> tuple[Path, str]:
+def _measure(order: Order, out: Path, name: str | None, *, plain: bool = False) -> tuple[Path, str]:
     """Make a run and its report; return its folder and status."""
     from bench.runner import measure
 
@@ -266,11 +270,11 @@ def _measure(order: Order, out: Path, name: str | None) -> tuple[Path, str]:
     started = datetime.now(UTC)
     path = out / (name or f"{started:%Y%m%d-%H%M%S}-{order.preset}")
     return path, _take(
-        order, path, lambda progress: measure(order, path, started, progress), order.command
+        order, path, lambda progress: measure(order, path, started, progress), order.command, plain
     )
 
 
-def _go_on(path: Path) -> tuple[Path, str]:
+def _go_on(path: Path, *, plain: bool = False) -> tuple[Path, str]:
     """Go on with a run and make its report; return its folder and status."""
     from bench import store
     from bench.runner import resume
@@ -278,11 +282,13 @@ def _go_on(path: Path) -> tuple[Path, str]:
     run = store.load(path).run
     command = f"bench run --resume {path.name}"
     return path, _take(
-        run.plan, path, lambda progress: resume(path, datetime.now(UTC), progress), command
+        run.plan, path, lambda progress: resume(path, datetime.now(UTC), progress), command, plain
     )
 
 
-def _take(what: Order | Plan, path: Path, work: Callable[[Progress], Run], command: str) -> str:
+def _take(
+    what: Order | Plan, path: Path, work: Callable[[Progress], Run], command: str, plain: bool
+) -> str:
     """Do the work of a run with the library built and the machine held; return its status."""
     from bench.lock import alone
     from bench.progress import ScreenProgress
@@ -293,7 +299,7 @@ def _take(what: Order | Plan, path: Path, work: Callable[[Progress], Run], comma
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
     # What gives no verdict, a check that all works, need not wait for what does.
     held = nullcontext() if what.preset == PresetName.smoke else alone(command)
-    with held, ScreenProgress(console(sys.stderr)) as progress:
+    with held, ScreenProgress(console(sys.stderr, plain=plain)) as progress:
         status = work(progress).status
         progress.stage("report", 1)
         build(path)

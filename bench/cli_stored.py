@@ -17,6 +17,7 @@ from bench.options import (
     MinSpeedupOption,
     OutOption,
     PhaseOption,
+    PlainOption,
 )
 
 GATE_CODES = (
@@ -49,27 +50,75 @@ class GateCommand(TyperCommand):
     name="report",
     epilog=epilog(
         "bench report results/reference",
+        "bench report results/before results/after results/server --out results/several",
+        "bench report results/reference --plain",
         "pytest bench --benchmark-json=speed.json && bench report speed.json",
     ),
 )
 def report_command(
-    source: Annotated[
-        Path,
+    sources: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="RUN_OR_FILE",
-            help="Folder of a run, or a file of pytest-benchmark (which gives no verdicts).",
+            metavar="RUN_OR_FILE...",
+            help="Folder of a run, or of several; or one file of pytest-benchmark (which gives no "
+            "verdicts).",
         ),
     ],
-    out: OutOption = Path("results"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Of a file: the folder of the runs. Of several runs: the folder of their page. "
+            "[default: results; of several runs results/several]",
+        ),
+    ] = None,
+    plain: PlainOption = False,
 ) -> None:
-    """Make charts, report.html and report.md again from the raw data of a run."""
+    """Make charts, report.html and report.md again from the raw data of a run.
+
+    Of several runs: several.html and several.md, with the history of each machine's ratios, and
+    machines side by side. No ratio is ever formed between two runs.
+    """
     from bench.pytest_import import import_file
     from bench.report import build
+    from bench.several_report import build_several
+    from bench.show_several import show_several
     from bench.showing import show_run
 
-    path = import_file(source, out) if source.is_file() else source
+    if len(sources) > 1:
+        groups, paths = build_several(sources, out or Path("results") / "several")
+        raise typer.Exit(int(show_several(groups, paths, plain=plain)))
+    (source,) = sources
+    path = import_file(source, out or Path("results")) if source.is_file() else source
     build(path)
-    raise typer.Exit(int(show_run(path)))
+    raise typer.Exit(int(show_run(path, plain=plain)))
+
+
+@app.command(
+    name="open",
+    epilog=epilog("bench open", "bench open results/reference", "bench open --print"),
+)
+def open_command(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Folder of a run. [default: the one begun last]"),
+    ] = None,
+    out: OutOption = Path("results"),
+    only_print: Annotated[
+        bool, typer.Option("--print", help="Print where the page is, and open nothing.")
+    ] = False,
+) -> None:
+    """Open the report of a run in the browser: of the newest one, where none is named."""
+    import webbrowser
+
+    from bench.newest import report_page
+    from bench.screen import show_lines
+
+    page = report_page(run, out)
+    show_lines([str(page)], whole=True)
+    if not only_print and not webbrowser.open(page.resolve().as_uri()):
+        raise UsageError(f"no browser could be started; open {page} by hand")
 
 
 @app.command(

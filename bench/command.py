@@ -34,6 +34,7 @@ ORDER = (
     "plan",
     "roofline",
     "report",
+    "open",
     "compare",
     "gate",
     "export",

@@ -53,6 +53,8 @@ TEXTS = {
 }
 BYTES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 COMPILES = (("compile, empty caches", "caches empty"), ("compile, full caches", "caches full"))
+LEAST = 1e-3
+"""Of a nanosecond, a byte or a fault: what is below was not measured, and gets no interval."""
 MOST_EPOCHS = 1e9
 """Beyond so many, nobody trains."""
 
@@ -127,7 +129,7 @@ def _cell(readings: Sequence[float | None], unit: str, length: float) -> str:
     if not values:
         return NOT_TOLD
     told = f" {unit}" if unit else ""
-    if len(set(values)) == 1 or min(values) <= 0:
+    if len(set(values)) == 1 or min(values) < LEAST:
         return f"{significant(statistics.median(values) / length)}{told}"
     found = estimate(np.log(values))
     value, ends = interval(found.point, found.low, found.high, length)

@@ -199,6 +199,13 @@ BudgetOption = Annotated[
         help="What the whole run may take, such as 90s or 5m: replaces --seconds.",
     ),
 ]
+PlainOption = Annotated[
+    bool,
+    typer.Option(
+        "--plain",
+        help="Print for a log: a case a line as key=value, ASCII only, no boxes, colours or bars.",
+    ),
+]
 ResumeOption = Annotated[
     Path | None,
     typer.Option(

@@ -64,7 +64,7 @@ def build(run_dir: Path) -> ReportPaths:
     page = make_page(stored, results, table, stats.geometric_means(*readings), by_name, files)
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
     drawings = run_dir / "charts"
-    for_html, for_markdown = _environment(None), _environment(markdown_text)
+    for_html, for_markdown = templates_for(None), templates_for(markdown_text)
     script, script_hash = script_of(for_html)
     # All is made before the first file is written: what fails leaves the report that is there.
     made = {
@@ -168,7 +168,7 @@ def _one_line(text: str) -> str:
     return re.sub(r"[\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]+", " ", text)
 
 
-def _environment(finalize: Any) -> Environment:
+def templates_for(finalize: Any) -> Environment:
     """Make jinja2 escape every value: for HTML by itself, for Markdown by `finalize`."""
     environment = Environment(
         loader=PackageLoader("bench"),

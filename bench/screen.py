@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import cycle
-from typing import TextIO
+from typing import IO, TextIO, cast
 
 from rich import box
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from bench.cases import case_text, network_text
+from bench.cases import case_text, format_layers, network_text
 from bench.evidence import Roofline
+from bench.plain import PlainText
 from bench.records import ASIDE, FLOORS, PROBES, Case, Fault, ParityResult, Result, WorkerSpec
 from bench.sanity import plain
 from bench.stats import noise_floor
 from bench.store import Stored
 from bench.tables import error_share
-from bench.wording import DASH, MARKS, ratio_text, seat_names, significant, time_text
+from bench.wording import (
+    DASH,
+    MARKS,
+    ratio_text,
+    seat_names,
+    significant,
+    time_text,
+)
 
 WIDTH_OF_FILES = 160
 """Columns where there is no terminal: nothing is cut off in a file or a pipe."""
 
-WORDS = ("case", "worker", "problem", "worst tensor", "parity", "verdict")
+WORDS = ("case", "network", "worker", "problem", "worst tensor", "parity", "verdict")
 """Heads of columns that hold words."""
 
 UNFINISHED = {
@@ -34,18 +43,26 @@ UNFINISHED = {
 }
 
 
-def console(file: TextIO | None = None) -> Console:
-    """Return a console on a stream, standard output by default."""
+def console(file: TextIO | None = None, *, plain: bool = False) -> Console:
+    """Return a console on a stream, standard output by default; a plain one is for logs."""
     file = file or sys.stdout
+    if plain:
+        return Console(
+            file=cast("IO[str]", PlainText(file)), width=WIDTH_OF_FILES, force_terminal=False
+        )
     return Console(file=file, width=None if file.isatty() else WIDTH_OF_FILES, highlight=False)
 
 
-def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: columns of words to the left, of numbers to the right."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for head in heads:
+def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, tight: bool = False) -> None:
+    """Print a table: columns of words to the left, of numbers to the right.
+
+    A tight one has a space between columns, and only its first gives way where it is narrow.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=0 if tight else (0, 1, 0, 0), pad_edge=not tight)
+    for place, head in enumerate(heads):
         justify: JustifyMethod = "left" if head in WORDS else "right"
-        table.add_column(Text(head), justify=justify, overflow="fold")
+        kept = tight and place > 0
+        table.add_column(Text(head), justify=justify, overflow="fold", no_wrap=kept)
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     console().print(table)
@@ -60,14 +77,14 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
     # What all cases have in common is said once, in the sentence below the table.
     settings = {(result.case.problem.dtype, result.case.problem.threads) for result in results}
     text = case_text if len(settings) > 1 else short_text
-    rows = []
+    groups: dict[str, list[tuple[str, ...]]] = {}
     reasons: dict[str, list[str]] = {}
     for result, candidate in zip(results, cycle(candidates), strict=False):
         verdict = result.verdict
         floor = noise_floor(result.again)
-        rows.append(
+        groups.setdefault(_group_name(result.case, several=len(settings) > 1), []).append(
             (
-                text(result.case),
+                _row_name(result.case),
                 _time(result, baseline),
                 _time(result, candidate),
                 ratio_text(result.ratio.estimate) if result.ratio else DASH,
@@ -78,8 +95,18 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
         if verdict and verdict.kind in ("UNRESOLVED", "INVALID"):
             names_of = reasons.setdefault(f"{verdict.kind}: {verdict.reason}", [])
             names_of.append(text(result.case))
-    heads = ("case", *names, "ratio (95 %)", "A/A", "verdict")
-    show_table(heads, rows)
+    heads = ("network", *names, "ratio (95 %)", "A/A", "verdict")
+    nothing = ("",) * (len(heads) - 1)
+    # A phase stands above its rows, so that what is told of a case fits into eighty columns.
+    show_table(
+        heads,
+        [
+            line
+            for phase, rows in groups.items()
+            for line in ((phase, *nothing), *((f" {name}", *cells) for name, *cells in rows))
+        ],
+        tight=True,
+    )
     for reason, cases in reasons.items():
         show_lines([f"{cases[0] if len(cases) == 1 else f'{len(cases)} cases'}: {reason}"])
     show_lines(
@@ -90,6 +117,23 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
             *UNFINISHED.get(stored.run.status, ()),
         ]
     )
+
+
+def _group_name(case: Case, *, several: bool) -> str:
+    """Say below which line a case stands: its phase, and its setting if there are several."""
+    name = "floors" if case.phase in FLOORS else case.phase
+    if not several:
+        return name
+    dtype = "" if case.phase in FLOORS else f" f{case.problem.dtype[-2:]}"
+    return f"{name}{dtype} t{case.problem.threads}"
+
+
+def _row_name(case: Case) -> str:
+    """Name a case below its phase, short: `1,50x9,1 b20`."""
+    problem = case.problem
+    if case.phase in FLOORS:
+        return case.phase
+    return f"{format_layers(problem.layer_sizes)} b{problem.batch_size}"
 
 
 def show_roofline(found: Roofline) -> None:
@@ -147,16 +191,37 @@ def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> Non
     show_lines(lines)
 
 
-def show_lines(lines: Iterable[str]) -> None:
-    """Print lines of plain text, unwrapped."""
+def show_lines(lines: Iterable[str], *, whole: bool = False) -> None:
+    """Print lines of plain text: broken between words on a terminal, unless they are to be whole.
+
+    In a file or a pipe they always are.
+    """
+    out = console()
     for line in lines:
-        console().print(Text(plain(line)), soft_wrap=True)
+        text = plain(line)
+        parts = [text] if whole or not out.is_terminal else _folded(text, out.width)
+        for part in parts:
+            out.print(Text(part), soft_wrap=True)
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """Break a line between words, so that it fits; a longer word, such as a path, stays whole."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        drop_whitespace=True,
+    ) or [""]
 
 
 def _floor_text(floor: float) -> str:
     if math.isnan(floor):
         return DASH
-    return f"±{floor:.1%}" if floor < 1 else "over 100%"
+    return f"±{floor:.1%}" if floor < 1 else ">100%"
 
 
 def _time(result: Result, spec: WorkerSpec) -> str:

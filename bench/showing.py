@@ -14,9 +14,11 @@ from bench.doctor import Finding, worst
 from bench.errors import UsageError
 from bench.evidence import roofline_of
 from bench.pilot import eta_s
+from bench.plain import run_lines
 from bench.records import Fault, Plan, Result
 from bench.schedule import duration_text
 from bench.screen import (
+    UNFINISHED,
     show_below_one,
     show_lines,
     show_results,
@@ -27,11 +29,21 @@ from bench.screen import (
 GRADES = {"good": "ok  ", "note": "note", "bad": "BAD "}
 
 
-def show_run(path: Path) -> bool:
-    """Print the short report of a run; tell whether a case is INVALID or a rate impossible."""
+def show_run(path: Path, *, plain: bool = False) -> bool:
+    """Print the short report of a run; tell whether a case is INVALID or a rate impossible.
+
+    Args:
+        path: Its folder.
+        plain: Whether it is for a log.
+    """
     stored = store.load(path)
     results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
     errors = roofline_of(stored, results).errors
+    if plain:
+        notes = [*stored.notes, *UNFINISHED.get(stored.run.status, ()), *errors]
+        notes += [*disturbed(stored), *shortfalls(stored.run, results)]
+        show_lines(run_lines(stored.run, results, notes, str(path / "report.html")), whole=True)
+        return bool(errors) or _has_invalid(results)
     show_results(stored, results)
     show_lines([*errors, *disturbed(stored), *shortfalls(stored.run, results)])
     show_below_one(results)

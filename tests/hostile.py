@@ -17,7 +17,7 @@ import numpy as np
 from hypothesis import strategies as st
 from sample_run import Truth, write_run
 
-from bench.records import Fault, Problem
+from bench.records import COSTS, Cost, Fault, Problem
 
 TINY = Problem((1, 4, 1), 5, 20, "float64", 1)
 TRUTH = Truth(
@@ -28,8 +28,14 @@ TRUTH = Truth(
     parts=True,
     probes=True,
     faults=(Fault("epoch/1-4-1/b5/n20/f64/t1", "mojo", 1, "died"),),
+    costs=tuple(
+        Cost(label, name, 1e7 * (1 + turn), unit, turn)
+        for label in ("numpy", "mojo")
+        for name, unit in COSTS.items()
+        for turn in range(2)
+    ),
 )
-LINES = ("samples.jsonl", "parity.jsonl", "faults.jsonl", "contract.jsonl")
+LINES = ("samples.jsonl", "parity.jsonl", "faults.jsonl", "costs.jsonl", "contract.jsonl")
 FILES = ("run.json", *LINES, "training.npz")
 
 TEXTS = (
@@ -135,12 +141,12 @@ def spoil(folder: Path, draw: Callable[[st.SearchStrategy[Any]], Any]) -> Path:
         if how == "run":
             _edit(run_dir / "run.json", 0, draw)
         elif how == "lines":
-            name = draw(st.sampled_from(LINES[:3]))
+            name = draw(st.sampled_from(LINES[:4]))
             _edit(run_dir / name, draw(st.integers(0, 30)), draw)
         elif how == "rename":
             _rename(run_dir, draw)
         elif how == "thin out":
-            _thin_out(run_dir / draw(st.sampled_from(LINES[:3])), draw)
+            _thin_out(run_dir / draw(st.sampled_from(LINES[:4])), draw)
         elif how == "readings":
             _retime(run_dir / LINES[0], draw)
         elif how == "arrays":

@@ -140,7 +140,9 @@ def test_a_report_is_printed_short_and_written_long(bench: Bench, tmp_path: Path
     path = write_run(tmp_path / "run")
     code, out, err = bench("report", path)
     assert (code, err) == (0, "")
-    row = next(line for line in out.splitlines() if line.startswith(" epoch · 1,50x9,1"))
+    lines = out.splitlines()
+    epoch = next(place for place, line in enumerate(lines) if line.split() == ["epoch"])
+    row = next(line for line in lines[epoch:] if line.startswith("  1,50x9,1 b20 "))
     assert "▲ FASTER" in row
     assert "1.993 (1.987–1.999)" in row  # the truth of the made-up run is 2
     assert "±" in row
@@ -187,7 +189,7 @@ def test_a_run_of_both_languages_from_end_to_end(bench: Bench, tmp_path: Path) -
     command = ["run", *TINY, "--dtype", "float32", *options.split(), tmp_path]
     code, out, err = bench(*command)
     assert code == 0, err
-    for stage in ("parity ...", "pilot ...", "timing ...", "report ..."):
+    for stage in ("parity ...", "pilot ...", "timing ...", "costs ...", "report ..."):
         assert stage in err
     assert "epoch · 3,5,2 batch 4: UNRESOLVED: only 1 invocation; a verdict needs 10" in out
     stored = load(tmp_path / "tiny")
@@ -198,6 +200,11 @@ def test_a_run_of_both_languages_from_end_to_end(bench: Bench, tmp_path: Path) -
         "--phase epoch --invocations 1 --seconds 0.5 --no-training"
     )
     assert str(tmp_path) not in (tmp_path / "tiny" / "run.json").read_text()
+    told = {(cost.worker, cost.name) for cost in stored.costs if cost.value is not None}
+    assert {name for worker, name in told if worker == "numpy"} >= {"start", "import", "packages"}
+    assert {name for worker, name in told if worker == "mojo"} >= {"first call", "library file"}
+    assert sum(cost.name == "start" for cost in stored.costs) == 2 * stored.run.plan.cost_rounds
+    assert "What it costs besides" in (tmp_path / "tiny" / "report.html").read_text()
     code, out, err = bench(*command)
     assert code == 2
     assert "tiny is there already; choose another --name" in err

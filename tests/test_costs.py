@@ -378,6 +378,8 @@ def test_any_cost_that_can_be_read_can_be_shown(tmp_path: Path, value: float) ->
         for name, unit in COSTS.items()
         for turn in range(1 if value == 1e18 else 2)
     ]
+    odd += [Cost("mojo", "start", extreme, "ns", 7 + place)
+            for place, extreme in enumerate((1e18, 1e-3, 5e-324)[: 2 if value else 3])]  # fmt: skip
     odd += [Cost("<b>", "start", 1.0, "ns"), Cost("mojo", "<i>", 1.0, "ns"),
             Cost("mojo", "start", 1.0, "<u>")]  # fmt: skip
     path = write_run(tmp_path / "run", Truth(costs=odd))

@@ -1,0 +1,145 @@
+"""Several stored runs: those of one machine in the order of time, machines side by side. Pure.
+
+A ratio is one run's own, formed inside it. Of two runs none is ever formed here: what changed from
+one to the next is said by `bench.comparison`, and of two machines nothing can be. Runs belong
+together where `bench.comparable` finds no obstacle between any two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from bench.cases import case_id, flops, network_text
+from bench.comparable import Difference, differences
+from bench.records import PHASES, Case, Result, Run
+from bench.stats import results
+from bench.store import Stored
+from bench.wording import machine_text, problem_text, seat_names
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A run and what it says of each case, of the first candidate where there are several."""
+
+    run: Run
+    results: Mapping[str, Result]  # by case id; phases of the network only
+    notes: tuple[str, ...]
+
+    @property
+    def invalid(self) -> bool:
+        """Whether a case is INVALID."""
+        verdicts = [result.verdict for result in self.results.values()]
+        return any(verdict and verdict.kind == "INVALID" for verdict in verdicts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Runs that may stand in one history: one machine, one set of settings; the oldest first."""
+
+    name: str
+    runs: tuple[Judged, ...]
+    changed: tuple[tuple[str, tuple[Difference, ...]], ...]  # by run, against the one before it
+
+
+def judged(stored: Stored) -> Judged:
+    """Judge a run on its own."""
+    found: dict[str, Result] = {}
+    for result in results(stored.run, stored.samples, stored.parity, stored.faults):
+        if result.case.phase in PHASES:
+            found.setdefault(case_id(result.case), result)
+    return Judged(stored.run, found, stored.notes)
+
+
+def groups_of(runs: Sequence[Judged]) -> list[Group]:
+    """Put runs together that belong together; groups in the order of their oldest runs."""
+    sets: list[list[Judged]] = []
+    for one in sorted(runs, key=lambda one: when(one.run)):
+        home = next(
+            (
+                group
+                for group in sets
+                if not any(differences(other.run, one.run).obstacles for other in group)
+            ),
+            None,
+        )
+        if home is None:
+            sets.append([one])
+        else:
+            home.append(one)
+    names = _names(sets)
+    return [
+        Group(name, tuple(group), _changes(group)) for name, group in zip(names, sets, strict=True)
+    ]
+
+
+def when(run: Run) -> datetime:
+    """Read when a run began; what cannot be read comes last."""
+    try:
+        moment = datetime.fromisoformat(run.started)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return NEVER
+
+
+def date_text(run: Run) -> str:
+    """Write the day on which a run began."""
+    moment = when(run)
+    return "no date" if moment == NEVER else f"{moment:%Y-%m-%d}"
+
+
+def cases_of(runs: Sequence[Judged]) -> list[Case]:
+    """List every case of some runs once, by phase, networks in the order of their arithmetic."""
+    cases = {result.case for one in runs for result in one.results.values()}
+
+    def order(case: Case) -> tuple[object, ...]:
+        size = flops(Case("forward", case.problem))
+        dtype = case.problem.dtype != "float64"
+        return PHASES.index(case.phase), size, dtype, case.problem.threads, case_id(case)
+
+    return sorted(cases, key=order)
+
+
+def namer(cases: Sequence[Case]) -> Callable[[Case], str]:
+    """Choose how to name the networks of cases: without dtype and threads where all share them."""
+    settings = {(case.problem.dtype, case.problem.threads) for case in cases}
+    text = network_text if len(settings) == 1 else problem_text
+    return lambda case: text(case.problem)
+
+
+def shared_seats(runs: Sequence[Judged]) -> tuple[str, str]:
+    """Name baseline and candidate where all runs have the same, else in general words."""
+    names = {seat_names(one.run) for one in runs}
+    return names.pop() if len(names) == 1 else ("the baseline", "the candidate")
+
+
+def _names(sets: Sequence[Sequence[Judged]]) -> list[str]:
+    """Name each group by its processor, and by what is different where two have the same."""
+    first = [group[0].run for group in sets]
+    texts = [machine_text(run) for run in first]
+    named: list[str] = []
+    for place, (text, run) in enumerate(zip(texts, first, strict=True)):
+        if texts.count(text) == 1:
+            named.append(text)
+            continue
+        twin = first[texts.index(text)]
+        why = differences(twin, run).obstacles[:1] if run is not twin else ()
+        letter = chr(ord("a") + place) if place < 26 else str(place)
+        named.append(f"{text} ({letter}{'; ' + why[0] if why else ''})")
+    return named
+
+
+def _changes(group: Sequence[Judged]) -> tuple[tuple[str, tuple[Difference, ...]], ...]:
+    """Say what was not the same as in the run before, the command left aside."""
+    found = []
+    for before, after in pairwise(group):
+        told = differences(before.run, after.run).told
+        kept = tuple(one for one in told if one.name != "command")
+        if kept:
+            found.append((after.run.name, kept))
+    return tuple(found)

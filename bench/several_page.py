@@ -1,0 +1,150 @@
+"""Several runs -> everything their page says, as plain text and charts. No files, no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.cases import case_id
+from bench.drawing import Chart
+from bench.evidence import Facts
+from bench.history import history_chart
+from bench.records import PHASES, Case, Result
+from bench.sections import Section
+from bench.several import Group, Judged, cases_of, date_text, namer, shared_seats
+from bench.wording import DASH, MARKS, count_text, listing, ratio_text, seat_names, setting_text
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralPage:
+    """What the page of several runs says, top to bottom."""
+
+    title: str
+    conclusion: str
+    machine: str
+    notices: Sequence[str]
+    how_to_read: Sequence[str]
+    sections: Sequence[Section]
+
+
+def several_page(groups: Sequence[Group]) -> SeveralPage:
+    """Say what several runs show: machines side by side, then the history of each."""
+    runs = [one for group in groups for one in group.runs]
+    baseline, candidate = shared_seats(runs)
+    sections = [side_by_side(groups)] if len(groups) > 1 else []
+    sections += [
+        history(group, number)
+        for number, group in enumerate(groups, start=1)
+        if len(group.runs) > 1
+    ]
+    parts = [f"{len(group.runs)} of {group.name}" for group in groups]
+    return SeveralPage(
+        title=f"{baseline} vs {candidate}: several runs",
+        conclusion=f"{count_text(len(runs), 'run')}: {listing(parts)}",
+        machine=setting_text(cases_of(runs)),
+        notices=_notices(runs),
+        how_to_read=[
+            f"The ratio is {baseline}'s time over {candidate}'s, both from one run: above 1 "
+            f"{candidate} is faster, below 1 {baseline} is. In parentheses stands the 95 % "
+            "interval. No ratio is formed between runs, and none between machines.",
+            f"{', '.join(f'{mark} {kind}' for kind, mark in MARKS.items())}: the verdict that the "
+            "run gave by itself.",
+            "Runs stand in one history where all that is on record of machine, settings and data "
+            "is the same; versions, commits and compiler flags may differ and are told.",
+            "Whether a ratio changed from one run to another is judged by the command bench "
+            "compare, with an interval of the change.",
+        ],
+        sections=sections,
+    )
+
+
+def side_by_side(groups: Sequence[Group]) -> Section:
+    """Set machines beside each other: a row each, of its newest run."""
+    newest = [group.runs[-1] for group in groups]
+    alike = len({seat_names(one.run) for one in newest}) == 1
+    labels = [
+        f"{group.name}, run {one.run.name}, {date_text(one.run)}"
+        + ("" if alike else f", {' over '.join(seat_names(one.run))}")
+        for group, one in zip(groups, newest, strict=True)
+    ]
+    return Section(
+        "machines",
+        "Machines",
+        "Machines side by side",
+        [
+            "Each row is a machine, or the same one set otherwise, by its newest run here; each "
+            "cell is that machine's own ratio. What differs between two rows may be the "
+            "processor, the system or the versions: nothing here says which."
+        ],
+        tables=_tables("machine", labels, newest),
+    )
+
+
+def history(group: Group, number: int) -> Section:
+    """Tell how the ratios of one machine's runs went."""
+    labels = [f"{date_text(one.run)} {one.run.name}" for one in group.runs]
+    charts = [history_chart(group, number, phase) for phase in PHASES]
+    return Section(
+        f"history-{number}",
+        f"History {number}" if number > 1 else "History",
+        f"History: {group.name}",
+        [f"{count_text(len(group.runs), 'run')}, the oldest first."],
+        charts=[chart for chart in charts if isinstance(chart, Chart)],
+        tables=_tables("run", labels, group.runs),
+        points=[
+            f"{name}, against the run before it: {'; '.join(map(_told, found))}"
+            for name, found in group.changed
+        ],
+    )
+
+
+def _told(one: object) -> str:
+    return str(one).replace(" in A, ", " before, ").removesuffix(" in B") + " now"
+
+
+def _tables(what: str, labels: Sequence[str], runs: Sequence[Judged]) -> list[Facts]:
+    """Make a table per phase: a row per run, a column per network."""
+    cases = cases_of(runs)
+    text = namer(cases)
+    tables = []
+    for phase in PHASES:
+        mine = [case for case in cases if case.phase == phase]
+        rows = [
+            (label, *(cell(one, case) for case in mine))
+            for label, one in zip(labels, runs, strict=True)
+        ]
+        if mine:
+            tables.append(Facts((what, *map(text, mine)), rows, phase))
+    return tables
+
+
+def cell(one: Judged, case: Case) -> str:
+    """Write what a run says of a case: mark, ratio and interval."""
+    result = one.results.get(case_id(case))
+    if result is None:
+        return DASH
+    mark = MARKS[result.verdict.kind] if result.verdict else ""
+    return f"{mark} {_ratio(result)}".strip()
+
+
+def _ratio(result: Result) -> str:
+    if result.ratio is not None:
+        return ratio_text(result.ratio.estimate)
+    return result.verdict.kind if result.verdict else DASH
+
+
+def _notices(runs: Sequence[Judged]) -> list[str]:
+    notices = [f"In reading {one.run.name}: {note}." for one in runs for note in one.notes]
+    unfinished = [one.run.name for one in runs if one.run.status in ("running", "interrupted")]
+    if unfinished:
+        notices.append(f"Not finished, so judged by what is complete: {listing(unfinished)}.")
+    imported = [one.run.name for one in runs if one.run.source != "bench"]
+    if imported:
+        notices.append(
+            f"Made from files of pytest-benchmark, so without intervals and verdicts: "
+            f"{listing(imported)}."
+        )
+    invalid = [one.run.name for one in runs if one.invalid]
+    if invalid:
+        notices.append(f"With cases that are INVALID, and have no ratio: {listing(invalid)}.")
+    return notices
