@@ -27,6 +27,7 @@ from bench.evidence import (
     roofline_of,
 )
 from bench.records import FLOORS, PHASES, Ratio, Result, Run
+from bench.scaling_section import scaling_section
 from bench.sections import Section
 from bench.store import Stored
 from bench.tables import NO_ESTIMATE, rows_of
@@ -155,7 +156,14 @@ def make_page(
     whole, phases = conclusion_parts(run, results)
     roofline = roofline_of(stored, results)
     overview = [one for one in (_speedup(charts),) if one is not None]
-    more = [one for one in (_roofline(roofline),) if one is not None]
+    more = [
+        one
+        for one in (
+            _roofline(roofline),
+            scaling_section(stored, results),
+        )
+        if one is not None
+    ]
     return Page(
         title=f"{baseline} vs {candidate}: run {run.name}",
         conclusion=whole,

@@ -59,11 +59,13 @@ def build(run_dir: Path) -> ReportPaths:
     files = {name for name, _ in FILES if (run_dir / name).exists()} | {"results.csv"}
     by_name = {chart.name: chart for chart in charts}
     page = make_page(stored, results, table, stats.geometric_means(*readings), by_name, files)
+    for section in (*page.overview, *page.more):
+        by_name |= {chart.name: chart for chart in (*section.charts, *section.folded)}
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
     drawings = run_dir / "charts"
     # All is made before the first file is written: what fails leaves the report that is there.
     made = {
-        **{drawings / f"{chart.name}.svg": chart.svg for chart in charts},
+        **{drawings / f"{chart.name}.svg": chart.svg for chart in by_name.values()},
         run_dir / "results.csv": csv_text(table),
         paths.markdown: _environment(markdown_text).get_template("report.md").render(page=page),
         paths.html: _environment(None).get_template("report.html").render(page=page),
