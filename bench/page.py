@@ -216,7 +216,7 @@ def _charts(charts: Mapping[str, Chart], *names: str) -> list[Chart]:
 
 
 def _speedup(charts: Mapping[str, Chart]) -> Section | None:
-    found = _charts(charts, "speedup", "times")
+    found = _charts(charts, "map", "speedup", "times")
     return (
         Section("speedup", "Speed-up", "Who is faster, and by how much", charts=found)
         if found

@@ -23,6 +23,7 @@ from bench.errors import StoreError
 from bench.files import write_whole
 from bench.page import FILES, make_page
 from bench.records import Result
+from bench.speedup_map import map_chart
 from bench.tables import result_table
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -127,6 +128,7 @@ def make_charts(stored: store.Stored, table: pd.DataFrame) -> list[Chart]:
     kept = {"X": "X", "y": "y", f"{seats['baseline']}/grid": "grid"}
     curves = {kept[key]: array for key, array in stored.training.items() if key in kept}
     charts = (
+        map_chart(stored.run, table, *names),
         speedup_chart(table, *names),
         time_chart(table, *names),
         loss_chart(of_both("training_loss"), stored.run.plan.training_epochs, *names),
