@@ -27,6 +27,7 @@ from bench.evidence import (
     roofline_of,
 )
 from bench.records import FLOORS, PHASES, Ratio, Result, Run
+from bench.roofline_chart import rooflines
 from bench.scaling_section import scaling_section
 from bench.sections import Section
 from bench.store import Stored
@@ -159,7 +160,7 @@ def make_page(
     more = [
         one
         for one in (
-            _roofline(roofline),
+            _roofline(roofline, stored, results),
             scaling_section(stored, results),
         )
         if one is not None
@@ -224,16 +225,17 @@ def _speedup(charts: Mapping[str, Chart]) -> Section | None:
     )
 
 
-def _roofline(found: Roofline) -> Section | None:
+def _roofline(found: Roofline, stored: Stored, results: Sequence[Result]) -> Section | None:
     if not found.groups:
         return None
-    title = "Percent of the machine's peak"
+    charts, table = rooflines(stored, results)
     return Section(
         "roofline",
         "Percent of peak",
-        title,
+        "Percent of the machine's peak",
         [found.text],
-        tables=[found.table],
+        charts=charts,
+        tables=[found.table, table],
         points=found.limits,
     )
 
