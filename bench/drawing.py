@@ -151,17 +151,26 @@ def finish(name: str, title: str, figure: Figure, caption: str, alt: str) -> Cha
 
 
 def compact(svg: str) -> str:
-    """Leave out of an SVG what nobody sees: comments, and digits beyond hundredths of a point.
+    """Leave out of an SVG what nobody sees: comments, indents, digits beyond hundredths of a point.
 
-    Points that are drawn as lines without a length are written in short.
+    Of a line without a length matplotlib leaves the start alone; where lines have round ends it
+    is a dot, and drawn again as one, to tenths.
     """
-    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r">\s+<", ">\n<", svg)
     svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', _rounded, svg)
-    svg = re.sub(r"M (\S+ \S+) L \1(?= |\")", r"M\1h0", svg)
-    return re.sub(r"(h0) (?=M|\")", r"\1", svg)
+    return re.sub(r'<path d="[^"]*"[^>]*stroke-linecap: round[^>]*>', _dotted, svg)
 
 
 def _rounded(attribute: re.Match[str]) -> str:
     """Round the numbers of an attribute to two decimals and fold its white space."""
     text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{round(float(found[0]), 2):g}", attribute[0])
     return " ".join(["", *text.split()])
+
+
+def _dotted(path: re.Match[str]) -> str:
+    return re.sub(
+        r"M (\S+) (\S+) ?(?=M|\")",
+        lambda found: f"M{float(found[1]):.1f} {float(found[2]):.1f}h0",
+        path[0],
+    )

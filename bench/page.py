@@ -15,6 +15,7 @@ import pandas as pd
 
 from bench.cases import file_stem
 from bench.conduct import Conduct, conduct_of
+from bench.distribution_section import distribution_section
 from bench.drawing import Chart
 from bench.evidence import (
     Facts,
@@ -162,6 +163,7 @@ def make_page(
         for one in (
             _roofline(roofline, stored, results),
             scaling_section(stored, results),
+            distribution_section(stored, results),
         )
         if one is not None
     ]

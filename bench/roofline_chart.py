@@ -160,9 +160,9 @@ def _chart(
         ax.grid()
         title = f"Roofline, {where}"
         below = [
-            f"{names[role]} reaches {100 * min(shares):.0f} to {100 * max(shares):.0f} % of the peak"
+            f"{names[role]} reaches {min(percent):.0f} to {max(percent):.0f} % of the peak"
             for role in COLOURS
-            if (shares := [point.rates[role][0] / roofs.peak for point in points])
+            if (percent := [100 * point.rates[role][0] / roofs.peak for point in points])
         ]
         key = "; ".join(f"{number}: {network}" for network, number in numbers.items())
         caption = (
