@@ -29,7 +29,7 @@ from bench.drawing import (
     style,
 )
 from bench.intervals import Floats
-from bench.wording import TIMES, count_text, significant, time_text, unit_for
+from bench.wording import count_text, significant, time_text, unit_for
 
 AGAIN_COLOUR = "#56b4e9"  # the baseline's second seat; of the same palette
 COLOURS = {"baseline": BASELINE_COLOUR, "again": AGAIN_COLOUR, "candidate": CANDIDATE_COLOUR}
@@ -170,24 +170,23 @@ def _series_words(one: Series, names: Mapping[str, str]) -> str:
     largest = significant(float(one.counted.max()) / middle)
     return (
         f"{names[one.role]}: {count_text(len(one.counted), 'reading')}, median "
-        f"{time_text(middle)}, the largest {largest}{TIMES.rstrip()} that."
+        f"{time_text(middle)}, the largest {largest} times that."
     )
 
 
 def _drift_words(history: History) -> str:
     count = history.result.drifting
     if not count:
-        return "In no invocation the ratio drifts."
-    return f"In {count_text(count, 'invocation')} the ratio still moved at the end."
+        return "No invocation is marked as drifting."
+    return f"{count_text(count, 'invocation')} marked as drifting: the ratio moved to the end."
 
 
 def _beyond_words(count: int) -> str:
     if not count:
         return ""
-    lie = "lies" if count == 1 else "lie"
-    return (
-        f"{count_text(count, 'reading')} {lie} beyond the axis and stand as triangles at its edge."
-    )
+    if count == 1:
+        return "1 reading lies beyond the axis and stands as a triangle at its edge."
+    return f"{count} readings lie beyond the axis and stand as triangles at its edge."
 
 
 def names_of(baseline: str, candidate: str) -> dict[str, str]:

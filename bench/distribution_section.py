@@ -14,6 +14,8 @@ from bench.wording import count_text, seat_names
 
 MOST_CHARACTERS = 900_000
 """Of all charts of the section."""
+MOST_OF_PAGE = 2_400_000
+"""Characters of all charts of a page; where the others leave less, the section has less."""
 MOST_CHARTS = 24
 MOST_NAMED = 12
 """Cases that are named where they are left out; of more it says how many."""
@@ -22,13 +24,19 @@ MOST_NAMED = 12
 def distribution_section(
     stored: Stored,
     results: Sequence[Result],
-    most_characters: int = MOST_CHARACTERS,
+    taken: int = 0,
     most_charts: int = MOST_CHARTS,
 ) -> Section | None:
     """Show the readings themselves; None where none were taken.
 
     Charts are drawn in the order of telling until their size or number is used up, and stand in
     the order of the plan.
+
+    Args:
+        stored: The run.
+        results: What `bench.stats` derives from it.
+        taken: Characters of all other charts of the page.
+        most_charts: How many are drawn at most.
     """
     histories = histories_of(stored.run, stored.samples, results)
     if not histories:
@@ -41,7 +49,7 @@ def distribution_section(
         place = places[chosen.history.case]
         chart = distribution_chart(f"distribution_{place}", chosen, names)
         size += len(chart.svg)
-        if size > most_characters:
+        if size > min(MOST_CHARACTERS, MOST_OF_PAGE - taken):
             break
         drawn[place] = chart
     left = [history for place, history in enumerate(histories) if place not in drawn]

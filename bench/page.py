@@ -160,13 +160,12 @@ def make_page(
     overview = [one for one in (_speedup(charts),) if one is not None]
     more = [
         one
-        for one in (
-            _roofline(roofline, stored, results),
-            scaling_section(stored, results),
-            distribution_section(stored, results),
-        )
+        for one in (_roofline(roofline, stored, results), scaling_section(stored, results))
         if one is not None
     ]
+    drawn = [*charts.values(), *(chart for one in more for chart in (*one.charts, *one.folded))]
+    readings = distribution_section(stored, results, sum(len(chart.svg) for chart in drawn))
+    more += [readings] if readings else []
     return Page(
         title=f"{baseline} vs {candidate}: run {run.name}",
         conclusion=whole,
