@@ -35,6 +35,8 @@ from bench.store import Stored
 from bench.wording import NARROW_SPACE, count_text, interval, listing, seat_names, significant
 
 HEIGHT_INCHES = 4.0
+MOST_CHARTS = 12
+"""Of a dtype and number of threads each; the table has all."""
 MOST_LABELLED = 12
 """Networks of a chart whose points bear a number."""
 MARKERS: dict[str, str] = {"forward": "o", "backprop": "s", "epoch": "^"}
@@ -119,14 +121,14 @@ def roofline_charts(
     points: Sequence[Point], roofs: Mapping[tuple[DType, int], Roofs], names: Mapping[str, str]
 ) -> list[Chart]:
     """Draw a chart for each dtype and number of threads that has a peak and a case."""
-    charts = []
+    charts: list[Chart] = []
     for (dtype, threads), roof in roofs.items():
         mine = [
             point
             for point in points
             if (point.case.problem.dtype, point.case.problem.threads) == (dtype, threads)
         ]
-        if mine:
+        if mine and len(charts) < MOST_CHARTS:
             where = f"{dtype}, {count_text(threads, 'thread')}"
             charts.append(_chart(f"roofline_{dtype}_t{threads}", where, mine, roof, names))
     return charts

@@ -38,6 +38,8 @@ FLOOR: Phase = "call"
 """What every repetition pays at least: an empty crossing from Python."""
 MOST_OPEN = 4
 """Charts of a dtype and number of threads that stand open; more are folded, as are all sweeps."""
+MOST_SETTINGS = 12
+"""Charts of a dtype and number of threads; the table has all."""
 MOST_SWEEPS = 24
 """Charts of sweeps; the table has all."""
 
@@ -81,7 +83,7 @@ def scaling_section(stored: Stored, results: Sequence[Result]) -> Section | None
             _floors(results, threads, labels),
             peaks.get((dtype, threads)),
         )
-        for (dtype, threads), group in groups.items()
+        for (dtype, threads), group in list(groups.items())[:MOST_SETTINGS]
     ]
     swept = sweeps(settings)
     return Section(
