@@ -40,6 +40,21 @@ AWKWARD: tuple[Network, ...] = tuple(
     for width in (1, 2, 3, 7, 17, 50, 63, 65, 127, 1000)
     for batch in (1, 2, 5, 19, 20, 33, 128, 1000)
 )
+# One axis at a time around the seed network: width, depth, batch, which divides the rows, and rows.
+_SEED_WIDTHS = (10, 25, 50, 100, 200)
+_SEED_DEPTHS = (1, 3, 5, 9, 17)
+_SEED_BATCHES = (5, 10, 20, 50, 100)
+_SEED_ROWS = (100, 200, 500, 1000, 2000)
+SWEPT: tuple[Network, ...] = tuple(
+    dict.fromkeys(
+        (
+            *(((1, *[width] * 9, 1), 20, 500) for width in _SEED_WIDTHS),
+            *(((1, *[50] * depth, 1), 20, 500) for depth in _SEED_DEPTHS),
+            *(((1, *[50] * 9, 1), batch, 500) for batch in _SEED_BATCHES),
+            *(((1, *[50] * 9, 1), 20, rows) for rows in _SEED_ROWS),
+        )
+    )
+)
 
 PROBED: Network = ((1, 1), 1, 8)
 """What a worker prepares where only the machine is probed: it is neither compared nor trained."""
@@ -112,6 +127,10 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "awkward", "about twenty minutes: 80 odd widths and batches, both dtypes, no verdicts",
             AWKWARD, ("float64", "float32"), 6, 960, 0,
+        ),
+        Preset(
+            "scaling", "about ten minutes: width, depth, batch and rows of the seed network swept",
+            SWEPT, ("float64",), 10, 480, 0,
         ),
     )
 }  # fmt: skip
@@ -198,6 +217,29 @@ def flops(case: Case) -> int:
         "epoch": batches * (forward + backprop),
         "peak": PEAK_FLOPS * problem.threads,
     }.get(case.phase, 0)
+
+
+def least_bytes(case: Case) -> int:
+    """Count the bytes that the matrix products of one repetition must move at least once.
+
+    Each array that a product reads or writes counts once per batch, in the dtype of the problem,
+    as if a cache held all of it in between. Forward: the batch, the weights and the result of
+    every layer. Backprop: what each layer was given, the delta of each layer, the weights of all
+    but the first, and the weight gradients. Epoch: per batch what forward and backprop move, the
+    arrays that both use counted once, and the moved weights in place of their gradients. Biases,
+    targets and the gathering of batches are left out, as they are in `flops`. Others: 0.
+    """
+    problem = case.problem
+    sizes = problem.layer_sizes
+    weights = [a * b for a, b in pairwise(sizes)]
+    given, made = sum(sizes[:-1]), sum(sizes[1:])
+    batches = problem.rows // problem.batch_size
+    elements = {
+        "forward": problem.batch_size * sum(sizes) + sum(weights),
+        "backprop": problem.batch_size * (given + made) + sum(weights[1:]) + sum(weights),
+        "epoch": batches * (problem.batch_size * (sum(sizes) + made) + 2 * sum(weights)),
+    }.get(case.phase, 0)
+    return elements * (8 if problem.dtype == "float64" else 4)
 
 
 def triad_bytes(case: Case) -> int:

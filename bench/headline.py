@@ -12,6 +12,7 @@ from typing import get_args
 
 from bench.cases import case_text, flops
 from bench.records import PHASES, Case, DType, Result, Run
+from bench.scaling_text import flop_text
 from bench.wording import (
     MARKS,
     count_text,
@@ -19,17 +20,9 @@ from bench.wording import (
     listing,
     ratio_text,
     seat_names,
-    significant,
 )
 
-SCALES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
 DECIDED = ("FASTER", "SLOWER", "EQUIVALENT")
-
-
-def flop_text(count: float) -> str:
-    """Write an amount of arithmetic: `26.2 kFLOP`."""
-    prefix, size = next(((p, s) for p, s in SCALES if count >= s), SCALES[-1])
-    return f"{significant(count / size)} {prefix}FLOP"
 
 
 def would_change(run: Run, results: Sequence[Result]) -> list[str]:

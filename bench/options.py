@@ -11,7 +11,9 @@ import typer
 
 from bench.cases import PRESETS
 
-PresetName = StrEnum("PresetName", ["smoke", "quick", "default", "full", "roofline", "awkward"])
+PresetName = StrEnum(
+    "PresetName", ["smoke", "quick", "default", "full", "roofline", "awkward", "scaling"]
+)
 IsaName = StrEnum("IsaName", ["sse4.2", "avx2", "avx512"])
 DTypeName = StrEnum("DTypeName", ["float64", "float32"])
 PartName = StrEnum("PartName", ["coverage", "faults", "claims", "power"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.conduct import Conduct, conduct_of
+from bench.distribution_section import distribution_section
 from bench.drawing import Chart
 from bench.evidence import (
     Facts,
@@ -23,9 +24,13 @@ from bench.evidence import (
     parity_facts,
     roofline_of,
 )
+from bench.headline import would_change
 from bench.ledger import ledger
 from bench.records import Ratio, Result, Run
 from bench.result_rows import ResultTable, result_rows
+from bench.roofline_chart import rooflines
+from bench.scaling_section import crossovers_of, scaling_section
+from bench.scaling_text import crossover_text
 from bench.sections import Section
 from bench.store import Stored
 from bench.where import where_section
@@ -70,6 +75,7 @@ class Page:
     conclusion: str
     conclusion_by_phase: Sequence[str]
     machine: str
+    changes: Sequence[str]  # what would change the conclusion, a sentence each, no final stop
     notices: Sequence[str]
     contents: Sequence[tuple[str, str]]  # anchor and name of every section
     how_to_read: Sequence[str]
@@ -111,13 +117,24 @@ def make_page(
     whole, phases = conclusion_parts(run, results)
     roofline = roofline_of(stored, results)
     overview = [one for one in (_speedup(charts),) if one is not None]
-    parts = (where_section(stored, charts), _roofline(roofline), ledger(stored, results))
-    more = [one for one in parts if one is not None]
+    sections = (
+        scaling_section(stored, results),
+        _roofline(roofline, stored, results),
+        where_section(stored, charts),
+    )
+    more = [one for one in sections if one is not None]
+    drawn = [*charts.values(), *(chart for one in more for chart in (*one.charts, *one.folded))]
+    last = (
+        distribution_section(stored, results, sum(len(chart.svg) for chart in drawn)),
+        ledger(stored, results),
+    )
+    more += [one for one in last if one is not None]
     return Page(
         title=f"{baseline} vs {candidate}: run {run.name}",
         conclusion=whole,
         conclusion_by_phase=phases,
         machine=_machine_line(run),
+        changes=_changes(stored, results),
         notices=[*roofline.errors, *_notices(stored, table)],
         contents=[
             *BEFORE,
@@ -155,12 +172,19 @@ def make_page(
     )
 
 
+def _changes(stored: Stored, results: Sequence[Result]) -> list[str]:
+    """Say where the faster side changes, and what would change the verdicts."""
+    changes = would_change(stored.run, results)
+    crossing = crossover_text(crossovers_of(stored, results), *seat_names(stored.run))
+    return [crossing, *changes] if changes and crossing else changes
+
+
 def _charts(charts: Mapping[str, Chart], *names: str) -> list[Chart]:
     return [charts[name] for name in names if name in charts]
 
 
 def _speedup(charts: Mapping[str, Chart]) -> Section | None:
-    found = _charts(charts, "speedup", "times")
+    found = _charts(charts, "map", "speedup", "times")
     return (
         Section("speedup", "Speed-up", "Who is faster, and by how much", charts=found)
         if found
@@ -168,16 +192,17 @@ def _speedup(charts: Mapping[str, Chart]) -> Section | None:
     )
 
 
-def _roofline(found: Roofline) -> Section | None:
+def _roofline(found: Roofline, stored: Stored, results: Sequence[Result]) -> Section | None:
     if not found.groups:
         return None
-    title = "Percent of the machine's peak"
+    charts, table = rooflines(stored, results)
     return Section(
         "roofline",
         "Percent of peak",
-        title,
+        "Percent of the machine's peak",
         [found.text],
-        tables=[found.table],
+        charts=charts,
+        tables=[found.table, table],
         points=found.limits,
     )
 

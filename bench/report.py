@@ -25,6 +25,7 @@ from bench.errors import StoreError
 from bench.files import write_whole
 from bench.page import FILES, make_page
 from bench.records import Result
+from bench.speedup_map import map_chart
 from bench.tables import result_table
 from bench.where import where_charts
 
@@ -62,13 +63,15 @@ def build(run_dir: Path) -> ReportPaths:
     files = {name for name, _ in FILES if (run_dir / name).exists()} | {"results.csv"}
     by_name = {chart.name: chart for chart in charts}
     page = make_page(stored, results, table, stats.geometric_means(*readings), by_name, files)
+    for section in (*page.overview, *page.more):
+        by_name |= {chart.name: chart for chart in (*section.charts, *section.folded)}
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
     drawings = run_dir / "charts"
     for_html, for_markdown = templates_for(None), templates_for(markdown_text)
     script, script_hash = script_of(for_html)
     # All is made before the first file is written: what fails leaves the report that is there.
     made = {
-        **{drawings / f"{chart.name}.svg": chart.svg for chart in charts},
+        **{drawings / f"{chart.name}.svg": chart.svg for chart in by_name.values()},
         run_dir / "results.csv": csv_text(table),
         paths.markdown: for_markdown.get_template("report.md").render(page=page),
         paths.html: for_html.get_template("report.html").render(
@@ -132,6 +135,7 @@ def make_charts(stored: store.Stored, table: pd.DataFrame) -> list[Chart]:
     kept = {"X": "X", "y": "y", f"{seats['baseline']}/grid": "grid"}
     curves = {kept[key]: array for key, array in stored.training.items() if key in kept}
     charts = (
+        map_chart(stored.run, table, *names),
         speedup_chart(table, *names),
         time_chart(table, *names),
         loss_chart(of_both("training_loss"), stored.run.plan.training_epochs, *names),
