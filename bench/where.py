@@ -55,6 +55,8 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     REST: ("#b8bcc0", r"\\\\"),
 }
 LONGEST_SEAT = 14
+WORTH_NAMING = 0.01
+"""Of a difference, a smaller part is not."""
 PAIR = 3.2
 """Height of the two bars of a network and of its name above them, in bars."""
 
@@ -162,7 +164,8 @@ def _facts(pairs: Sequence[Pair], baseline: str, candidate: str) -> list[str]:
     lines = [
         " ".join(
             f"{_of_what(pair, pairs)}, the largest part of {baseline}'s time is "
-            f"{_largest(pair.baseline)}, of {candidate}'s {_largest(pair.candidate)}. "
+            f"{_largest(pair.baseline)}, and of {candidate}'s time "
+            f"{_largest(pair.candidate)}. "
             f"{_difference(pair, baseline, candidate)}"
             for pair in shown
         )
@@ -216,7 +219,9 @@ def _difference(pair: Pair, baseline: str, candidate: str) -> str:
     first, second = sorted(shares, key=lambda name: -shares[name])[:2]
     words = f"Of the {time_text(abs(saved_ns))} by which {less} is ahead of {more}, {first} "
     words += f"{_verb(first)} {_percent(shares[first])}"
-    return words + (f" and {second} {_percent(shares[second])}." if shares[second] > 0 else ".")
+    return words + (
+        f" and {second} {_percent(shares[second])}." if shares[second] >= WORTH_NAMING else "."
+    )
 
 
 def _verb(name: str) -> str:
