@@ -18,10 +18,11 @@ import pytest
 from bench.cases import PRESETS, case_id, case_text, preset_problems
 from bench.datasets import data_for
 from bench.errors import UsageError
-from bench.implementations import BASELINE, IMPLEMENTATIONS, Array, implementation, tensors
+from bench.implementations import BASELINE, IMPLEMENTATIONS, Array, implementation
 from bench.parity import check
 from bench.pytest_import import EXTRA, Extra
 from bench.records import PHASES, Case, ParityResult, Problem
+from bench.tensors import tensors
 
 EPOCHS_COMPARED = 2
 EPOCH_ROUNDS = 20

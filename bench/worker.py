@@ -28,13 +28,11 @@ from bench.implementations import (
     Array,
     Implementation,
     Network,
-    extreme_tensors,
     implementation,
-    tensors,
-    timed_tensors,
 )
 from bench.process import loading, peak_memory
 from bench.records import PHASES, Phase, Problem
+from bench.tensors import extreme_tensors, tensors, timed_tensors
 
 DATA = ("X", "y", "X_val", "y_val")
 METERS = ("preempted", "page_faults", "cpu_ns", "wall_ns")

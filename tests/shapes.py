@@ -6,9 +6,9 @@ from typing import Any
 
 from bench.cases import problem_id
 from bench.datasets import DataSet, data_for
-from bench.implementations import tensors
 from bench.parity import Array
 from bench.records import DType, Problem
+from bench.tensors import tensors
 
 # (layer sizes, batch size, training rows); most rows leave a last batch that is dropped.
 SHAPES: tuple[tuple[tuple[int, ...], int, int], ...] = (
