@@ -176,7 +176,7 @@ def _changes(stored: Stored, results: Sequence[Result]) -> list[str]:
     """Say where the faster side changes, and what would change the verdicts."""
     changes = would_change(stored.run, results)
     crossing = crossover_text(crossovers_of(stored, results), *seat_names(stored.run))
-    return [crossing, *changes] if changes and crossing else changes
+    return [crossing[0].upper() + crossing[1:], *changes] if changes and crossing else changes
 
 
 def _charts(charts: Mapping[str, Chart], *names: str) -> list[Chart]:
