@@ -180,8 +180,16 @@ def case_id(case: Case) -> str:
 
 
 def network_text(problem: Problem) -> str:
-    """Say which network, for people: `1,50x9,1 batch 20`."""
-    return f"{format_layers(problem.layer_sizes)} batch {problem.batch_size}"
+    """Say which network, for people: `1,50x9,1 batch 20`; rows where they are not usual."""
+    name = f"{format_layers(problem.layer_sizes)} batch {problem.batch_size}"
+    usual = _usual(problem.layer_sizes, problem.batch_size)[2]
+    return name if problem.rows == usual else f"{name}, {problem.rows} rows"
+
+
+def _usual(sizes: tuple[int, ...], batch_size: int) -> Network:
+    """Return the network of the matrix with these sizes, or what others get."""
+    known = {network[0]: network for network in NETWORKS}
+    return known.get(sizes, (sizes, batch_size, 25 * max(20, batch_size)))
 
 
 def case_text(case: Case) -> str:
@@ -332,9 +340,7 @@ def preset_problems(
     Raises:
         UsageError: A batch is larger than the data set, or a number is below 1.
     """
-    known = {network[0]: network for network in NETWORKS}
-    default = batch_size or 20
-    networks = [known.get(sizes, (sizes, default, 25 * max(20, default))) for sizes in layers]
+    networks = [_usual(sizes, batch_size or 20) for sizes in layers]
     problems = tuple(
         Problem(sizes, batch_size or own_batch_size, rows or own_rows, dtype, count)
         for sizes, own_batch_size, own_rows in networks or preset.networks

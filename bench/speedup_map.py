@@ -150,12 +150,10 @@ def _left_out(count: int) -> str:
 
 
 def _row_text(row: Row, among: Sequence[Row]) -> str:
-    """Name a network, with its training rows where those tell it from another."""
+    """Name a network, with what tells it from others."""
     layers, batch, rows, setting = row
     name = network_text(Problem(layers, batch, rows, "float64", 1))
-    alike = len({other[:3] for other in among if other[:2] == (layers, batch)}) > 1
-    parts = [f"{name}, {count_text(rows, 'row')}" if alike else name]
-    return " · ".join(parts + _setting_texts(setting, [other[3] for other in among]))
+    return " · ".join([name, *_setting_texts(setting, [other[3] for other in among])])
 
 
 def _setting_texts(setting: Setting, among: Sequence[Setting]) -> list[str]:
