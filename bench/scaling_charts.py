@@ -24,7 +24,7 @@ from bench.drawing import (
     number_on_axis,
     style,
 )
-from bench.records import Estimate
+from bench.records import Case, Estimate
 from bench.scaling import Axis, Fitted, Measured, Setting, Sweep
 from bench.scaling_text import flop_unit, slope_text
 from bench.wording import count_text, interval, time_text, unit_for
@@ -35,6 +35,8 @@ MOST_MARKED = 30
 MOST_TICKS = 7
 NEAR = 0.01
 """A floor is drawn where it is at least this part of the shortest time of its panel."""
+NEAR_WIDE = 0.1
+"""The same for the times of networks one wide, of which there is one for each network."""
 AXIS_LABELS: dict[Axis, str] = {
     "width": "width of the hidden layers",
     "depth": "hidden layers",
@@ -50,6 +52,8 @@ Names = Mapping[str, str]
 """Display name by role."""
 Floors = Mapping[str, float]
 """Nanoseconds of an empty call by role, as far as they are known."""
+OneWide = Mapping[str, Mapping[Case, float]]
+"""Nanoseconds of the phase of a case in a network as deep and one wide, by role, where known."""
 
 
 def scaling_chart(
@@ -58,6 +62,7 @@ def scaling_chart(
     names: Names,
     labels: Names,
     floors: Floors,
+    one_wide: OneWide,
     peak: float | None,
 ) -> Chart:
     """Draw time over arithmetic of both, a panel per phase, of one dtype and number of threads.
@@ -68,6 +73,7 @@ def scaling_chart(
         names: Display name by role.
         labels: Label of the seat by role.
         floors: What an empty call takes, by role.
+        one_wide: What a case takes where every layer is one wide: dispatch, whatever the size.
         peak: What the machine can do, in FLOP per nanosecond; None if it was not measured.
 
     Returns:
@@ -97,6 +103,14 @@ def scaling_chart(
                     handles[f"{names[role]}, empty call"] = line
                     shortest = min(shortest, floor)
                     drawn.add(role)
+            for role, times in one_wide.items():
+                known = [times.get(one.case, math.nan) for one in setting.cases]
+                least = float(np.nanmin([math.inf, *known]))
+                if NEAR_WIDE * shortest <= least < math.inf:
+                    (handles[f"{names[role]}, one wide"],) = ax.plot(
+                        sizes, known, "-.", color=LOOKS[role]["color"], linewidth=1
+                    )
+                    shortest = min(shortest, least)
             longest = max(_times(setting.cases, labels, "high"), default=math.nan)
             _time_axis(ax, shortest, longest)
             log_scale(ax, "x", float(sizes.min()), float(sizes.max()))
@@ -109,7 +123,7 @@ def scaling_chart(
         caption = (
             "Medians of one repetition with 95 % intervals, against the arithmetic of its matrix "
             f"products. {_dashed(words)}"
-            f"{_floor_words(floors, names, drawn)}"
+            f"{_floor_words(floors, names, drawn)}{_one_wide_words(settings, one_wide, names)}"
             + (
                 f" The dotted line is the same work at the measured peak of {peak:.3g} GFLOP/s."
                 if peak
@@ -284,6 +298,24 @@ def _floor_words(floors: Floors, names: Names, drawn: set[str]) -> str:
     if not drawn:
         return f"{text}: less than {NEAR:.0%} of every time here, and not drawn."
     return f"{text}: dash-dotted where it is at least {NEAR:.0%} of the shortest time."
+
+
+def _one_wide_words(
+    settings: Sequence[tuple[Setting, Fitted]], one_wide: OneWide, names: Names
+) -> str:
+    """Say what networks one wide take: the dispatch that no size gets below."""
+    parts = []
+    for setting, _ in settings:
+        for role, times in one_wide.items():
+            known = [times[one.case] for one in setting.cases if one.case in times]
+            ends = list(dict.fromkeys(map(time_text, sorted(known)[:: max(1, len(known) - 1)])))
+            parts += [f"{setting.phase} {names[role]} {' to '.join(ends)}"] if ends else []
+    if not parts:
+        return ""
+    return (
+        f" Networks as deep and one wide, which is dispatch alone, take: {', '.join(parts)}; "
+        f"dash-dotted where it is at least {NEAR_WIDE:.0%} of the shortest time."
+    )
 
 
 def _range_words(setting: Setting, names: Names, labels: Names) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from bench.drawing import Chart
 from bench.evidence import Facts
-from bench.records import DType, Phase, Problem, Result
+from bench.records import PHASES, WIDTH_ONE, Case, DType, Phase, Problem, Result
 from bench.roofline import rates
 from bench.scaling import (
     AXES,
@@ -81,6 +82,7 @@ def scaling_section(stored: Stored, results: Sequence[Result]) -> Section | None
             names,
             labels,
             _floors(results, threads, labels),
+            _one_wide(results, labels),
             peaks.get((dtype, threads)),
         )
         for (dtype, threads), group in list(groups.items())[:MOST_SETTINGS]
@@ -113,6 +115,19 @@ def _floors(results: Sequence[Result], threads: int, labels: dict[str, str]) -> 
         role: times[labels[role]].median_ns.point
         for role in ("baseline", "candidate")
         if labels[role] in times
+    }
+
+
+def _one_wide(results: Sequence[Result], labels: dict[str, str]) -> dict[str, dict[Case, float]]:
+    """Return what cases take in networks as deep and one wide, by role, in nanoseconds."""
+    of_phase = dict(zip(WIDTH_ONE, PHASES, strict=True))
+    return {
+        role: {
+            replace(result.case, phase=of_phase[result.case.phase]): time.median_ns.point
+            for result in results
+            if result.case.phase in of_phase and (time := result.times.get(labels[role]))
+        }
+        for role in ("baseline", "candidate")
     }
 
 

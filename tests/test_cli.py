@@ -191,7 +191,8 @@ def test_a_run_of_both_languages_from_end_to_end(bench: Bench, tmp_path: Path) -
     assert code == 0, err
     for stage in ("parity ...", "pilot ...", "timing ...", "costs ...", "report ..."):
         assert stage in err
-    assert "epoch · 3,5,2 batch 4, 12 rows: UNRESOLVED: only 1 invocation; a verdict needs 10" in out
+    text = "epoch · 3,5,2 batch 4, 12 rows: UNRESOLVED: only 1 invocation; a verdict needs 10"
+    assert text in out
     stored = load(tmp_path / "tiny")
     assert stored.run.status == "finished"
     assert stored.run.plan.preset == "custom"

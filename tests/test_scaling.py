@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import sample_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_truth import SEATS, agreed, make_run
@@ -22,7 +23,7 @@ from bench.scaling import Crossover, Setting, crossover, fitted, settings_of, sw
 from bench.scaling_section import COMMAND, crossovers_of, scaling_section
 from bench.scaling_text import crossover_line, crossover_lines, crossover_text, flop_text
 from bench.stats import results
-from bench.store import Stored
+from bench.store import Stored, load
 
 ALL = tuple(Problem(*network, "float64", 1) for network in NETWORKS)
 SWEEPS = tuple(Problem(*network, "float64", 1) for network in SWEPT)
@@ -364,3 +365,15 @@ def test_the_bytes_are_those_of_each_array_once() -> None:
 def test_a_run_whose_parity_was_never_checked_says_nothing() -> None:
     stored = replace(made(ALL, falling(3e8)), parity=())
     assert settings_in(stored) == ()
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_networks_one_wide_are_the_floor_of_dispatch(tmp_path: Path, parts: bool) -> None:
+    truth = sample_run.Truth(problems=sample_run.problems("float64"), parts=parts)
+    stored = load(sample_run.write_run(tmp_path / "run", truth))
+    found = results(stored.run, stored.samples, stored.parity, stored.faults)
+    section = scaling_section(stored, found)
+    assert section is not None
+    (chart,) = section.charts
+    told = "Networks as deep and one wide, which is dispatch alone, take: forward NumPy"
+    assert (told in chart.caption) == parts
