@@ -113,7 +113,7 @@ PRESETS: dict[str, Preset] = {
             _FEW, ("float64",), 10, 40, 200, probes=True, parts=True,
         ),
         Preset(
-            "default", "about four minutes: five networks, float64",
+            "default", "about six minutes: five networks, float64",
             _COMMON, ("float64",), 10, 150, 1000, probes=True, parts=True,
         ),
         Preset(

@@ -78,7 +78,7 @@ app = typer.Typer(
 def _bench() -> None:
     """The same neural network in NumPy and in Mojo: does it compute the same, and which is faster?
 
-    `bench run` measures and reports; without options it takes about four minutes.
+    `bench run` measures and reports; without options it takes about six minutes.
     """
 
 

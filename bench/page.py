@@ -41,6 +41,7 @@ from bench.wording import (
     IMPORTED_NOTICE,
     conclusion_parts,
     count_text,
+    machine_text,
     seat_names,
 )
 
@@ -92,6 +93,7 @@ class Page:
     glossary: Sequence[tuple[str, str]]
     reproduce: Sequence[Mapping[str, str]]
     files: Sequence[tuple[str, str]]
+    cite: str
 
 
 def make_page(
@@ -169,6 +171,19 @@ def make_page(
             },
         ),
         files=[(name, meaning) for name, meaning in FILES if name in files],
+        cite=_cite(run),
+    )
+
+
+def _cite(run: Run) -> str:
+    """Say what must stand beside a figure of this page, so that others can find and repeat it."""
+    software = run.environment.software
+    commit = software.get("commit", "")
+    state = f", commit {commit}" if commit and not commit.startswith("unavailable") else ""
+    return (
+        f"python-vs-mojo {software.get('python-vs-mojo', '')}".strip()
+        + f"{state}: run {run.name} of {run.started[:10]} on {machine_text(run)} by {run.command}. "
+        "Give the ratio with its interval, and the network it is of."
     )
 
 

@@ -55,7 +55,7 @@ class Extent:
 
 
 SHORT = Extent(simulated=4_000, claims=10, power=5, rivals=0)
-LONG = Extent(simulated=20_000, claims=100, power=40, rivals=2, seconds=0.3)
+LONG = Extent(simulated=20_000, claims=100, power=40, rivals=4, seconds=0.3)
 
 
 @dataclass(frozen=True, slots=True)

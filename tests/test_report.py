@@ -384,3 +384,11 @@ def test_nested_facts_become_lines():
         "cores": "0, 1",
         "cpu": "x",
     }
+
+
+def test_the_walk_explains_every_section_of_the_reference():
+    root = Path(__file__).parent.parent
+    shown = set(re.findall(r"^## (.*)$", (root / "results/reference/report.md").read_text(), re.M))
+    told = set(re.findall(r"^## (.*)$", (root / "docs/report.md").read_text(), re.M))
+    assert len(shown) > 8
+    assert shown - told == {"How to read this", "Words", "Reproduce it"}
