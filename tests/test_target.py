@@ -121,7 +121,7 @@ def test_what_missed_the_target_is_said_with_what_it_would_take(
     assert run.plan.more == {}
     stored = load(tmp_path / "run")
     (line,) = shortfalls(run, results(run, stored.samples, stored.parity, ()))
-    assert line.startswith("forward · 1,8,1 batch 5 · float64 · 1 thread: ±3.")
+    assert line.startswith("forward · 1,8,1 batch 5, 20 rows · float64 · 1 thread: ±3.")
     assert "not ±3.0%; about " in line
     assert line.endswith("would do")
     assert any("1 case will not reach it" in note for note in world.notes)
