@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.cases import crew_of
 from bench.records import Run
 
 OF_MACHINE = (
@@ -98,8 +99,11 @@ def _described(run: Run) -> dict[tuple[str, int], Mapping[str, Any]]:
     """
     counts = list(dict.fromkeys(case.problem.threads for case in run.plan.cases))
     found: dict[tuple[str, int], Mapping[str, Any]] = {}
-    for spec in (spec for spec in run.plan.workers if spec.role != "again"):
-        for threads in counts:
+    for threads in counts:
+        cases = [case for case in run.plan.cases if case.problem.threads == threads]
+        for spec in crew_of(cases, run.plan.workers):  # a probe starts the prober alone
+            if spec.role == "again":
+                continue
             more = f", {threads} threads" if threads != counts[0] else ""
             found[spec.label, threads] = run.environment.workers.get(f"{spec.label}{more}", {})
     return found

@@ -11,7 +11,7 @@ import pytest
 from sample_run import SEED_NETWORK, SMALL, Truth, make_run
 
 from bench.comparable import OF_FACTS, OF_MACHINE, OF_WORKERS, TOLD_OF_MACHINE, differences
-from bench.records import Run, WorkerSpec
+from bench.records import Case, Run, WorkerSpec
 
 MACHINE = {name: f"some {name}" for name in (*OF_MACHINE, *TOLD_OF_MACHINE, "load")}
 BEFORE = make_run(Truth(machine=MACHINE))
@@ -175,3 +175,19 @@ def test_workers_are_held_together_by_the_threads_they_were_to_have() -> None:
         lambda run: run["environment"]["workers"]["mojo, 1 threads"].update(threads=2), both
     )
     assert differences(BEFORE, alone).obstacles == ("mojo: threads: 1 in A, 2 in B",)
+
+
+def test_a_seat_that_a_run_never_starts_is_no_difference() -> None:
+    """With two threads one run has cases of both, the other a probe that one worker takes alone."""
+    two = replace(SEED_NETWORK, threads=2)
+
+    def run_with(*more: Case, seats: tuple[str, ...]) -> Run:
+        plan = replace(BEFORE.plan, cases=(*BEFORE.plan.cases, *more))
+        workers = dict(BEFORE.environment.workers)
+        workers |= {f"{seat}, 2 threads": {**workers[seat], "threads": 2} for seat in seats}
+        environment = replace(BEFORE.environment, workers=workers)
+        return replace(BEFORE, plan=plan, environment=environment, environment_after=environment)
+
+    both = run_with(Case("forward", two), seats=("numpy", "mojo"))
+    alone = run_with(Case("peak", two), seats=("mojo",))
+    assert differences(both, alone).obstacles == differences(alone, both).obstacles == ()
