@@ -40,7 +40,7 @@ from bench.options import (
     TargetOption,
     ThreadsOption,
 )
-from bench.records import Phase, Problem
+from bench.records import Phase, Problem, WorkerSpec
 from bench.threads import cores
 
 if TYPE_CHECKING:
@@ -238,6 +238,7 @@ def _order(
     problems: tuple[Problem, ...],
     phases: tuple[Phase, ...],
     given: Mapping[str, Any],
+    workers: tuple[WorkerSpec, ...] = WORKERS,
 ) -> Order:
     """Write down what was asked for."""
     from bench.session import Order
@@ -248,8 +249,8 @@ def _order(
     invocations, seconds = given["--invocations"], given["--seconds"]
     return Order(
         "custom" if changed else str(preset),
-        planned(problems, phases, asked),
-        WORKERS,
+        planned(problems, phases, asked, workers),
+        workers,
         asked.invocations if invocations is None else invocations,
         asked.seconds if seconds is None else seconds,
         0 if given.get("--no-training") else asked.training_epochs,

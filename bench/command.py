@@ -5,6 +5,7 @@ What is heavy to import is imported where it is used, so that `--help` comes at 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import typer
@@ -24,11 +25,19 @@ from bench.options import DTypeName, PhaseName, PresetName
 from bench.records import PHASES, Case, DType, Phase, Problem, WorkerSpec
 from bench.threads import cores
 
-WORKERS = (
-    WorkerSpec("numpy", "numpy", "baseline"),
-    WorkerSpec("numpy-again", "numpy", "again"),
-    WorkerSpec("mojo", "mojo", "candidate"),
-)
+BASELINE = "numpy"
+
+
+def workers_of(candidates: Iterable[str]) -> tuple[WorkerSpec, ...]:
+    """Seat the baseline twice and each candidate once, in this order, by its name."""
+    return (
+        WorkerSpec(BASELINE, BASELINE, "baseline"),
+        WorkerSpec(f"{BASELINE}-again", BASELINE, "again"),
+        *(WorkerSpec(name, name, "candidate") for name in dict.fromkeys(candidates)),
+    )
+
+
+WORKERS = workers_of(["mojo"])
 ORDER = (
     "run",
     "plan",
@@ -107,18 +116,21 @@ def phases_of(names: list[PhaseName] | None) -> tuple[Phase, ...]:
 
 
 def planned(
-    problems: tuple[Problem, ...], phases: tuple[Phase, ...], preset: Preset
+    problems: tuple[Problem, ...],
+    phases: tuple[Phase, ...],
+    preset: Preset,
+    workers: Sequence[WorkerSpec] = WORKERS,
 ) -> tuple[Case, ...]:
     """List the cases of a run: with probes of this machine, and parts, where the preset has them.
 
-    Parts only where all implementations time them.
+    Parts only where all workers time them.
     """
     return cases_of(
         problems,
         phases,
         probes=preset.probes,
         cores=cores(),
-        parts=preset.parts and all(one.implementation in WITH_PARTS for one in WORKERS),
+        parts=preset.parts and all(one.implementation in WITH_PARTS for one in workers),
     )
 
 
