@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from scipy import stats as distributions
 
-from bench.cases import case_id
+from bench.cases import case_id, seats_of
 from bench.intervals import CONFIDENCE, Floats, estimate, holm
 from bench.records import (
     PHASES,
@@ -157,7 +157,7 @@ def changes(a: Side, b: Side, band: float = BAND) -> tuple[Change, ...]:
         _change(a, b, case, candidate)
         for name, case in b.cases.items()
         if name in shared and case.phase in PHASES
-        for candidate in candidates
+        for candidate in seats_of(case, candidates)
     ]
     if a.run.source != "bench" or b.run.source != "bench":
         return tuple(found)

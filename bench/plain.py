@@ -12,11 +12,10 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle
 from types import MappingProxyType
 from typing import Any, TextIO
 
-from bench.cases import case_id
+from bench.cases import case_id, results_of
 from bench.records import PROBES, Estimate, Result, Run
 from bench.stats import noise_floor
 from bench.wording import conclusion, machine_text, seat_names
@@ -80,7 +79,7 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
         report: Where the page is.
     """
     names = seat_names(run)
-    candidates = [spec.label for spec in run.plan.workers if spec.role == "candidate"]
+    candidates = [spec.label for _, spec in results_of(run.plan.cases, run.plan.workers)]
     head = {
         "name": run.name,
         "started": run.started,
@@ -109,16 +108,16 @@ def case_lines(
     Args:
         run: The run.
         results: What `bench.stats` derives from it; probes are left out here.
-        candidates: Labels of those that the results are of, in turns.
+        candidates: The label of the candidate of each.
         more: Fields to stand first.
     """
     seats = {spec.role: spec.label for spec in reversed(run.plan.workers)}
     lines = []
-    for result, candidate in zip(results, cycle(candidates), strict=False):
+    for result, candidate in zip(results, candidates, strict=True):
         if result.case.phase in PROBES:
             continue
         fields: dict[str, Any] = {**more, "case": case_id(result.case)}
-        if len(candidates) > 1:
+        if len(set(candidates)) > 1:
             fields["candidate"] = candidate
         for role, label in (("baseline", seats["baseline"]), ("candidate", candidate)):
             time = result.times.get(label)

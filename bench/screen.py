@@ -6,7 +6,6 @@ import math
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from itertools import cycle
 from typing import IO, TextIO, cast
 
 from rich import box
@@ -14,7 +13,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from bench.cases import case_text, format_layers, network_text
+from bench.cases import case_text, format_layers, network_text, results_of
 from bench.evidence import Roofline
 from bench.plain import PlainText
 from bench.records import ASIDE, FLOORS, PROBES, Case, Fault, ParityResult, Result, WorkerSpec
@@ -71,20 +70,30 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, tight: bo
 def show_results(stored: Stored, results: Sequence[Result]) -> None:
     """Print a run's table, and below it why cases have no verdict."""
     baseline = next(spec for spec in stored.run.plan.workers if spec.role == "baseline")
-    candidates = [spec for spec in stored.run.plan.workers if spec.role == "candidate"]
+    plan = stored.run.plan
+    seats = [candidate for _, candidate in results_of(plan.cases, plan.workers)]
+    pairs = [
+        pair
+        for pair in zip(results, seats, strict=True)
+        if pair[0].case.phase not in (*PROBES, *ASIDE)
+    ]
+    results = [result for result, _ in pairs]
+    several = len(set(seats)) > 1
     names = seat_names(stored.run)
-    results = [one for one in results if one.case.phase not in (*PROBES, *ASIDE)]
+    other = "the candidate" if several else names[1]
     # What all cases have in common is said once, in the sentence below the table.
     settings = {(result.case.problem.dtype, result.case.problem.threads) for result in results}
     text = case_text if len(settings) > 1 else short_text
     groups: dict[str, list[tuple[str, ...]]] = {}
     reasons: dict[str, list[str]] = {}
-    for result, candidate in zip(results, cycle(candidates), strict=False):
+    for result, candidate in pairs:
         verdict = result.verdict
         floor = noise_floor(result.again)
         groups.setdefault(_group_name(result.case, several=len(settings) > 1), []).append(
             (
-                _row_name(result.case),
+                f"{_row_name(result.case)} {candidate.label}"
+                if several
+                else _row_name(result.case),
                 _time(result, baseline),
                 _time(result, candidate),
                 ratio_text(result.ratio.estimate) if result.ratio else DASH,
@@ -93,9 +102,17 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
             )
         )
         if verdict and verdict.kind in ("UNRESOLVED", "INVALID"):
+            name = text(result.case)
             names_of = reasons.setdefault(f"{verdict.kind}: {verdict.reason}", [])
-            names_of.append(text(result.case))
-    heads = ("network", *names, "ratio (95 %)", "A/A", "verdict")
+            names_of.append(f"{candidate.label}: {name}" if several else name)
+    heads = (
+        "network",
+        names[0],
+        "candidate" if several else names[1],
+        "ratio (95 %)",
+        "A/A",
+        "verdict",
+    )
     nothing = ("",) * (len(heads) - 1)
     # A phase stands above its rows, so that what is told of a case fits into eighty columns.
     show_table(
@@ -111,7 +128,7 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
         show_lines([f"{cases[0] if len(cases) == 1 else f'{len(cases)} cases'}: {reason}"])
     show_lines(
         [
-            f"ratio: {names[0]}'s time over {names[1]}'s, above 1 {names[1]} is faster; "
+            f"ratio: {names[0]}'s time over {other}'s, above 1 {other} is faster; "
             f"A/A: {names[0]} against itself, the noise floor",
             *stored.notes,
             *UNFINISHED.get(stored.run.status, ()),

@@ -54,5 +54,6 @@ def _plain(groups: Sequence[Group], paths: ReportPaths) -> list[str]:
             head = {"machine": number, "run": one.run.name}
             found.append(line("run", {**head, "started": one.run.started}))
             first = next(s.label for s in one.run.plan.workers if s.role == "candidate")
-            found += case_lines(one.run, list(one.results.values()), [first], head)
+            results = list(one.results.values())
+            found += case_lines(one.run, results, [first] * len(results), head)
     return [*found, line("report", {"path": paths.html})]

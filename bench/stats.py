@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import stats as distributions
 
-from bench.cases import case_id, problem_id, seats_of
+from bench.cases import case_id, problem_id, results_of, seats_of
 from bench.intervals import CONFIDENCE, Floats, estimate, holm, p_value, quantile, t_interval
 from bench.records import (
     PHASES,
@@ -115,11 +115,12 @@ def geometric_means(
     readings = read(run, samples, parity, faults)
     found = []
     for phase in dict.fromkeys(case.phase for case in run.plan.cases if case.phase in PHASES):
-        names = [case_id(case) for case in run.plan.cases if case.phase == phase]
-        cells = [readings[name].invocations for name in names if not readings[name].invalid]
-        cells = [cell for cell in cells if cell]
-        shared = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []
+        cases = [case for case in run.plan.cases if case.phase == phase]
         for candidate in candidates:
+            names = [case_id(case) for case in cases if candidate in seats_of(case, candidates)]
+            cells = [readings[name].invocations for name in names if not readings[name].invalid]
+            cells = [cell for cell in cells if cell]
+            shared = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []
             logs = [
                 log_ratios(run, [cell[number] for number in shared], baseline, candidate)
                 for cell in cells
@@ -270,16 +271,15 @@ def _invalid(run: Run, parity: Iterable[ParityResult], faults: Iterable[Fault]) 
 
 
 def _compare(run: Run, readings: Mapping[str, Readings]) -> list[_Comparison]:
-    baseline, again, candidates = _seats(run)
+    baseline, again, _ = _seats(run)
     compared = []
-    for case in run.plan.cases:
+    for case, candidate in results_of(run.plan.cases, run.plan.workers):
         mine = readings[case_id(case)]
         has_ratio = case.phase in PHASES and not mine.invalid
         invocations = list(mine.invocations.values()) if has_ratio else []
         floor_logs = log_ratios(run, invocations, baseline, again) if again else np.empty(0)
-        for candidate in candidates:
-            logs = log_ratios(run, invocations, baseline, candidate)
-            compared.append(_Comparison(case, candidate, mine, logs, floor_logs))
+        logs = log_ratios(run, invocations, baseline, candidate)
+        compared.append(_Comparison(case, candidate, mine, logs, floor_logs))
     return compared
 
 
