@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench.isa import ISAS
+from bench.registry import RUNGS
 
 Footprint = Mapping[str, float]
 """By the names of `bench.records.COSTS`, in their units."""
@@ -27,10 +28,9 @@ def read_footprint(implementation: str, isa: str = "") -> Footprint:
         isa: The instruction set that its library is compiled for, by `bench.isa`; empty: that of
             this machine.
     """
-    if implementation == "numpy":
-        return packages({"packages": ["numpy"]})
     if implementation != "mojo":
-        return {}
+        rung = RUNGS.get(implementation)
+        return packages({"packages": ["numpy", *rung.needs]}) if rung else {}
     return {**packages({"packages": ["numpy", "mojo"], "toolchain": ["mojo"]}), **_library(isa)}
 
 

@@ -175,6 +175,7 @@ def blas_facts() -> tuple[dict[str, str], int]:
     import threadpoolctl
 
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    pools.sort(key=lambda pool: str(pool["filepath"]))  # the order of loading is not the same twice
     facts = {
         "blas": ", ".join(
             f"{pool['internal_api']} {pool.get('version', '')}".strip() for pool in pools

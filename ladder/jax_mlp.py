@@ -37,8 +37,8 @@ os.environ["NPROC"] = str(threads_asked())
 if threads_asked() == 1:
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
+import jax
+import jax.numpy as jnp
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_platforms", "cpu")

@@ -121,7 +121,9 @@ class PlainMLP(OwnArrays):
                 rows_of_weights = transposed(self._columns[layer])
                 delta = [
                     [g if a > 0.0 else 0.0 * g for g, a in zip(*pair, strict=True)]
-                    for pair in zip(product(delta, rows_of_weights), self._layers[layer], strict=True)
+                    for pair in zip(
+                        product(delta, rows_of_weights), self._layers[layer], strict=True
+                    )
                 ]
         return grads_w[::-1], grads_b[::-1]
 

@@ -32,9 +32,12 @@ from ladder.base import Gradients, OwnArrays, TimedInside
 # Compile in this process: no helpers beside it that a benchmark would have to count.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.nn.functional import mse_loss  # noqa: E402
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+MOST_COMPILED = 256
+"""Shapes that one process may compile; by default it gives up after eight."""
 
 mask_into = torch.ops.aten.threshold_backward.grad_input
 
@@ -213,7 +216,7 @@ class AutogradMLP(Tensors):
         for rows in torch.from_numpy(order).split(self.batch_size)[: len(losses)]:
             self._sgd.zero_grad(set_to_none=True)
             loss = mse_loss(self._run(X[rows]), y[rows])
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self._sgd.step()
             found.append(loss.detach())
         losses[:] = torch.stack(found).numpy()
@@ -229,7 +232,8 @@ class AutogradMLP(Tensors):
 
     def _prepared(self, model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return what is called for a forward: the model as it is."""
-        return model
+        run: Callable[[torch.Tensor], torch.Tensor] = model
+        return run
 
 
 class CompiledMLP(AutogradMLP):
@@ -237,10 +241,13 @@ class CompiledMLP(AutogradMLP):
 
     def _prepared(self, model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return the model compiled: at its first call, forward and backward."""
+        import torch._dynamo.config as dynamo
         import torch._functorch.config as functorch
 
         # Else a backward may not run twice after one forward.
         functorch.donated_buffer = False
+        # A process that compares many networks compiles each; it must not fall back in silence.
+        dynamo.recompile_limit, dynamo.fail_on_recompile_limit_hit = MOST_COMPILED, True
         compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(model, dynamic=False)
         return compiled
 
@@ -264,9 +271,9 @@ class Torch(TimedInside):
         """Tell the versions, the libraries of its products, and its threads."""
         self.mlp()
         libraries = {
-            "MKL": torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call]
-            "oneDNN": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
-            "OpenMP": torch.backends.openmp.is_available(),  # type: ignore[no-untyped-call]
+            "MKL": torch.backends.mkl.is_available(),
+            "oneDNN": torch.backends.mkldnn.is_available(),
+            "OpenMP": torch.backends.openmp.is_available(),
         }
         return {
             "versions": {
