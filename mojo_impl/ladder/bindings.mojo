@@ -1,0 +1,25 @@
+"""The Python extension `mojo_impl._ladder`: the rungs that need nothing but Mojo."""
+from std.os import abort
+from std.python import PythonObject
+from std.python.bindings import PythonModuleBuilder
+
+import port
+import simd
+from bridge import add_functions, add_network
+
+
+@export
+def PyInit__ladder() abi("C") -> PythonObject:
+    """Make the module: what Python calls to import it."""
+    comptime f64 = DType.float64
+    comptime f32 = DType.float32
+    try:
+        var module = PythonModuleBuilder("_ladder")
+        add_functions(module)
+        add_network[port.Matrix[f64]](module, "PortFloat64", "port_float64")
+        add_network[port.Matrix[f32]](module, "PortFloat32", "port_float32")
+        add_network[simd.Matrix[f64]](module, "SimdFloat64", "simd_float64")
+        add_network[simd.Matrix[f32]](module, "SimdFloat32", "simd_float32")
+        return module.finalize()
+    except failure:
+        abort(String("the module cannot be made: ", failure))
