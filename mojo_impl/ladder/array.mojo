@@ -1,6 +1,6 @@
 """What the network of the ladder asks of its arrays: operations that a rung computes in its way.
 
-All arrays have two dimensions, and every result is a new one, as in NumPy. Names and signs are
+All arrays have two dimensions, and results are new ones, as in NumPy. Names and signs are
 NumPy's where it has them. Shapes fit: who calls has checked them.
 """
 
@@ -49,6 +49,10 @@ trait Array(Copyable, Deinitable):
 
     def __sub__(self, other: Self) -> Self:
         """Compute `self - other`."""
+        ...
+
+    def __isub__(mut self, other: Self):
+        """Compute `self -= other`."""
         ...
 
     def __mul__(self, other: Self) -> Self:

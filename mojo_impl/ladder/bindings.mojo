@@ -5,7 +5,7 @@ from std.python.bindings import PythonModuleBuilder
 
 import port
 import simd
-from bridge import add_functions, add_network
+from bridge import add_network, nothing
 
 
 @export
@@ -15,7 +15,7 @@ def PyInit__ladder() abi("C") -> PythonObject:
     comptime f32 = DType.float32
     try:
         var module = PythonModuleBuilder("_ladder")
-        add_functions(module)
+        module.def_function[nothing]("nothing")
         add_network[port.Matrix[f64]](module, "PortFloat64", "port_float64")
         add_network[port.Matrix[f32]](module, "PortFloat32", "port_float32")
         add_network[simd.Matrix[f64]](module, "SimdFloat64", "simd_float64")

@@ -3,7 +3,7 @@ from std.os import abort
 from std.python import PythonObject
 from std.python.bindings import PythonModuleBuilder
 
-from bridge import add_functions, add_network
+from bridge import add_network, nothing
 from simd import Matrix
 from with_max import Max
 
@@ -15,7 +15,7 @@ def PyInit__ladder_max() abi("C") -> PythonObject:
     comptime f32 = DType.float32
     try:
         var module = PythonModuleBuilder("_ladder_max")
-        add_functions(module)
+        module.def_function[nothing]("nothing")
         add_network[Matrix[f64, Max]](module, "MaxFloat64", "max_float64")
         add_network[Matrix[f32, Max]](module, "MaxFloat32", "max_float32")
         return module.finalize()

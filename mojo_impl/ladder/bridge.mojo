@@ -47,13 +47,8 @@ def add_network[
         .def_method[predict[Matrix]]("predict")
         .def_method[epoch[Matrix]]("epoch")
         .def_method[time_phase[Matrix]]("time_phase")
+        .def_method[facts[Matrix]]("facts")
     )
-
-
-def add_functions(mut module: PythonModuleBuilder) raises:
-    """Add what needs no network."""
-    module.def_function[nothing]("nothing")
-    module.def_function[facts]("facts")
 
 
 def nothing(X: PythonObject) -> PythonObject:
@@ -61,12 +56,14 @@ def nothing(X: PythonObject) -> PythonObject:
     return PythonObject(None)
 
 
-def facts() raises -> PythonObject:
-    """Tell (kept, lanes): whether subnormals are kept, and the float64 numbers of a vector."""
-    var half = black_box(Float64(0.5)) * black_box(
-        Float64(2.2250738585072014e-308)
-    )
-    return Python.tuple(half > 0, simd_width_of[DType.float64]())
+def facts[Matrix: Array](self: PythonObject) raises -> PythonObject:
+    """Tell (kept, lanes): whether products keep subnormals, and the float64 numbers of a vector."""
+    var tiny = Matrix(2, 2)
+    var half = Matrix(2, 2)
+    for i in range(2):
+        tiny[i, i] = Scalar[Matrix.dtype](black_box(2.2250738585072014e-308))
+        half[i, i] = 0.5
+    return Python.tuple((tiny @ half)[1, 1] > 0, simd_width_of[DType.float64]())
 
 
 def make[
@@ -76,9 +73,7 @@ def make[
     var sizes: List[Int] = []
     for size in layer_sizes:
         sizes.append(Int(py=size))
-    return PythonObject(
-        alloc=Held(MLP[Matrix](sizes^, UInt32(Int(py=seed))))
-    )
+    return PythonObject(alloc=Held(MLP[Matrix](sizes^, UInt32(Int(py=seed)))))
 
 
 def reset[Matrix: Array](self: PythonObject) raises:
@@ -167,9 +162,7 @@ def loss[
     ref network = _network[Matrix](self)
     var rows = Int(py=n)
     return PythonObject(
-        network.loss(
-            _outputs(network, y, rows), _outputs(network, y_hat, rows)
-        )
+        network.loss(_outputs(network, y, rows), _outputs(network, y_hat, rows))
     )
 
 
@@ -269,9 +262,7 @@ def time_phase[
     elif name == "backprop":
         var grads_w: List[Matrix] = []
         var grads_b: List[Matrix] = []
-        elapsed = time_backprop(
-            network, X, y, Int(py=loops), grads_w, grads_b
-        )
+        elapsed = time_backprop(network, X, y, Int(py=loops), grads_w, grads_b)
         for layer in range(len(grads_w)):
             computed.append(grads_w[layer].copy())
             computed.append(grads_b[layer].copy())
@@ -323,9 +314,7 @@ def _outputs[
     return _copy_in[Matrix](y, n, network.layer_sizes[len(network.weights)])
 
 
-def _scalar[
-    Matrix: Array
-](value: PythonObject) raises -> Scalar[Matrix.dtype]:
+def _scalar[Matrix: Array](value: PythonObject) raises -> Scalar[Matrix.dtype]:
     """Return a number in the dtype of the network."""
     return Scalar[Matrix.dtype](Float64(py=value))
 
@@ -351,9 +340,7 @@ def _copy_in[
     return array^
 
 
-def _copy_out[
-    Matrix: Array, //
-](array: Matrix, target: PythonObject) raises:
+def _copy_out[Matrix: Array, //](array: Matrix, target: PythonObject) raises:
     """Copy to an array of Python."""
     _copy_to(array, _at[Matrix.dtype](target))
 

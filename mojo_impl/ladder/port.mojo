@@ -97,12 +97,8 @@ struct MLP[Matrix: Array](Movable):
     ):
         """Move every parameter by -rate * gradient."""
         for layer in range(len(self.weights)):
-            self.weights[layer] = self.weights[layer] - grads_w[layer].scaled(
-                rate
-            )
-            self.biases[layer] = self.biases[layer] - grads_b[layer].scaled(
-                rate
-            )
+            self.weights[layer] -= grads_w[layer].scaled(rate)
+            self.biases[layer] -= grads_b[layer].scaled(rate)
 
     def loss(self, y: Self.Matrix, y_hat: Self.Matrix) -> Float64:
         """Return the mean of the squared errors over all elements, summed in float64."""
@@ -233,6 +229,12 @@ struct Matrix[dt: DType](Array):
             for j in range(self.columns()):
                 result[i, j] = self[i, j] - other[i, j]
         return result^
+
+    def __isub__(mut self, other: Self):
+        """Subtract element by element, in place."""
+        for i in range(self.rows()):
+            for j in range(self.columns()):
+                self[i, j] -= other[i, j]
 
     def __mul__(self, other: Self) -> Self:
         """Multiply element by element."""

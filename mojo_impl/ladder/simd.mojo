@@ -16,33 +16,21 @@ trait Products(Copyable, Deinitable):
     @staticmethod
     def matmul[
         dt: DType, //
-    ](
-        a: Matrix[dt, Self],
-        b: Matrix[dt, Self],
-        mut product: Matrix[dt, Self],
-    ):
+    ](a: Matrix[dt, Self], b: Matrix[dt, Self], mut product: Matrix[dt, Self],):
         """Compute `a @ b`."""
         ...
 
     @staticmethod
     def transposed_matmul[
         dt: DType, //
-    ](
-        a: Matrix[dt, Self],
-        b: Matrix[dt, Self],
-        mut product: Matrix[dt, Self],
-    ):
+    ](a: Matrix[dt, Self], b: Matrix[dt, Self], mut product: Matrix[dt, Self],):
         """Compute `a.T @ b`."""
         ...
 
     @staticmethod
     def matmul_transposed[
         dt: DType, //
-    ](
-        a: Matrix[dt, Self],
-        b: Matrix[dt, Self],
-        mut product: Matrix[dt, Self],
-    ):
+    ](a: Matrix[dt, Self], b: Matrix[dt, Self], mut product: Matrix[dt, Self],):
         """Compute `a @ b.T`."""
         ...
 
@@ -53,11 +41,7 @@ struct Loops(Products):
     @staticmethod
     def matmul[
         dt: DType, //
-    ](
-        a: Matrix[dt, Self],
-        b: Matrix[dt, Self],
-        mut product: Matrix[dt, Self],
-    ):
+    ](a: Matrix[dt, Self], b: Matrix[dt, Self], mut product: Matrix[dt, Self],):
         """Compute `a @ b`: add to each row of the product the rows of b."""
         for i in range(a.rows()):
             for k in range(a.columns()):
@@ -66,11 +50,7 @@ struct Loops(Products):
     @staticmethod
     def transposed_matmul[
         dt: DType, //
-    ](
-        a: Matrix[dt, Self],
-        b: Matrix[dt, Self],
-        mut product: Matrix[dt, Self],
-    ):
+    ](a: Matrix[dt, Self], b: Matrix[dt, Self], mut product: Matrix[dt, Self],):
         """Compute `a.T @ b`: add to each row of the product the rows of b."""
         for i in range(a.columns()):
             for k in range(a.rows()):
@@ -79,11 +59,7 @@ struct Loops(Products):
     @staticmethod
     def matmul_transposed[
         dt: DType, //
-    ](
-        a: Matrix[dt, Self],
-        b: Matrix[dt, Self],
-        mut product: Matrix[dt, Self],
-    ):
+    ](a: Matrix[dt, Self], b: Matrix[dt, Self], mut product: Matrix[dt, Self],):
         """Compute `a @ b.T`: each element is a row of a times a row of b."""
         for i in range(a.rows()):
             for j in range(b.rows()):
@@ -197,6 +173,14 @@ struct Matrix[dt: DType, Multiply: Products = Loops](Array):
 
         vectorize[Self.lanes](len(self.numbers), subtract)
         return result^
+
+    def __isub__(mut self, other: Self):
+        """Subtract element by element, in place."""
+
+        def subtract[width: Int](at: Int) {mut self, imm}:
+            self.store(at, self.load[width](at) - other.load[width](at))
+
+        vectorize[Self.lanes](len(self.numbers), subtract)
 
     def __mul__(self, other: Self) -> Self:
         """Multiply element by element."""

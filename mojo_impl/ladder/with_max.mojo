@@ -2,8 +2,9 @@
 
 `linalg.matmul` cuts products into blocks and packs them, as `mojo` does by itself. Here it gets one
 thread. It takes a transposed right factor as it is, and no transposed left one, of which a copy is
-made first. Where the right factor is one column, it leaves the product to `gemv`, which takes as
-many threads as there are; so that is asked directly, for one.
+made first. Where the product is one column, it leaves that to `gemv`, which takes as many threads as
+there are; so `gemv` is asked directly, for one. MAX takes subnormal numbers for zero in its tasks,
+one thread or more, and leaves no choice: this rung says so in `facts`.
 """
 from std.os import abort
 
@@ -19,22 +20,14 @@ struct Max(Products):
     @staticmethod
     def matmul[
         dt: DType, //
-    ](
-        a: Matrix[dt, Self],
-        b: Matrix[dt, Self],
-        mut product: Matrix[dt, Self],
-    ):
+    ](a: Matrix[dt, Self], b: Matrix[dt, Self], mut product: Matrix[dt, Self],):
         """Compute `a @ b`."""
         _multiply[transpose_b=False](a, b, product)
 
     @staticmethod
     def transposed_matmul[
         dt: DType, //
-    ](
-        a: Matrix[dt, Self],
-        b: Matrix[dt, Self],
-        mut product: Matrix[dt, Self],
-    ):
+    ](a: Matrix[dt, Self], b: Matrix[dt, Self], mut product: Matrix[dt, Self],):
         """Compute `a.T @ b`."""
         var transposed = Matrix[dt, Self](a.columns(), a.rows())
         for i in range(a.rows()):
@@ -45,11 +38,7 @@ struct Max(Products):
     @staticmethod
     def matmul_transposed[
         dt: DType, //
-    ](
-        a: Matrix[dt, Self],
-        b: Matrix[dt, Self],
-        mut product: Matrix[dt, Self],
-    ):
+    ](a: Matrix[dt, Self], b: Matrix[dt, Self], mut product: Matrix[dt, Self],):
         """Compute `a @ b.T`."""
         _multiply[transpose_b=True](a, b, product)
 
@@ -58,34 +47,22 @@ def _multiply[
     dt: DType, //, transpose_b: Bool
 ](a: Matrix[dt, Max], b: Matrix[dt, Max], mut product: Matrix[dt, Max]):
     """Compute `a @ b`, or `a @ b.T`."""
-    var left = TileTensor(
-        a.numbers.unsafe_ptr(), row_major(Coord(a.rows(), a.columns()))
-    )
+    var left = a.numbers.unsafe_ptr()
+    var right = b.numbers.unsafe_ptr()
+    var result = product.numbers.unsafe_ptr()
+    var rows = product.rows()
+    var columns = product.columns()
+    var A = TileTensor(left, row_major(Coord(rows, a.columns())))
     try:
-        if product.columns() == 1:
-            gemv[parallelize=False](
-                TileTensor(
-                    product.numbers.unsafe_ptr(),
-                    row_major(Coord(product.rows())),
-                ),
-                left,
-                TileTensor(
-                    b.numbers.unsafe_ptr(), row_major(Coord(a.columns()))
-                ),
-            )
+        if columns == 1:
+            var vector = TileTensor(right, row_major(Coord(a.columns())))
+            var sums = TileTensor(result, row_major(Coord(rows)))
+            gemv[parallelize=False](sums, A, vector)
         else:
+            var B = TileTensor(right, row_major(Coord(b.rows(), b.columns())))
+            var C = TileTensor(result, row_major(Coord(rows, columns)))
             matmul[transpose_b=transpose_b](
-                TileTensor(
-                    product.numbers.unsafe_ptr(),
-                    row_major(Coord(product.rows(), product.columns())),
-                ),
-                left,
-                TileTensor(
-                    b.numbers.unsafe_ptr(),
-                    row_major(Coord(b.rows(), b.columns())),
-                ),
-                kernel_type_m=0,
-                num_threads=1,
+                C, A, B, kernel_type_m=0, num_threads=1
             )
     except failure:
         abort(String(failure))
