@@ -292,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--library",
         choices=LIBRARIES,
         default="main",
-        help="which one: main, or one of the ladder, which a run otherwise compiles when it needs it",
+        help="which one; those of the ladder are otherwise compiled when a run needs them",
     )
     wanted = parser.parse_args(arguments)
     cpu = wanted.target_cpu

@@ -16,10 +16,18 @@ def PyInit__ladder() abi("C") -> PythonObject:
     try:
         var module = PythonModuleBuilder("_ladder")
         module.def_function[nothing]("nothing")
-        add_network[port.Matrix[f64]](module, "PortFloat64", "port_float64")
-        add_network[port.Matrix[f32]](module, "PortFloat32", "port_float32")
-        add_network[simd.Matrix[f64]](module, "SimdFloat64", "simd_float64")
-        add_network[simd.Matrix[f32]](module, "SimdFloat32", "simd_float32")
+        add_network[port.Matrix[f64]](
+            module, "mojo_impl._ladder.PortFloat64", "port_float64"
+        )
+        add_network[port.Matrix[f32]](
+            module, "mojo_impl._ladder.PortFloat32", "port_float32"
+        )
+        add_network[simd.Matrix[f64]](
+            module, "mojo_impl._ladder.SimdFloat64", "simd_float64"
+        )
+        add_network[simd.Matrix[f32]](
+            module, "mojo_impl._ladder.SimdFloat32", "simd_float32"
+        )
         return module.finalize()
     except failure:
         abort(String("the module cannot be made: ", failure))

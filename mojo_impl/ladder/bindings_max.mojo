@@ -16,8 +16,12 @@ def PyInit__ladder_max() abi("C") -> PythonObject:
     try:
         var module = PythonModuleBuilder("_ladder_max")
         module.def_function[nothing]("nothing")
-        add_network[Matrix[f64, Max]](module, "MaxFloat64", "max_float64")
-        add_network[Matrix[f32, Max]](module, "MaxFloat32", "max_float32")
+        add_network[Matrix[f64, Max]](
+            module, "mojo_impl._ladder_max.MaxFloat64", "max_float64"
+        )
+        add_network[Matrix[f32, Max]](
+            module, "mojo_impl._ladder_max.MaxFloat32", "max_float32"
+        )
         return module.finalize()
     except failure:
         abort(String("the module cannot be made: ", failure))
