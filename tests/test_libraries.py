@@ -19,6 +19,14 @@ from mojo_impl.build import BuildError, Library, library_path, recipe
 from mojo_impl.libraries import LIBRARIES, LIBRARY_OF, find_max, max_options
 
 ROOT = Path(__file__).parent.parent
+MAX_PACKAGES = {
+    *("_cublas", "_cudnn", "_cufft", "_hal", "_miopen", "_rocblas", "algorithm", "attn_res"),
+    *("builtin_kernels", "builtin_primitives", "comm", "extensibility", "graph_compiler"),
+    *("internal_utils", "kda", "kv_cache", "layout", "linalg", "machine", "matmul_rs", "max"),
+    *("mega_ffn", "msa", "nn", "pipeline", "profiling_range", "qsa", "quantization", "shmem"),
+    *("state_space", "std", "structured_kernels", "weights_registry"),
+}
+"""The Mojo packages of MAX and of the compiler: these go before files of the same name."""
 
 
 @pytest.fixture
@@ -49,6 +57,18 @@ def test_every_library_has_its_entry_among_its_sources() -> None:
         assert "mlp/random.mojo" in files
     assert not [file for file in building.source_files() if file.startswith("ladder/")]
     assert {"ladder/port.mojo", "ladder/simd.mojo"} <= building.source_files("ladder").keys()
+
+
+def test_no_source_has_the_name_of_a_package_of_max() -> None:
+    found = {path.stem for path in (ROOT / "mojo_impl").glob("*.mojo")}
+    found |= {path.stem for path in (ROOT / "mojo_impl" / "ladder").glob("*.mojo")}
+    found |= {path.name for path in (ROOT / "mojo_impl").iterdir() if path.is_dir()}
+    assert not found & MAX_PACKAGES
+    try:
+        here = {path.stem for path in (find_max() / "mojo").glob("*.mojoc")}
+    except BuildError:
+        return
+    assert here <= MAX_PACKAGES
 
 
 def test_a_library_is_stale_when_its_own_sources_change(sources: Path) -> None:
