@@ -62,7 +62,7 @@ def parity(
 
     cases = cases_of(problems_of(preset, layers, batch, rows, dtype, threads))
     workers = workers_for(preset, ladder)
-    build_mojo()
+    build_mojo(workers=workers)
     with ScreenProgress(console(sys.stderr)) as progress:
         results, faults = check_parity(Order(preset, cases, workers), progress)
     show_parity(results, faults)

@@ -184,7 +184,7 @@ def plan(
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
     workers = workers_for(preset, ladder)
     order = _order("plan", preset, problems, phases_of(phase), given, workers)
-    build_mojo(order.isa)
+    build_mojo(order.isa, order.workers)
     with alone("bench plan"), ScreenProgress(console(sys.stderr)) as progress:
         found, faults = plan_only(order, progress)
     show_plan(found, faults, as_json=as_json)
@@ -315,7 +315,7 @@ def _take(
     from bench.report import build
     from bench.screen import console
 
-    build_mojo(what.isa)
+    build_mojo(what.isa, what.workers)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as Ctrl-C does
     # What gives no verdict, a check that all works, need not wait for what does.
     held = nullcontext() if what.preset == PresetName.smoke else alone(command)

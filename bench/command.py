@@ -151,15 +151,22 @@ def planned(
     )
 
 
-def build_mojo(isa: str = "") -> None:
-    """Compile the Mojo library unless it is up to date; its words reach the user whole.
+def build_mojo(isa: str = "", workers: Sequence[WorkerSpec] = WORKERS) -> None:
+    """Compile the Mojo libraries that workers need, unless they are up to date.
+
+    So that no worker compiles while another is timed. The compiler's words reach the user whole.
 
     Args:
         isa: The instruction set to compile for, by `bench.isa`; empty: that of this machine.
+        workers: Who loads them.
     """
     from mojo_impl import build
+    from mojo_impl.libraries import LIBRARY_OF
 
+    cpu = ISAS[isa].mojo_cpu if isa else build.wanted_cpu()
+    needed = (LIBRARY_OF.get(worker.implementation) for worker in workers)
     try:
-        build.build(build.recipe(ISAS[isa].mojo_cpu) if isa else None)
+        for library in dict.fromkeys(name for name in needed if name):
+            build.build(build.recipe(cpu, library))
     except build.BuildError as error:
         raise BuildError(str(error)) from error

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from bench.environment import PROJECT, without_paths
 from bench.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
-from bench.records import Case, Problem, WorkerSpec
+from bench.records import Case, Phase, Problem, WorkerSpec
 from bench.registry import flushes
 from bench.sanity import is_reading
 from bench.threads import thread_environment
@@ -35,6 +35,9 @@ ROUSE_NS, ROUSE_ALONE_NS = 30_000_000, 1_000_000
 slept may wake on one core and share it until the system moves one away, milliseconds later; one
 thread finds its caches and the core's clock as another process left them, which made a handicap of
 ten percent look like nine and a half."""
+MOVING: tuple[Phase, ...] = ("epoch", "shuffle")
+"""What leaves other weights behind, or the random stream elsewhere: `reset` comes after it. To draw
+the weights of a wide network takes longer than many a sample."""
 GOODBYE_S = 2.0
 PADDING_BYTES = 4096
 LAST_WORDS = 3
@@ -223,6 +226,7 @@ class Crew:
         self._of = {spec.label: spec.implementation for spec in specs}
         self._prepared: dict[str, tuple[Problem, int]] = {}
         self._trained: dict[str, Problem] = {}
+        self._moved: set[str] = set()  # who no longer has the weights and stream of `prepare`
         self._seats: dict[str, Seat] = {}
         try:
             for spec in random.sample(specs, len(specs)):  # starting first favours nobody
@@ -241,11 +245,12 @@ class Crew:
         return self._seats[label].ask(op, timeout_s, **fields)
 
     def prepare(self, label: str, problem: Problem, data: Path, seed: int) -> None:
-        """Have a worker prepare a problem or, if it has it already, go back to fresh weights."""
+        """Have a worker hold a problem with fresh weights, by as little work as that takes."""
         if self._prepared.get(label) == (problem, seed):
-            self.ask(label, "reset")
+            self._refresh(label)
             return
         self._prepared.pop(label, None)
+        self._moved.discard(label)
         self.ask(label, "prepare", problem=asdict(problem), data=str(data), seed=seed)
         self._prepared[label] = problem, seed
 
@@ -259,12 +264,15 @@ class Crew:
             WorkerError: Also when the worker's clock did not move.
         """
         if case.phase == "epoch":
-            self.ask(label, "reset")
+            self._refresh(label)
         elif self._trained.get(label) != case.problem:
             batches = max(1, case.problem.rows // case.problem.batch_size)
+            self._moved.add(label)
             self.ask(label, "sample", timeout_s * batches, phase="epoch", loops=1)
-            self.ask(label, "reset")
+            self._refresh(label)
         self._trained[label] = case.problem
+        if case.phase in MOVING:
+            self._moved.add(label)
         rouse_ns = ROUSE_NS if self.threads > 1 else ROUSE_ALONE_NS
         answer = self.ask(
             label, "sample", timeout_s, phase=case.phase, loops=loops, rouse_ns=rouse_ns
@@ -285,6 +293,12 @@ class Crew:
         """End every worker."""
         for seat in self._seats.values():
             seat.end()
+
+    def _refresh(self, label: str) -> None:
+        """Have a worker go back to fresh weights, unless it has them still."""
+        if label in self._moved:
+            self.ask(label, "reset")
+            self._moved.discard(label)
 
     def _check_contract(self, label: str) -> None:
         mine = self.descriptions[label]

@@ -28,10 +28,15 @@ def read_footprint(implementation: str, isa: str = "") -> Footprint:
         isa: The instruction set that its library is compiled for, by `bench.isa`; empty: that of
             this machine.
     """
-    if implementation != "mojo":
+    from mojo_impl.libraries import LIBRARIES, LIBRARY_OF, MAX
+
+    library = LIBRARY_OF.get(implementation)
+    if library is None:
         rung = RUNGS.get(implementation)
         return packages({"packages": ["numpy", *rung.needs]}) if rung else {}
-    return {**packages({"packages": ["numpy", "mojo"], "toolchain": ["mojo"]}), **_library(isa)}
+    more = [MAX.partition("==")[0]] if LIBRARIES[library].needs_max else []
+    roots = {"packages": ["numpy", "mojo", *more], "toolchain": ["mojo", *more]}
+    return {**packages(roots), **_library(isa, library)}
 
 
 def packages(wanted: Mapping[str, Iterable[str]]) -> dict[str, float]:
@@ -76,18 +81,18 @@ def _size(package: str) -> int | None:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
-def _library(isa: str) -> dict[str, float]:
+def _library(isa: str, library: str) -> dict[str, float]:
     from mojo_impl import build
 
     try:
-        recipe = build.recipe(ISAS[isa].mojo_cpu if isa else build.wanted_cpu())
+        recipe = build.recipe(ISAS[isa].mojo_cpu if isa else build.wanted_cpu(), library)
         path = build.library_path(recipe)
-        library = build.library_at(path)
+        compiled = build.library_at(path)
         found = {"library file": float(path.stat().st_size)}
     except (build.BuildError, OSError, ValueError):
         return {}
-    if library.seconds is not None:
-        found["compile"] = library.seconds * 1e9
+    if compiled.seconds is not None:
+        found["compile"] = compiled.seconds * 1e9
     try:
         times = json.loads(build.times_of(path).read_text())
         found |= {name: times[key] * 1e9 for key, name in COMPILED.items()}

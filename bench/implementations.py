@@ -10,7 +10,7 @@ import os
 import platform
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,10 @@ from bench.cases import PEAK_FLOPS, TRIAD_ELEMENTS
 from bench.errors import UsageError
 from bench.records import PROBES, WIDTH_ONE, Phase, Problem
 from bench.registry import RUNGS, missing
-from bench.timed import TimedByPython, time_calls, time_floor, time_repeated
+from bench.timed import Calls, TimedByPython, time_calls, time_floor, time_repeated
+
+if TYPE_CHECKING:  # to import it is part of what `load` does
+    from python_impl.parts import Parts
 
 Array = NDArray[Any]
 
@@ -90,20 +93,28 @@ class NumPy(TimedByPython):
 
     name = "numpy"
 
+    _parts: Parts | None = None  # of the network whose parts were timed last, while they are
+
     def mlp(self) -> Callable[..., Network]:
         """Return the class of the network; NumPy is there, as every worker needs it."""
         from python_impl import MLP
 
         return MLP
 
+    def calls(self, network: Any) -> Calls:
+        """Say what is timed of a network; the memory of parts is not needed any more."""
+        self._parts = None
+        return super().calls(network)
+
     def time_part(
         self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
     ) -> int:
-        """Time a part of a phase of a network in NumPy, its memory made before."""
+        """Time a part of a phase, in memory that stays until a phase is timed."""
         from python_impl.parts import Parts
 
-        part = Parts(network, X, y, batch_size).by_name()[phase]
-        return time_repeated(part, loops)
+        if self._parts is None or not self._parts.are_of(network, X, y, batch_size):
+            self._parts = Parts(network, X, y, batch_size)
+        return time_repeated(self._parts.by_name()[phase], loops)
 
     def describe(self) -> dict[str, Any]:
         """Tell the BLAS that NumPy loaded, its core type, what changes it, and its threads."""

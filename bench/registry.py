@@ -57,8 +57,8 @@ RUNGS: dict[str, Rung] = {
         Rung("mojo", "the tuned one: tiles in registers, fused, threads",
              "bench.implementations:Mojo"),
         Rung(
-            "mojo-max", "Mojo with the products of MAX", "mojo_impl.rungs:MojoMax",
-            ("max-core",), "max",
+            "mojo-max", "the vectorized one with products by MAX", "mojo_impl.rungs:MojoMax",
+            ("max-core",), "max", most_threads=1,
         ),
         Rung("numba", "loops compiled by Numba, products by BLAS", "ladder.numba_mlp:Numba",
              ("numba",), "numba"),

@@ -147,6 +147,8 @@ class Worker:
         X, y, batch_size = ready.data["X"], ready.data["y"], ready.problem.batch_size
         # `forward` leaves the weights as they are, and keeps the same threads at work.
         rouser: Phase = "forward" if phase in PHASES else phase
+        if phase == "memory":
+            rouse_ns = 0  # all threads fill its arrays first, for far longer, in every repetition
         with _no_garbage_collection():
             roused_ns = self._clock_ns() + rouse_ns
             while self._clock_ns() < roused_ns:

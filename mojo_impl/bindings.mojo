@@ -28,7 +28,6 @@ from cpython import (
     to_integer,
     words,
 )
-from machine import time_probe
 from methods import add_methods
 from mlp.memory import Buffer
 from object import (
@@ -43,6 +42,7 @@ from object import (
     network_object,
     traverse,
 )
+from probes import time_probe
 from tables import FAST, Members, Table, address_of
 from timed import time_phase
 from training import add_training

@@ -5,7 +5,7 @@ recipe into the compiler's command line; `build` runs it unless that very librar
 The library goes to `build/` beside the sources in a checkout, else to the user's cache, into a
 folder named by the recipe: another compiler, CPU, Python or source text is another folder.
 
-    python -m mojo_impl.build [--target-cpu CPU] [--measure]
+    python -m mojo_impl.build [--target-cpu CPU] [--measure] [--library NAME]
 
 MOJO_IMPL_TARGET_CPU names a CPU for this command and for every import: `x86-64-v3` is any with
 AVX2. A library is refused where the machine lacks what it needs. Nothing is compiled by looking at
@@ -18,7 +18,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -33,6 +32,9 @@ from types import MappingProxyType
 from filelock import FileLock, Timeout
 
 from mojo_impl.cpu import describe_cpu, missing_features, names_and_features
+from mojo_impl.libraries import LIBRARIES, find_max, max_options, max_packages
+from mojo_impl.toolchain import BuildError as BuildError
+from mojo_impl.toolchain import check_linker, find_compiler
 
 PACKAGE = Path(__file__).resolve().parent
 FLAGS = (
@@ -51,10 +53,6 @@ CACHE = "MODULAR_CACHE_DIR"
 MACOS_FLAGS = ("-Xlinker", "-undefined", "-Xlinker", "dynamic_lookup")
 
 
-class BuildError(Exception):
-    """The library did not compile, or cannot run here; the text says why, the compiler's whole."""
-
-
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """All that decides what the library is: equal recipes give the same library."""
@@ -66,6 +64,8 @@ class Recipe:
     cpu: str  # what to compile for; "native" is the CPU of `machine`
     machine: str  # the CPU here, as the system describes it
     ending: str  # of the file: names the Python and the platform
+    library: str = "main"  # which one, of `mojo_impl.libraries`
+    max_folder: str = ""  # where MAX's libraries are, for one that needs them
 
     @property
     def key(self) -> str:
@@ -85,33 +85,41 @@ class Library:
     seconds: float | None = None  # what compiling it took; not known of older ones
 
 
-def recipe(cpu: str = "native") -> Recipe:
+def recipe(cpu: str = "native", library: str = "main") -> Recipe:
     """Look at the sources and the machine.
 
     Args:
         cpu: What to compile for: "native" or a name that the compiler knows.
+        library: Which one, of `mojo_impl.libraries`.
 
     Raises:
-        BuildError: There is no Mojo compiler, or this Python cannot load what it makes.
+        BuildError: There is no Mojo compiler, or this Python cannot load what it makes, or MAX is
+            needed and not there.
     """
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise BuildError("mojo_impl needs a Python with a global interpreter lock; use another one")
     compiler = find_compiler()
     version = _run([compiler, "--version"]).stdout.strip().removeprefix("Mojo ")
+    files = source_files(library)
+    max_folder = find_max() if LIBRARIES[library].needs_max else None
+    if max_folder:
+        files |= {path.name: path.read_bytes() for path in max_packages(max_folder)}
     return Recipe(
-        sources=digest(source_files()),
+        sources=digest(files),
         compiler=compiler,
         version=version,
         flags=FLAGS + (MACOS_FLAGS if sys.platform == "darwin" else ()),
         cpu=cpu,
         machine=describe_cpu(),
         ending=sysconfig.get_config_var("EXT_SUFFIX"),
+        library=library,
+        max_folder=str(max_folder or ""),
     )
 
 
-def source_files() -> dict[str, bytes]:
-    """Read the Mojo files: contents by name."""
-    paths = sorted([*PACKAGE.glob("*.mojo"), *PACKAGE.glob("mlp/*.mojo")])
+def source_files(library: str = "main") -> dict[str, bytes]:
+    """Read the Mojo files of a library: contents by name."""
+    paths = sorted({path for text in LIBRARIES[library].sources for path in PACKAGE.glob(text)})
     return {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -126,6 +134,9 @@ def digest(files: Mapping[str, bytes]) -> str:
 def command(what: Recipe, output: Path) -> list[str]:
     """Write the compiler's command line. Pure."""
     target = [] if what.cpu == "native" else ["--target-cpu", what.cpu]
+    entry = PACKAGE / LIBRARIES[what.library].entry
+    folders = dict.fromkeys([PACKAGE, entry.parent])
+    beside = max_options(Path(what.max_folder)) if what.max_folder else []
     return [
         what.compiler,
         "build",
@@ -133,11 +144,11 @@ def command(what: Recipe, output: Path) -> list[str]:
         "shared-lib",
         *what.flags,
         *target,
-        "-I",
-        str(PACKAGE),
+        *(word for folder in folders for word in ("-I", str(folder))),
+        *beside,
         "-o",
         str(output),
-        str(PACKAGE / "bindings.mojo"),
+        str(entry),
     ]
 
 
@@ -184,7 +195,7 @@ def build(
 
 def library_path(what: Recipe, where: Path | None = None) -> Path:
     """Say where the library of a recipe is, or would be."""
-    return (where or folder()) / what.key / f"_library{what.ending}"
+    return (where or folder()) / what.key / f"{LIBRARIES[what.library].module}{what.ending}"
 
 
 def times_of(path: Path) -> Path:
@@ -264,44 +275,6 @@ def check_cpu(
         )
 
 
-def find_compiler(beside: str | None = None, path: str | None = None) -> str:
-    """Return the path of the Mojo compiler.
-
-    Args:
-        beside: Where to look first; the folder of this Python's scripts unless given.
-        path: Where to look then; PATH unless given.
-
-    Raises:
-        BuildError: There is none; says where it looked.
-    """
-    beside = sysconfig.get_path("scripts") if beside is None else beside
-    path = os.environ.get("PATH", "") if path is None else path
-    found = shutil.which("mojo", path=beside) or shutil.which("mojo", path=path)
-    if found is None:
-        raise BuildError(
-            f"no Mojo compiler: looked for `mojo` in {beside} and on PATH ({path}); "
-            "run `make build`, or install the package mojo into this Python"
-        )
-    return found
-
-
-def check_linker(path: str | None = None) -> None:
-    """Make sure of a C compiler, with which Mojo links.
-
-    Args:
-        path: Where to look; PATH unless given.
-
-    Raises:
-        BuildError: There is none; says where it looked.
-    """
-    path = os.environ.get("PATH", os.defpath) if path is None else path
-    if shutil.which("cc", path=path) is None and shutil.which("clang", path=path) is None:
-        raise BuildError(
-            f"no C compiler, which Mojo needs to link: looked for `cc` and `clang` on PATH ({path})"
-            "; install gcc (macOS: run `xcode-select --install`)"
-        )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build from the command line and print the path of the library."""
     parser = argparse.ArgumentParser(prog="python -m mojo_impl.build", description=main.__doc__)
@@ -315,12 +288,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="compile twice more, with empty and full caches, and keep the times for the report",
     )
+    parser.add_argument(
+        "--library",
+        choices=LIBRARIES,
+        default="main",
+        help="which one; those of the ladder are otherwise compiled when a run needs them",
+    )
     wanted = parser.parse_args(arguments)
     cpu = wanted.target_cpu
     try:
-        library = build(recipe(cpu))
+        library = build(recipe(cpu, wanted.library))
         if wanted.measure:
-            measure(recipe(cpu))
+            measure(recipe(cpu, wanted.library))
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 3
@@ -353,7 +332,8 @@ def _compile(what: Recipe, path: Path, say: Callable[[str], object]) -> None:
     check_linker()
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_name("unfinished" + path.suffix)
-    say("Compiling the Mojo library (about 30 s the first time) ...")
+    name = LIBRARIES[what.library].text
+    say(f"Compiling the Mojo {name} (about 30 s the first time) ...")
     start = time.monotonic()
     line = command(what, unfinished)
     _run_compiler(line)

@@ -25,6 +25,7 @@ from cpython import (
 from mlp.matmul import Ptr
 from mlp.memory import Buffer
 from mlp.network import Arrays, Network
+from mlp.parts import Parts
 from mlp.threads import Team
 
 
@@ -83,6 +84,8 @@ struct Core[dt: DType]:
     """The same for the biases."""
     var team: Team
     """Its threads."""
+    var parts: Optional[Parts[Self.dt]]
+    """Memory for the parts of its phases, while those are timed."""
     var _kept: Array[Object, 4]
 
     def __init__(
@@ -114,6 +117,7 @@ struct Core[dt: DType]:
             var layer = self.network.layers[place]
             self.weights += layer.width_in * layer.width_out
         self.team = new_team(session[].threads)
+        self.parts = None
         self._kept = Array[Object, 4](fill=0)
 
     def set_threads(mut self) raises Raised:

@@ -15,7 +15,7 @@ from cpython import (
 from mlp.matmul import Ptr
 from mlp.memory import Buffer
 from mlp.network import DataSet
-from mlp.parts import PART_COUNT, time_part
+from mlp.parts import PART_COUNT, Parts, time_part
 from mlp.timing import (
     Gradients,
     time_backprop,
@@ -70,6 +70,15 @@ def _time_phase[
         var wants_result,
         var result,
     }:
+        if part < PART_COUNT:
+            # Kept for the next part: to make them costs more than most.
+            if not core.parts or not core.parts.value().are_of(seen):
+                core.parts = Parts(core.network, core.team, seen, size)
+            elapsed_ns = time_part(
+                core.parts.value(), core.network, core.team, part, loops
+            )
+            return
+        core.parts = None
         if is_forward:
             var y_hat = Buffer[Scalar[dt]](size * core.network.width_out)
             elapsed_ns = time_forward(
@@ -86,10 +95,6 @@ def _time_phase[
             )
             if wants_result:
                 gradients.copy_to(core.network, result)
-        elif part < PART_COUNT:
-            elapsed_ns = time_part(
-                core.network, core.team, part, seen, size, loops
-            )
         else:
             elapsed_ns = time_epoch(
                 core.network, core.team, seen, size, rate, loops

@@ -27,7 +27,7 @@ class Parts:
     `grads_w`, `grads_b`; `last_loss`; `X_batch`, `y_batch`, what was gathered last.
 
     Args:
-        network: Runs forward and backprop here; must not run again before the last part.
+        network: Runs forward and backprop here.
         X: Inputs, shape (rows, in), of the network's dtype.
         y: Targets, shape (rows, out).
         batch_size: Rows of a batch, n; at most as many as there are.
@@ -37,8 +37,8 @@ class Parts:
     def __init__(
         self, network: MLP, X: Array, y: Array, batch_size: int, rate: float = 0.0
     ) -> None:
-        self._X, self._y, self._rate, self._random = X, y, rate, network._random
-        self._weights, self._biases = network._weights, network._biases
+        self._X, self._y, self._rate, self._network = X, y, rate, network
+        self._weights, self._biases, self._random = self._state()
         network.forward(X[:batch_size])
         self.grads_w, self.grads_b = network.backprop(y[:batch_size])
         self.outputs = [z.copy() for z in network._pre_activations]
@@ -54,6 +54,16 @@ class Parts:
         self.X_batch, self.y_batch = X[:batch_size].copy(), y[:batch_size].copy()
         self.last_loss = 0.0
         self.backprop_work()
+
+    def are_of(self, network: MLP, X: Array, y: Array, batch_size: int) -> bool:
+        """Tell whether these are the parts of this batch of this network, not reset since."""
+        mine = (self._network, self._X, self._y, self._weights, self._biases, self._random)
+        theirs = (network, X, y, *self._state())
+        same = all(one is other for one, other in zip(mine, theirs, strict=True))
+        return same and len(self.X_batch) == batch_size
+
+    def _state(self) -> tuple[list[Array], list[Array], np.random.RandomState]:
+        return self._network._weights, self._network._biases, self._network._random
 
     def forward_products(self) -> None:
         """Multiply the input of every layer by its weights: into `products`."""

@@ -31,6 +31,7 @@ from bench.runner import resume
 from bench.sections import Section
 from bench.store import load
 from bench.worker import Worker
+from mojo_impl import build as building
 
 TOLD = {name: 100 + place for place, name in enumerate(BY_PROCESS) if name != "start"}
 ROUNDS = 3
@@ -213,6 +214,12 @@ def test_the_footprint_of_both_sides_here() -> None:
     assert theirs["packages"] == pytest.approx(ours["packages"] + theirs["toolchain"])
     assert theirs["library file"] > 1e5
     assert footprint.read_footprint("somebody.else:Class") == {}
+    building.build(building.recipe(library="ladder"))
+    rung = footprint.read_footprint("mojo-port")
+    assert rung.keys() - {"compile, empty caches", "compile, full caches"} == {
+        *("packages", "toolchain", "library file", "compile")
+    }
+    assert rung["library file"] != theirs["library file"]
     assert {*ours, *theirs} <= COSTS.keys()
 
 

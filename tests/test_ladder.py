@@ -124,12 +124,12 @@ def test_several_rungs_take_turns(tmp_path: Path) -> None:
 
 def test_who_has_no_seat_has_no_turn_no_parity_and_no_result(tmp_path: Path) -> None:
     """`sklearn` trains and no more; `python` stays with small networks."""
-    wide = Problem((1, 400, 400, 1), 5, 1000, "float64", 1)
+    wide = Problem((1, 400, 400, 1), 50, 1000, "float64", 1)
     small = Problem((1, 4, 1), 5, 20, "float64", 1)
     names = ["mojo", "python", "sklearn"]
     world = World(
         tmp_path,
-        each_ns=dict.fromkeys(("numpy", *names), 300_000),
+        each_ns=dict.fromkeys(("numpy", *names), 2_000_000),
         y_hat=dict.fromkeys(("numpy", *names), 1.0),
     )
     workers = workers_of(names)
@@ -137,7 +137,7 @@ def test_who_has_no_seat_has_no_turn_no_parity_and_no_result(tmp_path: Path) -> 
     run, stored = world.run(order)
     assert stored.faults == ()
     compared = [(result.problem, result.candidate) for result in stored.parity]
-    assert ("1-400x2-1/b5/n1000/f64/t1", "python") not in compared
+    assert ("1-400x2-1/b50/n1000/f64/t1", "python") not in compared
     assert len(compared) == 5
     turns = {(one.case.split("/")[0], one.case.split("/")[1], one.worker) for one in stored.samples}
     assert ("epoch", "1-4-1", "sklearn") in turns

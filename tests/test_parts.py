@@ -101,6 +101,55 @@ def test_every_part_runs_in_both_languages_and_leaves_the_parameters(problem: Pr
         assert np.isfinite(y_hat).all()
 
 
+def test_parts_in_numpy_are_made_once_until_something_else_is_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[tuple[Any, ...]] = []
+
+    class Watched(Parts):
+        def __init__(self, *given: Any) -> None:
+            made.append(given)
+            super().__init__(*given)
+
+    monkeypatch.setattr("python_impl.parts.Parts", Watched)
+    data, mine = data_for(SMALL).arrays(), NumPy()
+    network, other = mine.create(SMALL), mine.create(SMALL)
+    X, y, n = data["X"], data["y"], SMALL.batch_size
+
+    def makes(phase: Any, network: Any, X: Any = X, n: int = n) -> int:
+        before = len(made)
+        mine.time(phase, 1, network, X, y, n)
+        return len(made) - before
+
+    assert [makes(part, network) for part in PARTS] == [1, 0, 0, 0, 0, 0, 0]
+    assert makes("forward-floor", network) == 0
+    assert makes("loss", network) == 1  # the floor was timed in between
+    assert makes("loss", other) == 1
+    assert makes("loss", other, X.copy()) == 1
+    assert makes("loss", other, X, n + 1) == 1
+    assert makes("loss", other, X, n + 1) == 0
+    other.reset()
+    assert makes("loss", other, X, n + 1) == 1
+    for phase in ("forward", "backprop", "epoch", "call", "timer"):
+        assert makes(phase, other) == 0
+        assert makes("loss", other) == 1, phase
+
+
+def test_kept_parts_of_mojo_follow_the_data_and_other_work_in_between() -> None:
+    # A part of memory that is gone, or of another size, would crash or be found by valgrind.
+    network = mojo_impl.MLP([3, 5, 2], batch_size=4)
+    for rows in (4, 9, 40):
+        X, y = np.ones((rows, 3)), np.ones((rows, 2))
+        for part in PARTS:
+            assert mojo_impl.time_phase(network, part, 2, X, y) > 0
+        network.forward(np.ones((7 * rows, 3)))  # takes more room than the parts' batch
+        network.reset()
+        for part in PARTS:
+            assert mojo_impl.time_phase(network, part, 2, X, y) > 0
+        for phase in ("forward", "backprop", "epoch"):
+            assert mojo_impl.time_phase(network, phase, 1, X, y) > 0
+
+
 def test_parts_of_mojo_give_no_result_and_a_wrong_name_is_refused() -> None:
     network = mojo_impl.MLP([2, 3, 1], batch_size=2)
     X, y = np.ones((4, 2)), np.ones((4, 1))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from bench.admission import check_parity
 from bench.cases import case_id, cases_of, problem_id
 from bench.crew import ROUSE_ALONE_NS, ROUSE_NS
 from bench.datasets import data_file
-from bench.records import Case, DType, Problem, WorkerSpec
+from bench.records import PROBES, Case, DType, Phase, Problem, WorkerSpec
 from bench.runner import measure
 from bench.session import SETTLE_S, Edges, Order
 from bench.stats import results
@@ -84,20 +85,27 @@ def test_turns_go_on_over_invocations_until_all_orders_were_had(world: World) ->
     assert [s.warmup for s in stored.samples[:9]] == [True] * 3 + [False] * 6
 
 
-def test_weights_are_reset_before_every_epoch_and_never_before_other_samples(world: World) -> None:
-    world.run(order_of(SMALL, phases=("epoch", "backprop"), invocations=1))
-    before: dict[tuple[str, int], str] = {}
+def test_every_sample_starts_from_fresh_weights_and_they_are_drawn_only_when_they_are_not(
+    world: World,
+) -> None:
+    aside: tuple[Phase, ...] = ("shuffle", "loss", "forward-floor")
+    cases = (*cases_of((SMALL,), ("epoch", "backprop")), *(Case(phase, SMALL) for phase in aside))
+    world.run(replace(order_of(SMALL, invocations=1), cases=cases))
+    fresh: dict[tuple[str, int], bool] = {}
     for event in world.events:
-        if event.op == "sample":
-            previous = before[event.worker, event.crew]
-            if event.fields["phase"] == "epoch":
-                assert previous == "reset"
-            elif previous == "reset":  # at the start of a case, and only there
-                assert event.fields["phase"] == "backprop"
-        before[event.worker, event.crew] = event.op
-    epochs = [e for e in world.asked("sample") if e.fields["phase"] == "epoch"]
-    # And once per worker at the second case of a crew: of the pilot's and of the invocation's.
-    assert len(world.asked("reset")) == len(epochs) + 2 * 3
+        seat = event.worker, event.crew
+        if event.op == "prepare":
+            fresh[seat] = True
+        elif event.op == "reset":
+            assert not fresh[seat]
+            fresh[seat] = True
+        elif event.op == "sample":
+            phase = event.fields["phase"]
+            # The rounds of a shuffle go on in the random stream; a probe asks no network.
+            assert fresh[seat] or phase in ("shuffle", *PROBES)
+            fresh[seat] = fresh[seat] and phase not in ("epoch", "shuffle")
+    assert {e.fields["phase"] for e in world.asked("sample")} >= {"epoch", "backprop", *aside}
+    assert world.asked("reset")
 
 
 def test_cases_come_in_another_order_in_each_invocation_and_the_seed_fixes_it(

@@ -79,7 +79,7 @@ struct Parts[dt: DType](Movable):
         """Make room, and run the batch through the network once.
 
         Args:
-            network: The network; it holds the batch afterwards, and must until the last part.
+            network: The network; what it holds of the batch afterwards is what parts work on.
             team: The threads to use.
             data: What to train on.
             n: Rows of a batch; as many as the data has, or fewer.
@@ -118,6 +118,21 @@ struct Parts[dt: DType](Movable):
             data.y,
             self.gradients.w.start,
             self.gradients.b.start,
+        )
+
+    def are_of(self, data: DataSet[Self.dt]) -> Bool:
+        """Tell whether these are the parts of the first batch of this data.
+
+        Args:
+            data: Any data.
+
+        Returns:
+            Whether it lies in the same place.
+        """
+        return (
+            self.data.X == data.X
+            and self.data.y == data.y
+            and self.data.rows == data.rows
         )
 
     def run(
@@ -260,21 +275,19 @@ struct Parts[dt: DType](Movable):
 def time_part[
     dt: DType, //
 ](
+    mut parts: Parts[dt],
     mut network: Network[dt],
     mut team: Team,
     part: Int,
-    data: DataSet[dt],
-    n: Int,
     loops: Int,
 ) raises -> Int:
-    """Time a part on the first batch, after one forward and backprop outside the clock.
+    """Time a part.
 
     Args:
+        parts: Those of the network.
         network: The network; its parameters stay as they are.
         team: The threads to use.
         part: Which one.
-        data: Inputs and targets.
-        n: Rows of a batch; as many as the data has, or fewer.
         loops: How many repetitions.
 
     Returns:
@@ -283,7 +296,6 @@ def time_part[
     Raises:
         When memory runs out.
     """
-    var parts = Parts(network, team, data, n)
     var start = perf_counter_ns()
     for _ in range(loops):
         parts.run(part, network, team, 0)

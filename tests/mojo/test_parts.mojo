@@ -139,7 +139,7 @@ def check[dt: DType](var sizes: List[Int], rows: Int, n: Int) raises:
                 y[row * network.width_out + j],
             )
     for part in range(PART_COUNT):
-        assert_true(time_part(network, team, part, data, n, 2) > 0)
+        assert_true(time_part(parts, network, team, part, 2) > 0)
     _ = (parts^, X^, y^, y_hat^, gradients^, other^, network^)
 
 
