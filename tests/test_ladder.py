@@ -6,16 +6,17 @@ confirmed where they count. A rung that is not installed is skipped and says wha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pretence import NOW, World
+from pretence import NOW, SMALL, WIDE, World
 
 from bench.admission import check_parity
 from bench.cases import cases_of, results_of, seats_of
-from bench.command import workers_of
+from bench.command import build_mojo, workers_of
 from bench.datasets import data_for
 from bench.implementations import implementation
 from bench.parity import demanded
@@ -47,6 +48,7 @@ def rung(request: pytest.FixtureRequest) -> str:
 
 def test_it_passes_the_gate(rung: str, tmp_path: Path) -> None:
     order = Order("quick", cases_of(PROBLEMS), workers_of([rung]))
+    build_mojo(workers=order.workers)
     found, faults = check_parity(order, World(tmp_path), Edges())
     assert [fault.reason for fault in faults] == []
     assert [result.reason for result in found] == [""] * len(PROBLEMS)
@@ -103,6 +105,7 @@ def test_several_rungs_take_turns(tmp_path: Path) -> None:
     problem = Problem((2, 24, 2), 16, 64, "float64", 1)
     cases = tuple(Case(phase, problem) for phase in PHASES)
     order = Order("smoke", cases, workers_of(names), invocations=1, seconds=0.0)
+    build_mojo(workers=order.workers)
     measure(order, tmp_path / "run", NOW, World(tmp_path), Edges())
     stored = load(tmp_path / "run")
     assert [fault.reason for fault in stored.faults] == []
@@ -122,28 +125,29 @@ def test_several_rungs_take_turns(tmp_path: Path) -> None:
         assert result.ratio.candidate == candidate.label
 
 
-def test_who_has_no_seat_has_no_turn_no_parity_and_no_result(tmp_path: Path) -> None:
+def test_who_has_no_seat_has_no_turn_no_parity_and_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`sklearn` trains and no more; `python` stays with small networks."""
-    wide = Problem((1, 400, 400, 1), 50, 1000, "float64", 1)
-    small = Problem((1, 4, 1), 5, 20, "float64", 1)
+    monkeypatch.setitem(RUNGS, "python", replace(RUNGS["python"], most_flops=1000))
     names = ["mojo", "python", "sklearn"]
     world = World(
         tmp_path,
-        each_ns=dict.fromkeys(("numpy", *names), 2_000_000),
+        each_ns=dict.fromkeys(("numpy", *names), 300_000),
         y_hat=dict.fromkeys(("numpy", *names), 1.0),
     )
     workers = workers_of(names)
-    order = Order("quick", cases_of([small, wide]), workers, invocations=2, training_epochs=100)
+    order = Order("quick", cases_of([SMALL, WIDE]), workers, invocations=2, training_epochs=100)
     run, stored = world.run(order)
     assert stored.faults == ()
     compared = [(result.problem, result.candidate) for result in stored.parity]
-    assert ("1-400x2-1/b50/n1000/f64/t1", "python") not in compared
+    assert ("1-8-1/b5/n20/f64/t1", "python") not in compared
     assert len(compared) == 5
     turns = {(one.case.split("/")[0], one.case.split("/")[1], one.worker) for one in stored.samples}
     assert ("epoch", "1-4-1", "sklearn") in turns
     assert ("forward", "1-4-1", "sklearn") not in turns
     assert ("forward", "1-4-1", "python") in turns
-    assert not any(shape == "1-400x2-1" and who == "python" for _, shape, who in turns)
+    assert not any(shape == "1-8-1" and who == "python" for _, shape, who in turns)
     found = results(run, stored.samples, stored.parity, stored.faults)
     assert all(len(one.times) == len(seats_of(one.case, workers)) for one in found)
     assert all(one.incomplete == 0 for one in found)
