@@ -122,15 +122,16 @@ def _names(sets: Sequence[Sequence[Judged]]) -> list[str]:
     """Name each group by its processor, and by what is different where two have the same."""
     first = [group[0].run for group in sets]
     texts = [machine_text(run) for run in first]
+    letters = [chr(ord("a") + place) if place < 26 else str(place) for place in range(len(first))]
     named: list[str] = []
     for place, (text, run) in enumerate(zip(texts, first, strict=True)):
         if texts.count(text) == 1:
             named.append(text)
             continue
-        twin = first[texts.index(text)]
-        why = differences(twin, run).obstacles[:1] if run is not twin else ()
-        letter = chr(ord("a") + place) if place < 26 else str(place)
-        named.append(f"{text} ({letter}{'; ' + why[0] if why else ''})")
+        twin = texts.index(text)
+        both = letters[twin], letters[place]
+        why = differences(first[twin], run, both).obstacles[:1] if place != twin else ()
+        named.append(f"{text} ({'; '.join((letters[place], *why))})")
     return named
 
 

@@ -92,14 +92,11 @@ def history(group: Group, number: int) -> Section:
         charts=[chart for chart in charts if isinstance(chart, Chart)],
         tables=_tables("run", labels, group.runs),
         points=[
-            f"{name}, against the run before it: {'; '.join(map(_told, found))}"
+            f"{name}, against the run before it: "
+            + "; ".join(f"{one.name}: {one.a} before, {one.b} now" for one in found)
             for name, found in group.changed
         ],
     )
-
-
-def _told(one: object) -> str:
-    return str(one).replace(" in A, ", " before, ").removesuffix(" in B") + " now"
 
 
 def _tables(what: str, labels: Sequence[str], runs: Sequence[Judged]) -> list[Facts]:
