@@ -14,6 +14,8 @@ from bench.sections import Section
 from bench.several import Group, Judged, cases_of, date_text, namer, shared_seats
 from bench.wording import DASH, MARKS, count_text, listing, ratio_text, seat_names, setting_text
 
+HOW = ("how-to-read", "How to read")
+
 
 @dataclass(frozen=True, slots=True)
 class SeveralPage:
@@ -23,6 +25,7 @@ class SeveralPage:
     conclusion: str
     machine: str
     notices: Sequence[str]
+    contents: Sequence[tuple[str, str]]  # anchor and name of every section
     how_to_read: Sequence[str]
     sections: Sequence[Section]
 
@@ -43,6 +46,7 @@ def several_page(groups: Sequence[Group]) -> SeveralPage:
         conclusion=f"{count_text(len(runs), 'run')}: {listing(parts)}",
         machine=setting_text(cases_of(runs)),
         notices=_notices(runs),
+        contents=[HOW, *((section.anchor, section.short) for section in sections)],
         how_to_read=[
             f"The ratio is {baseline}'s time over {candidate}'s, both from one run: above 1 "
             f"{candidate} is faster, below 1 {baseline} is. In parentheses stands the 95 % "
