@@ -148,10 +148,13 @@ def _how() -> str:
 
 def _rest(baseline: str, candidate: str) -> str:
     return (
-        "The rest is what the phase takes beyond its parts: the statements of the language, checks "
-        "of arguments, memory made anew, and caches that are colder than when a part is repeated "
-        f"alone. The mark shows the same phase of a network as deep and one wide: what {baseline} "
-        f"and {candidate} take to get from operation to operation, whatever the size."
+        f"{REST[0].upper()}{REST[1:]} is what the phase takes beyond its parts: in {baseline} the "
+        "statements between the calls, the checks of arguments and memory for every result, in "
+        f"{candidate} the way from operation to operation; in both also caches that are colder "
+        "than when a part is repeated alone. What a library takes to get into each of its calls "
+        "stands in the parts that make them. All of it together is what the mark shows: the same "
+        "phase of a network as deep and one wide, on one row, where there is next to nothing to "
+        "compute."
     )
 
 
@@ -301,8 +304,7 @@ def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
         caption = (
             f"Both bars of a network are parts of {baseline}'s time, which is 100 %; the outline "
             "is the time of the phase itself. A part that is not above 0 is drawn as nothing, and "
-            "the parts then reach beyond the outline. The mark is the same phase of a network as "
-            "deep and one wide."
+            f"the parts then reach beyond the outline. {_floors(pairs, baseline, candidate)}"
         )
         words = [
             f"{_network(pair, pairs)}: "
@@ -313,6 +315,30 @@ def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
             for pair in pairs
         ]
         return finish(_name(phase), title, figure, caption, f"{title}. {'. '.join(words)}.")
+
+
+def _floors(pairs: Sequence[Pair], baseline: str, candidate: str) -> str:
+    """Say what the grey bar is, and where the marks lie."""
+    told = []
+    for name, splits_ in (
+        (baseline, [pair.baseline for pair in pairs]),
+        (candidate, [pair.candidate for pair in pairs]),
+    ):
+        known = [(one.floor_ns.point, one.total_ns.point) for one in splits_ if one.floor_ns]
+        if known:
+            shares = [floor / total for floor, total in known]
+            ends = list(dict.fromkeys(map(_percent, (min(shares), max(shares)))))
+            times = list(dict.fromkeys(time_text(end) for end in (min(known)[0], max(known)[0])))
+            told.append(f"{name} {' to '.join(times)}, {' to '.join(ends)} of its own time")
+    made = (
+        f"{REST[0].upper()}{REST[1:]} is what is left of the phase: statements between the calls, "
+        "checks, results made anew, colder caches."
+    )
+    if not told:
+        return made
+    return (
+        f"{made} The mark is the same phase of a network as deep and one wide: {'; '.join(told)}."
+    )
 
 
 def _draw(ax: Axes, y: float, split: Split, whole_ns: float) -> float:
