@@ -57,6 +57,8 @@ LOOKS: Mapping[str, tuple[str, str]] = {
 LONGEST_SEAT = 14
 WORTH_NAMING = 0.01
 """Of a difference, a smaller part is not."""
+LEAST_SHARE = 1e-4
+"""A smaller one is told as smaller."""
 PAIR = 3.2
 """Height of the two bars of a network and of its name above them, in bars."""
 
@@ -249,6 +251,8 @@ def _not_above_0(found: Sequence[Split]) -> dict[str, str]:
 def _percent(share: float) -> str:
     if not math.isfinite(share):
         return f"{DASH} %"
+    if 0 < share < LEAST_SHARE:
+        return f"<{100 * LEAST_SHARE:g}{NARROW_SPACE}%"
     return f"{significant(100 * share, 2 if abs(share) < 0.995 else 3)}{NARROW_SPACE}%"
 
 
@@ -290,7 +294,7 @@ def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
         names = [part.name for part in pairs[0].baseline.parts]
         handles: list[Any] = [_patch(name) for name in names]
         handles += ax.plot([], [], "D", color=INK, markersize=3.5, label="one wide")
-        legend(figure, handles)
+        legend(figure, handles, columns=2)
         places = [place * PAIR + row for place in range(len(pairs)) for row in (0, 1)]
         ax.set_yticks(places, [*map(_short, (baseline, candidate))] * len(pairs), fontsize=SMALL)
         ax.set_ylim(len(pairs) * PAIR - 1.6, -1.4)
