@@ -26,7 +26,7 @@ REST = "dispatch and allocation"
 NAMES = (PRODUCTS, ELEMENTWISE, LOSS, UPDATE, SHUFFLE, REST)
 """Of parts, in the order in which they are stacked. In backprop `ELEMENTWISE` is the last delta,
 the masks of ReLU and the gradients of the biases. `REST` is what a phase takes beyond its parts:
-these work in memory that is there, check nothing, and are repeated by a loop that does nothing else.
+these work in memory that is there, check nothing, and are repeated by a loop that does only this.
 It holds the statements between the calls, the checks of arguments, results made anew, and caches
 that are colder than a part's; not what a library takes inside a part to get from call to call."""
 
