@@ -18,10 +18,11 @@ import msgspec
 import pandas as pd
 from pytest_benchmark.stats import Stats
 
-from bench import stats, store
+from bench import store
 from bench.cases import case_id, case_text, problem_id
 from bench.errors import StoreError, UsageError
 from bench.pytest_import import EXTRA, Extra
+from bench.readings import read
 from bench.records import Case, Sample, WorkerSpec
 from bench.store import Stored
 
@@ -236,8 +237,8 @@ def _row(
 
 def _invalid(stored: Stored) -> dict[str, str]:
     """Tell by case id why nothing may be said of it."""
-    read = stats.read(stored.run, stored.samples, stored.parity, stored.faults)
-    return {name: readings.invalid for name, readings in read.items() if readings.invalid}
+    found = read(stored.run, stored.samples, stored.parity, stored.faults)
+    return {name: readings.invalid for name, readings in found.items() if readings.invalid}
 
 
 def _groups(stored: Stored) -> dict[tuple[Case, WorkerSpec], list[Sample]]:
