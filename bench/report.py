@@ -19,10 +19,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench import stats, store, wording
+from bench.candidates import main_results
 from bench.charts import curve_chart, loss_chart, speedup_chart, time_chart
 from bench.drawing import Chart
 from bench.errors import StoreError
 from bench.files import write_whole
+from bench.focus import focused
 from bench.page import FILES, make_page
 from bench.records import Result
 from bench.speedup_map import map_chart
@@ -59,7 +61,9 @@ def build(run_dir: Path) -> ReportPaths:
     readings = stored.run, stored.samples, stored.parity, stored.faults
     results = stats.results(*readings)
     table = result_table(stored.run, results)
-    charts = make_charts(stored, table)
+    # What compares two sides speaks of one candidate; the table and the ladder have all.
+    one, mine = focused(stored), main_results(stored.run, results)
+    charts = make_charts(one, result_table(one.run, mine))
     files = {name for name, _ in FILES if (run_dir / name).exists()} | {"results.csv"}
     by_name = {chart.name: chart for chart in charts}
     page = make_page(stored, results, table, stats.geometric_means(*readings), by_name, files)
