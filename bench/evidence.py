@@ -88,7 +88,9 @@ def parity_facts(run: Run, parity: Sequence[ParityResult]) -> Parity:
     rows = []
     for (problem, candidate), part in table.groupby(["problem", "candidate"], sort=False):
         cells = {row.kind: _share_text(row.share, ok=row.ok) for row in rows_of(part)}
-        rows.append([name(problem, candidate), *(cells.get(kind, DASH) for kind in kinds)])
+        rows.append(
+            [name(str(problem), str(candidate)), *(cells.get(kind, DASH) for kind in kinds)]
+        )
     failures = [
         Failure(
             name(result.problem, result.candidate),
@@ -152,8 +154,9 @@ def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Fault
         (names.get(fault.case, fault.case), fault.worker, str(fault.invocation), fault.reason)
         for fault in faults
     ]
+    several = len(candidates_of(run)) > 1
     disturbed = [
-        (names[row.case], str(row.drifting), str(row.incomplete))
+        (_whose(names[row.case], row, several=several), str(row.drifting), str(row.incomplete))
         for row in rows_of(table)
         if row.drifting or row.incomplete
     ]
@@ -161,8 +164,9 @@ def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Fault
     if rows:
         found.append(f"{count_text(len(rows), 'fault')}; cases with one have no verdict")
     if disturbed:
+        what = "comparison" if several else "case"
         found.append(
-            f"{count_text(len(disturbed), 'case')} with disturbed invocations (drifting: readings "
+            f"{count_text(len(disturbed), what)} with disturbed invocations (drifting: readings "
             "still moved at the end, kept; incomplete: a reading is missing, left out)"
         )
     text = "None: every worker answered, every invocation is complete, and no readings drifted."
@@ -171,6 +175,10 @@ def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Fault
         Facts(("case", "worker", "invocation", "reason"), rows),
         Facts(("case", "drifting invocations", "incomplete invocations"), disturbed),
     )
+
+
+def _whose(case: str, row: Any, *, several: bool) -> str:
+    return f"{case} · {implementation_name(row.implementation)}" if several else case
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,8 +272,9 @@ def _notices(stored: Stored, table: pd.DataFrame) -> list[str]:
         notices.append(f"{count_text(len(stored.faults), 'fault')}: see Faults and disturbances.")
     drifting = int((table["drifting"] > 0).sum())
     if drifting:
+        what = "comparison" if len(candidates_of(run)) > 1 else "case"
         notices.append(
-            f"In {count_text(drifting, 'case')} readings of some invocation still moved at its "
+            f"In {count_text(drifting, what)} readings of some invocation still moved at its "
             "end: see Faults and disturbances."
         )
     return notices
