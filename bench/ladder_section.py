@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bench.candidates import candidates_of
 from bench.cases import flops
 from bench.evidence import Facts
 from bench.ladder_chart import Group, Rung, family_of, ladder_chart
-from bench.records import PHASES, Case, Phase, Result, Run
+from bench.records import PHASES, Case, Phase, Ratio, Result, Run
 from bench.rungs import Step, in_order, steps_of
 from bench.sections import Section
 from bench.several import namer
@@ -19,12 +20,15 @@ MOST_TOLD = 12
 """Cases of which it is said who is first and last; the charts have all."""
 
 
-def ladder_section(stored: Stored, results: Sequence[Result]) -> Section | None:
+def ladder_section(
+    stored: Stored, results: Sequence[Result], means: Sequence[Ratio] = ()
+) -> Section | None:
     """Show all candidates of a run beside each other; None where there is one only.
 
     Args:
         stored: The run, whole.
         results: Of every candidate.
+        means: Geometric mean ratio of each phase and candidate.
     """
     run = stored.run
     timed = [one for one in results if one.case.phase in PHASES]
@@ -34,6 +38,7 @@ def ladder_section(stored: Stored, results: Sequence[Result]) -> Section | None:
     groups = {phase: _groups(run, timed, phase) for phase in PHASES}
     charts = [chart for phase in PHASES if (chart := ladder_chart(phase, groups[phase], baseline))]
     steps = steps_of(run, stored.samples, stored.parity, stored.faults)
+    overall = _mean_table(run, means)
     tables = [
         table
         for phase in PHASES
@@ -57,7 +62,7 @@ def ladder_section(stored: Stored, results: Sequence[Result]) -> Section | None:
         "The ladder: every implementation of this run",
         text,
         charts=charts,
-        tables=tables,
+        tables=[*([overall] if overall.rows else []), *tables],
         points=_ends(groups, baseline),
     )
 
@@ -113,6 +118,26 @@ def _rungs(run: Run, results: Sequence[Result]) -> list[Rung]:
         )
     order = in_order(name for name, _ in found)
     return [rung for _, rung in sorted(found, key=lambda pair: order.index(pair[0]))]
+
+
+def _mean_table(run: Run, means: Sequence[Ratio]) -> Facts:
+    """Table the geometric mean of each candidate's ratios: a row each, a column per phase."""
+    kinds = {spec.label: spec.implementation for spec in candidates_of(run)}
+    known = {
+        (kinds[one.candidate], one.case): ratio_text(one.estimate)
+        for one in means
+        if one.candidate in kinds and math.isfinite(one.estimate.low)
+    }
+    phases = [phase for phase in PHASES if any(of == phase for _, of in known)]
+    names = in_order(kind for kind, _ in known)
+    return Facts(
+        ("implementation", *phases),
+        [
+            (implementation_name(name), *(known.get((name, phase), DASH) for phase in phases))
+            for name in names
+        ],
+        "Geometric mean of the ratios, of each over the networks that it has",
+    )
 
 
 def _step_table(phase: Phase, steps: Sequence[Step]) -> Facts | None:

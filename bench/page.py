@@ -125,7 +125,7 @@ def make_page(
     others = len(candidates_of(run)) - 1
     overview = [one for one in (_speedup(charts),) if one is not None]
     sections = (
-        ladder_section(stored, results),
+        ladder_section(stored, results, means),
         scaling_section(one, mine),
         _roofline(roofline, one, mine),
         where_section(one, charts),
@@ -134,7 +134,7 @@ def make_page(
     drawn = [*charts.values(), *(chart for one in more for chart in (*one.charts, *one.folded))]
     last = (
         distribution_section(one, mine, sum(len(chart.svg) for chart in drawn)),
-        ledger(one, mine),
+        ledger(stored, mine),
     )
     more += [one for one in last if one is not None]
     return Page(

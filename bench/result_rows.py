@@ -125,7 +125,7 @@ def result_rows(
                     for row in rows_of(rows)
                 ],
                 details=_details(rows, unit, length, baseline),
-                mean=_mean_text(means, phase),
+                mean="" if several else _mean_text(means, phase),
             )
             for phase in PHASES
             if len(rows := timed[timed["phase"] == phase])
@@ -216,15 +216,10 @@ def _details(rows: pd.DataFrame, unit: str, length: float, baseline: str) -> Fac
 
 
 def _mean_text(means: Sequence[Ratio], phase: str) -> str:
-    found = [ratio for ratio in means if ratio.case == phase]
-    known = [ratio for ratio in found if math.isfinite(ratio.estimate.low)]
-    if len(found) > 1 and known:
-        each = [f"{implementation_name(one.candidate)} {ratio_text(one.estimate)}" for one in known]
-        return (
-            "Geometric means of the ratios, each over the cases that the implementation has: "
-            f"{', '.join(each)}."
-        )
-    return f"Geometric mean of its ratios: {ratio_text(known[0].estimate)}." if known else ""
+    """Write the mean of the one candidate; of several the ladder has a table."""
+    found = [ratio.estimate for ratio in means if ratio.case == phase]
+    known = bool(found) and math.isfinite(found[0].low)
+    return f"Geometric mean of its ratios: {ratio_text(found[0])}." if known else ""
 
 
 def _what_differs(rows: pd.DataFrame, row: Any) -> list[str]:
@@ -254,18 +249,35 @@ def _rate(row: Any, role: str) -> str:
 
 
 def _floors(rows: pd.DataFrame, baseline: str, candidate: str) -> Facts:
-    """Table what timing itself costs: a row per floor, and a column per implementation."""
+    """Table what timing itself costs: a row per floor; of several candidates a row for each."""
     unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
     kinds = list(dict.fromkeys(rows["implementation"]))
-    names = [candidate] if len(kinds) < 2 else [implementation_name(kind) for kind in kinds]
-    lines: dict[str, list[str]] = {}
+    if len(kinds) < 2:
+        lines = [
+            (
+                _floor_name(rows, row),
+                _cell(row, "baseline", length),
+                _cell(row, "candidate", length),
+            )
+            for row in rows_of(rows)
+        ]
+        return Facts(("floor", f"{baseline}, {unit}", f"{candidate}, {unit}"), lines)
+    names = list(dict.fromkeys(_floor_name(rows, row) for row in rows_of(rows)))
+    cells: dict[str, dict[str, str]] = {baseline: {}}
     for row in rows_of(rows):
-        name = " · ".join([PHASE_TEXTS[row.phase], *_setting(rows, row)])
-        if name not in lines:
-            lines[name] = [name, _cell(row, "baseline", length), *(DASH for _ in names)]
-        lines[name][2 + kinds.index(row.implementation)] = _cell(row, "candidate", length)
-    heads = ("floor", f"{baseline}, {unit}", *(f"{name}, {unit}" for name in names))
-    return Facts(heads, list(lines.values()))
+        name = _floor_name(rows, row)
+        cells[baseline].setdefault(name, _cell(row, "baseline", length))
+        cells.setdefault(implementation_name(row.implementation), {})[name] = _cell(
+            row, "candidate", length
+        )
+    heads = ("implementation", *(f"{name}, {unit}" for name in names))
+    return Facts(
+        heads, [(who, *(of.get(name, DASH) for name in names)) for who, of in cells.items()]
+    )
+
+
+def _floor_name(rows: pd.DataFrame, row: Any) -> str:
+    return " · ".join([PHASE_TEXTS[row.phase], *_setting(rows, row)])
 
 
 def _cell(row: Any, role: str, length: float) -> str:

@@ -23,11 +23,12 @@ from bench.cases import case_id, file_stem, problem_id
 from bench.focus import focused
 from bench.ladder_chart import family_of
 from bench.ladder_section import ladder_section
-from bench.records import PHASES, Case, Fault, ParityResult, Result, Run, Sample, WorkerSpec
+from bench.ledger import ledger
+from bench.records import PHASES, Case, Cost, Fault, ParityResult, Result, Run, Sample, WorkerSpec
 from bench.report import build
 from bench.rungs import STEPS, in_order, steps_of
 from bench.stats import geometric_means, results
-from bench.wording import seat_names
+from bench.wording import problem_text, seat_names
 
 NAMES = ("python", "mojo-port", "mojo-simd", "mojo")
 T_OF_THREE = 4.302652730  # Student's quantile for 95 % and two degrees of freedom
@@ -270,6 +271,10 @@ def test_the_page_has_the_ladder_with_every_rung_that_has_a_turn(ladder: Path, p
         assert "mojo-port" in alt
         assert re.search(r"mojo-simd [\d.]+ [µm]s \((1|0\.99\d|1\.00\d?) equivalent\)", alt)
     section = html.partition('<section id="ladder">')[2].partition("</section>")[0]
+    mean = re.search(r'scope="row">numba</th>(.*?)</tr>', section)
+    assert mean
+    cells = [float(text) for text in re.findall(r"<td>([\d.]+) \(", mean[1])]
+    assert cells == pytest.approx([1.1] * 3, rel=0.02)
     steps = section.partition("What each step buys: epoch")[2]
     row = re.search(r"mojo-port → mojo-simd</th><td>SIMD</td>(.*?)</tr>", steps)
     assert row
@@ -320,6 +325,26 @@ def test_parity_and_faults_say_whose_they_are(tmp_path: Path) -> None:
     assert "Mojo compared with NumPy was faster in 3 of 6 cases and invalid in 3" in text
     chart = (run_dir / "charts" / "ladder-epoch.svg").read_text(encoding="utf-8")
     assert chart.count("✕ INVALID") >= 13 + 1
+
+
+def test_costs_have_a_column_for_each_and_one_is_paid_back(tmp_path: Path) -> None:
+    costs = tuple(
+        Cost(label, name, value, "ns", turn)
+        for label, value in (("numpy", 1e8), ("numba", 9e8), ("mojo", 2e8))
+        for name in ("start", *(["compile, empty caches"] if label == "mojo" else []))
+        for turn in range(2 if name == "start" else 1)
+    )
+    truth = Truth(rungs={"numba": 1.5, "jax": 0.5, "mojo": 2.0}, costs=costs, training_epochs=0)
+    stored = store.load(write_run(tmp_path / "run", truth))
+    found = results(stored.run, stored.samples, stored.parity, stored.faults)
+    section = ledger(stored, found)
+    assert section is not None
+    assert section.tables[0].heads == ("what", "NumPy", "numba", "Mojo")  # jax told nothing
+    assert section.tables[0].rows[0][1:] == ["100 ms", "900 ms", "200 ms"]
+    even = section.tables[1]
+    assert [row[0] for row in even.rows] == [problem_text(p) for p in (SEED_NETWORK, MIDDLE)]
+    # 0.1 s later and 0.2 s of compiling, paid back at half of the epoch's 3 ms.
+    assert float(even.rows[0][1].split()[0]) == pytest.approx(0.3 / 0.0015, rel=0.05)
 
 
 def test_with_one_candidate_there_is_no_ladder(tmp_path: Path) -> None:
