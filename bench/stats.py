@@ -140,14 +140,14 @@ def noise_floor(again: Ratio | None) -> float:
     return math.expm1(max(abs(math.log(end)) for end in ends))
 
 
-def spreads(run: Run, readings: Mapping[str, Readings]) -> dict[str, Spread]:
+def spreads(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> dict[str, Spread]:
     """Say how much the ratio of each case varies at the two levels; the candidate that varies most.
 
     What the rounds explain of the spread between invocations is taken off: a median of n readings
     varies by the root of pi / 2n of their own spread.
     """
     found: dict[str, Spread] = {}
-    for one in _compare(run, _same_for_all(run, readings)):
+    for one in _compare(run, each):
         if len(one.logs) < 2:
             continue
         baseline = seats(run)[0].label
@@ -164,10 +164,10 @@ def spreads(run: Run, readings: Mapping[str, Readings]) -> dict[str, Spread]:
     return found
 
 
-def spread_of_invocations(run: Run, readings: Mapping[str, Readings]) -> dict[str, float]:
+def spread_of_invocations(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> dict[str, float]:
     """Say by case id how much the logarithm of its ratio varies over invocations."""
     found: dict[str, float] = {}
-    for one in _compare(run, _same_for_all(run, readings)):
+    for one in _compare(run, each):
         if len(one.logs) > 1:
             name = case_id(one.case)
             found[name] = max(found.get(name, 0.0), float(np.std(one.logs, ddof=1)))
@@ -206,10 +206,6 @@ class _Comparison:
         return min(len(self.logs), len(self.floor_logs)) >= LEAST_FOR_VERDICT
 
 
-def _same_for_all(run: Run, readings: Mapping[str, Readings]) -> dict[str, Mapping[str, Readings]]:
-    return {spec.label: readings for spec in seats(run)[2]}
-
-
 def _compare(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> list[_Comparison]:
     baseline, again, candidates = seats(run)
     compared = []
@@ -219,11 +215,7 @@ def _compare(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> list[_Comp
             if mine is None:
                 continue
             has_ratio = case.phase in PHASES and not mine.invalid
-            invocations = [
-                times
-                for times in mine.invocations.values()
-                if has_ratio and candidate.label in times
-            ]
+            invocations = list(mine.invocations.values()) if has_ratio else []
             floor_logs = log_ratios(run, invocations, baseline, again) if again else np.empty(0)
             logs = log_ratios(run, invocations, baseline, candidate)
             compared.append(_Comparison(case, candidate, mine, logs, floor_logs))

@@ -275,7 +275,7 @@ def test_a_ladder_filters_by_implementation_and_a_phone_shows_it(page, report):
     count = len(anchors(page))
     choice(page, "implementation").select_option("mojo-port")
     assert values(page, "implementation") == {"mojo-port"}
-    assert len(anchors(page)) == 9 < count
+    assert len(anchors(page)) == 6 < count
     choice(page, "phase").select_option("epoch")
     assert page.url.endswith("#results?phase=epoch&implementation=mojo-port")
     page.goto(report("ladder") + "#results?implementation=sklearn")

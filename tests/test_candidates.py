@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from known_truth import FORWARD, SMALL, agreed
 from known_truth import make_run as bare_run
-from sample_run import LADDER, make_parity, make_run, make_samples
+from sample_run import LADDER, SEED_NETWORK, make_parity, make_run, make_samples, write_run
 
 from bench import store
 from bench.candidates import main_candidate, main_results
 from bench.cases import case_id, problem_id
+from bench.export import sample_table
 from bench.focus import focused
 from bench.ladder_chart import family_of
 from bench.records import Case, Fault, ParityResult, Result, Run, Sample, WorkerSpec
@@ -194,7 +195,8 @@ def test_geometric_means_are_each_candidates_own() -> None:
     means = {(one.case, one.candidate): one.estimate.point for one in geometric_means(*readings)}
     assert means["epoch", "sklearn"] == pytest.approx(0.2, rel=0.02)
     assert ("forward", "sklearn") not in means
-    assert means["forward", "python"] == pytest.approx(0.004, rel=0.02)  # over two networks
+    assert means["forward", "mojo-port"] == pytest.approx(0.3, rel=0.02)  # over two networks
+    assert ("forward", "python") not in means  # of one network there is no mean
     assert means["forward", "mojo"] == pytest.approx(2, rel=0.02)
 
 
@@ -227,3 +229,19 @@ def test_rungs_stand_in_the_order_of_the_ladder_and_strangers_last() -> None:
     assert [family_of(name) for name in ("numpy-tuned", "mojo-exe", "jax", "mine")] == [
         "python", "mojo", "other", "other"
     ]  # fmt: skip
+
+
+def test_an_export_leaves_out_only_whose_fault_it_is(tmp_path: Path) -> None:
+    epoch = case_id(Case("epoch", SEED_NETWORK))
+    truth = replace(
+        LADDER,
+        problems=(SEED_NETWORK,),
+        faults=(Fault(epoch, "jax", 1, "died"),),
+        invocations=2,
+        training_epochs=0,
+    )
+    frame = sample_table(store.load(write_run(tmp_path / "run", truth)))
+    bad = frame[frame["invalid"] != ""]
+    assert set(bad["worker"]) == {"jax"}
+    assert set(bad["case"]) == {epoch}
+    assert {"numpy", "mojo"} <= set(frame[frame["case"] == epoch]["worker"])

@@ -45,7 +45,7 @@ def test_the_page_has_the_ladder_with_every_rung_that_has_a_turn(ladder: Path, p
         tree = ElementTree.parse(ladder / "charts" / f"ladder-{phase}.svg").getroot()
         texts = [one.text for one in tree.iter("{http://www.w3.org/2000/svg}text")]
         rows = [text for text in texts if text in {"NumPy", "Mojo", *LADDER.rungs}]
-        assert rows.count("python") == 2  # not of the large network
+        assert (rows.count("python"), rows.count("mojo-port")) == (1, 2)  # small networks only
         assert rows.count("sklearn") == (3 if phase == "epoch" else 0)
         assert rows.count("mojo-exe") == 3
         alt = tree.attrib["aria-label"]
@@ -60,10 +60,10 @@ def test_the_page_has_the_ladder_with_every_rung_that_has_a_turn(ladder: Path, p
     row = re.search(r"mojo-port → mojo-simd</th><td>SIMD</td>(.*?)</tr>", steps)
     assert row
     cells = [float(text) for text in re.findall(r"<td>([\d.]+) \(", row[1])]
-    assert cells == pytest.approx([1 / 0.3] * 3, rel=0.03)
+    assert cells == pytest.approx([1 / 0.3] * 2, rel=0.03)
     row = re.search(r"python → NumPy</th><td>[^<]*</td>(.*?)</tr>", steps)
     assert row
-    assert row[1].count("<td>–</td>") == 1
+    assert row[1].count("<td>–</td>") == 2
     shortest = re.search(
         r"epoch, 1,50x9,1 batch 20: the shortest median is ([\w-]+)&#39;s", section
     )
@@ -74,7 +74,7 @@ def test_the_page_has_the_ladder_with_every_rung_that_has_a_turn(ladder: Path, p
 def test_the_table_lists_all_and_the_headline_names_one(ladder: Path, page: Page) -> None:
     table = pd.read_csv(ladder / "results.csv")
     timed = table[table["phase"].isin(PHASES)]
-    assert len(timed) == 9 * 13 - 3 - 6  # nine cases, without python's three and sklearn's six
+    assert len(timed) == 9 * 13 - len(LADDER.gaps)
     assert set(timed["implementation"]) == set(LADDER.rungs)
     for row in timed.itertuples():
         assert row.ratio == pytest.approx(LADDER.rungs[row.implementation], rel=0.03)
@@ -102,10 +102,10 @@ def test_parity_and_faults_say_whose_they_are(tmp_path: Path) -> None:
     build(run_dir)
     text = Page((run_dir / "report.html").read_text(encoding="utf-8")).all_text()
     assert "64,128x2,10 batch 32 · float64 · numba" in text
-    assert "13 of 26 comparisons failed" in text
+    assert "12 of 25 comparisons failed" in text  # loops in Python are not compared there
     assert "Mojo compared with NumPy was faster in 3 of 6 cases and invalid in 3" in text
     chart = (run_dir / "charts" / "ladder-epoch.svg").read_text(encoding="utf-8")
-    assert chart.count("✕ INVALID") >= 13 + 1
+    assert chart.count("✕ INVALID") >= 12 + 1
 
 
 def test_costs_have_a_column_for_each_and_one_is_paid_back(tmp_path: Path) -> None:
