@@ -12,10 +12,10 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle
 from types import MappingProxyType
 from typing import Any, TextIO
 
+from bench.candidates import candidates_of
 from bench.cases import case_id
 from bench.records import PROBES, Estimate, Result, Run
 from bench.stats import noise_floor
@@ -80,7 +80,6 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
         report: Where the page is.
     """
     names = seat_names(run)
-    candidates = [spec.label for spec in run.plan.workers if spec.role == "candidate"]
     head = {
         "name": run.name,
         "started": run.started,
@@ -91,7 +90,7 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
     }
     return [
         line("run", head),
-        *case_lines(run, results, candidates),
+        *case_lines(run, results),
         *(line("note", {"text": note}) for note in notes),
         line("conclusion", {"text": conclusion(run, results)}),
         line("report", {"path": report}),
@@ -101,7 +100,6 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
 def case_lines(
     run: Run,
     results: Sequence[Result],
-    candidates: Sequence[str],
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[str]:
     """Say a case a line: times in nanoseconds, ratio with interval, noise floor, verdict, reason.
@@ -109,18 +107,18 @@ def case_lines(
     Args:
         run: The run.
         results: What `bench.stats` derives from it; probes are left out here.
-        candidates: Labels of those that the results are of, in turns.
         more: Fields to stand first.
     """
     seats = {spec.role: spec.label for spec in reversed(run.plan.workers)}
     lines = []
-    for result, candidate in zip(results, cycle(candidates), strict=False):
+    several = len(candidates_of(run)) > 1
+    for result in results:
         if result.case.phase in PROBES:
             continue
         fields: dict[str, Any] = {**more, "case": case_id(result.case)}
-        if len(candidates) > 1:
-            fields["candidate"] = candidate
-        for role, label in (("baseline", seats["baseline"]), ("candidate", candidate)):
+        if several:
+            fields["candidate"] = result.candidate
+        for role, label in (("baseline", seats["baseline"]), ("candidate", result.candidate)):
             time = result.times.get(label)
             fields[f"{role}_ns"] = time.median_ns.point if time else None
         ratio: Estimate | None = result.ratio.estimate if result.ratio else None
