@@ -328,21 +328,6 @@ def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...
     )
 
 
-def results_of(
-    cases: Iterable[Case], workers: Sequence[WorkerSpec]
-) -> list[tuple[Case, WorkerSpec]]:
-    """Pair each case with each candidate that takes part in it: a result stands for each pair.
-
-    What only probes the machine, which has times and no ratio, is paired with all of them.
-    """
-    candidates = [worker for worker in workers if worker.role == "candidate"]
-    return [
-        (case, candidate)
-        for case in cases
-        for candidate in (candidates if case.phase in PROBES else seats_of(case, candidates))
-    ]
-
-
 def seats_compared(
     problem: Problem, cases: Iterable[Case], workers: Sequence[WorkerSpec]
 ) -> tuple[WorkerSpec, ...]:

@@ -33,6 +33,9 @@ from bench.records import PHASES
 from bench.tables import rows_of
 from bench.wording import interval, significant, unit_for
 
+MOST_ROWS = 40
+"""Networks of a panel; of more, so many from the smallest to the largest are drawn."""
+
 
 def speedup_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | None:
     """Draw the ratio of every case with its interval, a panel per phase, small networks first.
@@ -68,7 +71,7 @@ def speedup_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart |
             f"Right of the line at 1 {candidate} is faster, left of it {baseline}. Bars are 95 % "
             "intervals (where none is seen it is narrower than the point); grey is "
             f"{baseline} against itself, the A/A floor. Networks are in the order of their "
-            "arithmetic per batch."
+            f"arithmetic per batch.{_left_out(table)}"
         )
         words = [
             f"{phase}: "
@@ -117,7 +120,10 @@ def time_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | No
         legend(figure, axes[0].get_legend_handles_labels()[0])
         title = f"Times of {baseline} and {candidate}, by phase and network"
         bars = "with 95 %" if table["baseline_low_ns"].notna().any() else "without"
-        caption = f"Medians {bars} intervals; to the left is faster. Each phase has its own axis."
+        caption = (
+            f"Medians {bars} intervals; to the left is faster. Each phase has its own axis."
+            f"{_left_out(table)}"
+        )
         return finish("times", title, figure, caption, f"{title}. {'; '.join(words)}.")
 
 
@@ -225,8 +231,27 @@ def curve_chart(
 
 
 def _panels(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Part a table by phase; of many rows take some, evenly in their order, and both ends."""
     parts = [(phase, table[table["phase"] == phase]) for phase in PHASES]
-    return [(phase, rows) for phase, rows in parts if len(rows)]
+    return [
+        (
+            phase,
+            rows.iloc[np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int)],
+        )
+        for phase, rows in parts
+        if len(rows)
+    ]
+
+
+def _left_out(table: pd.DataFrame) -> str:
+    """Say that not every case is drawn, if so."""
+    most = max((table["phase"] == phase).sum() for phase in PHASES)
+    if most <= MOST_ROWS:
+        return ""
+    return (
+        f" Of {most} cases of a phase {MOST_ROWS} are drawn, evenly from the smallest to the "
+        "largest; the table has all."
+    )
 
 
 def _labels(rows: pd.DataFrame) -> list[str]:

@@ -40,7 +40,11 @@ class Difference:
     b: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.a} in A, {self.b} in B"
+        return self.text("A", "B")
+
+    def text(self, a: str, b: str) -> str:
+        """Tell it of two runs that go by these names."""
+        return f"{self.name}: {self.a} in {a}, {self.b} in {b}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,13 @@ class Differences:
     of_baseline: tuple[Difference, ...]  # those of `told` that make the baseline another one
 
 
-def differences(a: Run, b: Run) -> Differences:
+def differences(a: Run, b: Run, names: tuple[str, str] = ("A", "B")) -> Differences:
     """Find what is not the same in two runs.
+
+    Args:
+        a: The one.
+        b: The other.
+        names: What they go by in the obstacles.
 
     A fact that one run knows and the other does not cannot be shown to agree: it counts as not the
     same. One that neither knows counts as the same.
@@ -67,7 +76,8 @@ def differences(a: Run, b: Run) -> Differences:
     data = a.environment.data, b.environment.data
     obstacles += _unlike(*data, [name for name in data[0] if name in data[1]], "checksum of ")
     machines = a.environment.machine, b.environment.machine
-    obstacles += [*_unlike(*machines, OF_MACHINE), *_moved("A", a), *_moved("B", b)]
+    obstacles += _unlike(*machines, OF_MACHINE)
+    obstacles += [*_moved(names[0], a), *_moved(names[1], b)]
     obstacles += _seats(a, b)
     told = [Difference("command", a.command, b.command)] if a.command != b.command else []
     told += _unlike(*machines, TOLD_OF_MACHINE)
@@ -86,7 +96,11 @@ def differences(a: Run, b: Run) -> Differences:
         told += own
         of_baseline += own if seat[0] == baseline else []
     return Differences(
-        tuple(dict.fromkeys(map(str, obstacles))),
+        tuple(
+            dict.fromkeys(
+                one.text(*names) if isinstance(one, Difference) else str(one) for one in obstacles
+            )
+        ),
         tuple(dict.fromkeys(told)),
         tuple(dict.fromkeys(of_baseline)),
     )
@@ -130,13 +144,13 @@ def _unknown(text: str) -> bool:
     return text == NOT_RECORDED or text.startswith(UNKNOWN)
 
 
-def _moved(letter: str, run: Run) -> list[str]:
+def _moved(name: str, run: Run) -> list[str]:
     """Say what of the machine changed while a run was measured."""
     if run.environment_after is None:
         return []
     machines = run.environment.machine, run.environment_after.machine
     return [
-        f"{one.name} changed while {letter} was measured: {one.a} before, {one.b} after"
+        f"{one.name} changed while {name} was measured: {one.a} before, {one.b} after"
         for one in _unlike(*machines, OF_MACHINE)
     ]
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 from scipy import stats as distributions
 
-from bench.cases import case_id, seats_of
+from bench.cases import case_id
 from bench.intervals import CONFIDENCE, Floats, estimate, holm
+from bench.readings import Readings, read, read_each
 from bench.records import (
     PHASES,
     Case,
@@ -30,7 +31,7 @@ from bench.records import (
     VerdictKind,
     WorkerSpec,
 )
-from bench.stats import BAND, LEAST_FOR_VERDICT, Readings, log_ratios, read, results
+from bench.stats import BAND, LEAST_FOR_VERDICT, log_ratios, results
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,8 @@ class Side:
     """One of the two runs, its readings sorted by case."""
 
     run: Run
-    readings: Mapping[str, Readings]  # by case id
+    readings: Mapping[str, Readings]  # by case id, of all workers
+    each: Mapping[str, Mapping[str, Readings]]  # by candidate's label and case id: beside the rest
     times: Mapping[str, Mapping[str, TimeEstimate]]  # by case id and worker label
 
     @property
@@ -138,8 +140,11 @@ def side(
 ) -> Side:
     """Sort what was recorded of a run."""
     derived = results(run, samples, parity, faults)
-    times = {case_id(result.case): result.times for result in derived}
-    return Side(run, read(run, samples, parity, faults), times)
+    times: dict[str, dict[str, TimeEstimate]] = {}
+    for result in derived:
+        times.setdefault(case_id(result.case), {}).update(result.times)
+    recorded = run, samples, parity, faults
+    return Side(run, read(*recorded), read_each(*recorded), times)
 
 
 def changes(a: Side, b: Side, band: float = BAND) -> tuple[Change, ...]:
@@ -157,7 +162,8 @@ def changes(a: Side, b: Side, band: float = BAND) -> tuple[Change, ...]:
         _change(a, b, case, candidate)
         for name, case in b.cases.items()
         if name in shared and case.phase in PHASES
-        for candidate in seats_of(case, candidates)
+        for candidate in candidates
+        if all(name in side.each[candidate.label] for side in (a, b))
     ]
     if a.run.source != "bench" or b.run.source != "bench":
         return tuple(found)
@@ -200,16 +206,19 @@ def ends_text(shift: Shift) -> str:
 
 def _change(a: Side, b: Side, case: Case, candidate: WorkerSpec) -> Change:
     name = case_id(case)
+    sides = a.each[candidate.label][name], b.each[candidate.label][name]
     invalid = [
-        f"{letter}: {run.readings[name].invalid}"
-        for letter, run in (("A", a), ("B", b))
-        if run.readings[name].invalid
+        f"{letter}: {mine.invalid}"
+        for letter, mine in zip("AB", sides, strict=True)
+        if mine.invalid
     ]
     if invalid:
         return Change(case, candidate.label, None, None, None, None, "; ".join(invalid))
-    logs = _logs(a, name, candidate), _logs(b, name, candidate)
+    logs = [_logs(run, mine, candidate) for run, mine in zip((a, b), sides, strict=True)]
     seats = [next((s for s in run.run.plan.workers if s.role == "again"), None) for run in (a, b)]
-    floors = [_logs(run, name, seat) for run, seat in zip((a, b), seats, strict=True) if seat]
+    floors = [
+        _logs(run, mine, seat) for run, mine, seat in zip((a, b), sides, seats, strict=True) if seat
+    ]
     return Change(
         case,
         candidate.label,
@@ -221,8 +230,8 @@ def _change(a: Side, b: Side, case: Case, candidate: WorkerSpec) -> Change:
     )
 
 
-def _logs(run: Side, name: str, other: WorkerSpec) -> Floats:
-    return log_ratios(run.run, run.readings[name].invocations.values(), run.baseline, other)
+def _logs(run: Side, mine: Readings, other: WorkerSpec) -> Floats:
+    return log_ratios(run.run, mine.invocations.values(), run.baseline, other)
 
 
 def _with_verdict(change: Change, p_holm: float | None, cells: int, edge: float) -> Change:

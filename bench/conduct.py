@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.candidates import candidates_of
 from bench.cases import case_id, case_text
 from bench.contract import CLAUSES
 from bench.evidence import Facts
@@ -68,6 +69,7 @@ def shortfalls(run: Run, results: Sequence[Result]) -> list[str]:
     if target is None:
         return []
     lines = []
+    several = len(candidates_of(run)) > 1
     for result in results:
         if result.ratio is None or result.ratio.estimate.count < 2:
             continue
@@ -79,8 +81,9 @@ def shortfalls(run: Run, results: Sequence[Result]) -> list[str]:
         spread = half * math.sqrt(count) / float(quantile(count, CONFIDENCE))
         cost = Cost(spread, count, invocation_s(run.plan, case_id(result.case)))
         more = cost.wanted(target) - count
+        whose = f"{result.candidate}, " if several else ""
         lines.append(
-            f"{case_text(result.case)}: ±{math.expm1(half):.1%}, not ±{target:.1%}; about "
+            f"{whose}{case_text(result.case)}: ±{math.expm1(half):.1%}, not ±{target:.1%}; about "
             f"{count_text(more, 'more invocation')}, {duration_text(more * cost.seconds)}, would do"
         )
     return lines

@@ -29,14 +29,15 @@ def distribution_section(
 ) -> Section | None:
     """Show the readings themselves; None where none were taken.
 
-    Charts are drawn in the order of telling until their size or number is used up, and stand in
-    the order of the plan.
+    Charts are drawn in the order of telling until their size is used up, and stand in the order of
+    the plan. Where there are too many, only those that are worth showing by themselves are drawn.
 
     Args:
         stored: The run.
         results: What `bench.stats` derives from it.
         taken: Characters of all other charts of the page.
-        most_charts: How many are drawn at most.
+        most_charts: Of more cases, only those that tell something by themselves are drawn, and so
+            many at most.
     """
     histories = histories_of(stored.run, stored.samples, results)
     if not histories:
@@ -45,7 +46,10 @@ def distribution_section(
     places = {history.case: place for place, history in enumerate(histories)}
     drawn: dict[int, Chart] = {}
     size = 0
-    for chosen in in_order_of_telling(histories)[:most_charts]:
+    order = in_order_of_telling(histories)
+    if len(order) > most_charts:
+        order = [chosen for chosen in order if chosen.reason][:most_charts] or order[:most_charts]
+    for chosen in order:
         place = places[chosen.history.case]
         chart = distribution_chart(f"distribution_{place}", chosen, names)
         size += len(chart.svg)
@@ -64,8 +68,8 @@ def distribution_section(
         text.append(
             f"{count_text(len(drawn), 'case')} of {len(histories)} are shown, so that the page "
             "stays small: first the one with the widest interval, the one with the most drifting "
-            "invocations, and the shortest and the longest of each phase, then the others as they "
-            f"come. Left out: {named}{more}. samples.jsonl has their readings."
+            "invocations, and the shortest and the longest of each phase; others where there is "
+            f"room. Left out: {named}{more}. samples.jsonl has their readings."
         )
     return Section(
         "distribution",

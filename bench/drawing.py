@@ -104,9 +104,9 @@ def label_rows(ax: Axes, title: str, labels: Sequence[str]) -> None:
     ax.grid(axis="x")
 
 
-def legend(figure: Figure, handles: Iterable[Any]) -> None:
-    """Put the legend above all panels."""
-    figure.legend(handles=list(handles), loc="outside upper left", ncols=3)
+def legend(figure: Figure, handles: Iterable[Any], columns: int = 3) -> None:
+    """Put the legend above all panels; long names need fewer columns."""
+    figure.legend(handles=list(handles), loc="outside upper left", ncols=columns)
 
 
 def log_scale(ax: Axes, which: Literal["x", "y"], low: float, high: float) -> None:

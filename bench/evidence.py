@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.candidates import candidates_of, main_candidate, main_results
 from bench.cases import case_id, case_text, flops, problem_id
 from bench.records import PHASES, Estimate, Fault, ParityResult, Rate, Result, Run, Share
 from bench.roofline import rates, shares
@@ -22,6 +23,7 @@ from bench.wording import (
     DASH,
     TIMES,
     count_text,
+    implementation_name,
     interval,
     listing,
     problem_text,
@@ -77,14 +79,21 @@ def parity_facts(run: Run, parity: Sequence[ParityResult]) -> Parity:
     table = parity_table(parity)
     kinds = list(dict.fromkeys(table["kind"]))
     names = {problem_id(case.problem): problem_text(case.problem) for case in run.plan.cases}
+    several = len(candidates_of(run)) > 1
+
+    def name(problem: str, candidate: str) -> str:
+        found = names.get(problem, problem)
+        return f"{found} · {implementation_name(candidate)}" if several else found
+
     rows = []
-    for problem, part in table.groupby("problem", sort=False):
+    for (problem, candidate), part in table.groupby(["problem", "candidate"], sort=False):
         cells = {row.kind: _share_text(row.share, ok=row.ok) for row in rows_of(part)}
-        name = names.get(str(problem), str(problem))
-        rows.append([name, *(cells.get(kind, DASH) for kind in kinds)])
+        rows.append(
+            [name(str(problem), str(candidate)), *(cells.get(kind, DASH) for kind in kinds)]
+        )
     failures = [
         Failure(
-            names.get(result.problem, result.problem),
+            name(result.problem, result.candidate),
             result.reason,
             Facts(
                 ("tensor", "shape", "error", "tolerance", "error/tolerance"),
@@ -111,11 +120,15 @@ def _parity_text(parity: Sequence[ParityResult], table: pd.DataFrame) -> str:
     if not parity:
         return "Nothing was compared in this run, so nothing here says that both compute the same."
     tensors = count_text(int(table["tensors"].sum()), "tensor")
-    problems = count_text(len(parity), "problem")
+    several = len({result.candidate for result in parity}) > 1
+    problems = count_text(len({result.problem for result in parity}), "problem")
+    if several:
+        problems += f" and {count_text(len({one.candidate for one in parity}), 'implementation')}"
+    of = count_text(len(parity), "comparison") if several else problems
     failed = sum(not result.ok for result in parity)
     worst = table["share"].max()
     if failed:
-        verdict = f"{failed} of {problems} failed"
+        verdict = f"{failed} of {of} failed"
     elif not worst:
         verdict = "all are the same"
     else:
@@ -141,8 +154,9 @@ def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Fault
         (names.get(fault.case, fault.case), fault.worker, str(fault.invocation), fault.reason)
         for fault in faults
     ]
+    several = len(candidates_of(run)) > 1
     disturbed = [
-        (names[row.case], str(row.drifting), str(row.incomplete))
+        (_whose(names[row.case], row, several=several), str(row.drifting), str(row.incomplete))
         for row in rows_of(table)
         if row.drifting or row.incomplete
     ]
@@ -150,8 +164,9 @@ def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Fault
     if rows:
         found.append(f"{count_text(len(rows), 'fault')}; cases with one have no verdict")
     if disturbed:
+        what = "comparison" if several else "case"
         found.append(
-            f"{count_text(len(disturbed), 'case')} with disturbed invocations (drifting: readings "
+            f"{count_text(len(disturbed), what)} with disturbed invocations (drifting: readings "
             "still moved at the end, kept; incomplete: a reading is missing, left out)"
         )
     text = "None: every worker answered, every invocation is complete, and no readings drifted."
@@ -160,6 +175,10 @@ def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Fault
         Facts(("case", "worker", "invocation", "reason"), rows),
         Facts(("case", "drifting invocations", "incomplete invocations"), disturbed),
     )
+
+
+def _whose(case: str, row: Any, *, several: bool) -> str:
+    return f"{case} · {implementation_name(row.implementation)}" if several else case
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +199,19 @@ class Roofline:
 
 
 def roofline_of(stored: Stored, results: Sequence[Result]) -> Roofline:
-    """Tell the part of the machine's peak that each case reaches, and what the peak is."""
+    """Tell the part of the machine's peak that each case reaches, and what the peak is.
+
+    Of several candidates the table is of one, by `bench.candidates`; errors are of all.
+    """
     run = stored.run
     readings = run, stored.samples, stored.parity, stored.faults
     baseline, candidate = seat_names(run)
-    labels = {spec.role: spec.label for spec in reversed(run.plan.workers)}
+    labels = {str(spec.role): spec.label for spec in run.plan.workers}
+    main = main_candidate(run)
+    labels |= {"candidate": main.label} if main else {}
     found = {(share.case, share.worker): share for share in shares(*readings)}
     groups: dict[str, list[tuple[str, ...]]] = {}
-    for result in results:
+    for result in main_results(run, results):
         case = result.case
         time = result.times.get(labels["candidate"])
         mine = found.get((case, labels["candidate"]))

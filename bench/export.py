@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ import msgspec
 import pandas as pd
 from pytest_benchmark.stats import Stats
 
-from bench import stats, store
+from bench import store
+from bench.candidates import candidates_of
 from bench.cases import case_id, case_text, problem_id
 from bench.errors import StoreError, UsageError
 from bench.pytest_import import EXTRA, Extra
+from bench.readings import read_each
 from bench.records import Case, Sample, WorkerSpec
 from bench.store import Stored
 
@@ -204,7 +206,7 @@ FORMATS: dict[str, Format] = {
 
 
 def _row(
-    run: str, sample: Sample, case: Case, spec: WorkerSpec, invalid: dict[str, str]
+    run: str, sample: Sample, case: Case, spec: WorkerSpec, invalid: Mapping[tuple[str, str], str]
 ) -> dict[str, Any]:
     problem = case.problem
     return {
@@ -230,14 +232,28 @@ def _row(
         "cpu_ns": sample.cpu_ns,
         "preempted_times": sample.preempted,
         "page_faults": sample.page_faults,
-        "invalid": _line(invalid.get(sample.case, "")),
+        "invalid": _line(invalid.get((sample.case, spec.label), "")),
     }
 
 
-def _invalid(stored: Stored) -> dict[str, str]:
-    """Tell by case id why nothing may be said of it."""
-    read = stats.read(stored.run, stored.samples, stored.parity, stored.faults)
-    return {name: readings.invalid for name, readings in read.items() if readings.invalid}
+def _invalid(stored: Stored) -> dict[tuple[str, str], str]:
+    """Tell by case id and worker why nothing may be said of it.
+
+    A candidate's fault is its own; the baseline has one where no candidate is left.
+    """
+    each = read_each(stored.run, stored.samples, stored.parity, stored.faults)
+    found = {
+        (name, label): mine.invalid
+        for label, cases in each.items()
+        for name, mine in cases.items()
+        if mine.invalid
+    }
+    for name in dict.fromkeys(name for name, _ in found):
+        reasons = [mine[name].invalid for mine in each.values() if name in mine]
+        if all(reasons):
+            seats = [spec for spec in stored.run.plan.workers if spec.role != "candidate"]
+            found |= {(name, spec.label): reasons[0] for spec in seats}
+    return found
 
 
 def _groups(stored: Stored) -> dict[tuple[Case, WorkerSpec], list[Sample]]:
@@ -250,7 +266,7 @@ def _groups(stored: Stored) -> dict[tuple[Case, WorkerSpec], list[Sample]]:
         (case, spec): by_name[case_id(case), spec.label]
         for case in stored.run.plan.cases
         for spec in stored.run.plan.workers
-        if case_id(case) not in invalid and by_name[case_id(case), spec.label]
+        if (case_id(case), spec.label) not in invalid and by_name[case_id(case), spec.label]
     }
 
 
@@ -267,7 +283,12 @@ def _left_out(stored: Stored, to: str) -> list[str]:
     """Say what a format cannot hold or should not."""
     if to in ("csv", "parquet"):
         return []
-    found = [f"left out, INVALID: {name}: {why}" for name, why in _invalid(stored).items()]
+    several = len(candidates_of(stored.run)) > 1
+    whose = {
+        f"{name}: {label}" if several else name: why
+        for (name, label), why in _invalid(stored).items()
+    }
+    found = [f"left out, INVALID: {name}: {why}" for name, why in whose.items()]
     if to == "pytest-benchmark":
         firsts = _first_seats(stored)
         others = [spec.label for spec in stored.run.plan.workers if spec not in firsts]

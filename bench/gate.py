@@ -92,6 +92,12 @@ def obstacles(a: Side, b: Side, found: Differences, phases: Collection[Phase]) -
         for letter, side in (("A", a), ("B", b))
         if name in side.cases and side.readings[name].invalid
     ]
+    reasons += [
+        f"{name} has {label} in A and not in B"
+        for label, mine in a.each.items()
+        for name in gated
+        if label in b.each and name in mine and name in b.cases and name not in b.each[label]
+    ]
     seats = {spec.label for spec in b.run.plan.workers}
     reasons += [
         f"the candidate {spec.label} is in A and not in B"

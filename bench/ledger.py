@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.candidates import candidates_of, main_candidate, main_results
 from bench.evidence import Facts
 from bench.intervals import estimate, t_interval
 from bench.records import COSTS, Cost, Estimate, Result, WorkerSpec
@@ -25,6 +26,7 @@ from bench.sections import Section
 from bench.store import Stored
 from bench.wording import (
     DASH,
+    implementation_name,
     interval,
     problem_text,
     seat_names,
@@ -62,21 +64,30 @@ MOST_EPOCHS = 1e9
 def ledger(stored: Stored, results: Sequence[Result]) -> Section | None:
     """Tell what each side costs besides, and after how many epochs that is paid back.
 
-    None where the run has no costs of its baseline or candidate.
+    None where the run has no costs of its baseline or candidate. Of several candidates each has a
+    column; what is paid back is said of one, by `bench.candidates`.
     """
-    seats = {spec.role: spec for spec in reversed(stored.run.plan.workers)}
-    pair = seats["baseline"], seats["candidate"]
-    found = [_readings(stored.costs, spec) for spec in pair]
-    rows = [_row(name, found) for name in TEXTS if any(name in side for side in found)]
+    run = stored.run
+    main = main_candidate(run)
+    if main is None:
+        return None
+    pair = next(spec for spec in run.plan.workers if spec.role == "baseline"), main
+    results = main_results(run, results)
+    every = {spec: _readings(stored.costs, spec) for spec in (pair[0], *candidates_of(run))}
+    told = [spec for spec, mine in every.items() if mine or spec in pair]
+    columns = [every[spec] for spec in told]
+    rows = [_row(name, columns) for name in TEXTS if any(name in side for side in columns)]
     if not rows:
         return None
-    names = seat_names(stored.run)
-    processes = max((len(values) for side in found for values in side.values()), default=0)
+    names = seat_names(run)
+    found = [every[spec] for spec in pair]
+    processes = max((len(values) for side in columns for values in side.values()), default=0)
     text = [
         f"Processes are fresh, take turns and run alone; each side had {processes}. In parentheses "
         "stands the 95 % interval over them. What has none was read once or was always the same."
     ]
-    tables = [Facts(("what", *names), rows)]
+    heads = [implementation_name(spec.implementation) for spec in told]
+    tables = [Facts(("what", *heads), rows)]
     points = []
     if any(name in found[1] for name, _ in COMPILES):
         tables.append(_break_even(found, results, pair, names))

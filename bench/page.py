@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.candidates import candidates_of, main_results
 from bench.conduct import Conduct, conduct_of
 from bench.distribution_section import distribution_section
 from bench.drawing import Chart
@@ -24,7 +25,9 @@ from bench.evidence import (
     parity_facts,
     roofline_of,
 )
+from bench.focus import focused
 from bench.headline import would_change
+from bench.ladder_section import ladder_section
 from bench.ledger import ledger
 from bench.records import Ratio, Result, Run
 from bench.result_rows import ResultTable, result_rows
@@ -118,25 +121,28 @@ def make_page(
     baseline, candidate = seat_names(run)
     whole, phases = conclusion_parts(run, results)
     roofline = roofline_of(stored, results)
+    one, mine = focused(stored), main_results(run, results)
+    others = len(candidates_of(run)) - 1
     overview = [one for one in (_speedup(charts),) if one is not None]
     sections = (
-        scaling_section(stored, results),
-        _roofline(roofline, stored, results),
-        where_section(stored, charts),
+        ladder_section(stored, results, means),
+        scaling_section(one, mine),
+        _roofline(roofline, one, mine),
+        where_section(one, charts),
     )
     more = [one for one in sections if one is not None]
     drawn = [*charts.values(), *(chart for one in more for chart in (*one.charts, *one.folded))]
     last = (
-        distribution_section(stored, results, sum(len(chart.svg) for chart in drawn)),
-        ledger(stored, results),
+        distribution_section(one, mine, sum(len(chart.svg) for chart in drawn)),
+        ledger(stored, mine),
     )
     more += [one for one in last if one is not None]
     return Page(
-        title=f"{baseline} vs {candidate}: run {run.name}",
+        title=f"{baseline} vs {candidate}{f' and {others} more' if others else ''}: run {run.name}",
         conclusion=whole,
         conclusion_by_phase=phases,
         machine=_machine_line(run),
-        changes=_changes(stored, results),
+        changes=_changes(one, mine),
         notices=[*roofline.errors, *_notices(stored, table)],
         contents=[
             *BEFORE,
@@ -148,7 +154,15 @@ def make_page(
         how_to_read=[
             line.format(baseline=baseline, candidate=candidate)
             for line in (HOW_TO_READ if run.source == "bench" else HOW_TO_READ_IMPORTED)
-        ],
+        ]
+        + (
+            [
+                f"Beside {baseline} this run timed {others + 1} implementations. What compares two "
+                f"speaks of {candidate}; the ladder and the table of results have all of them."
+            ]
+            if others
+            else []
+        ),
         baseline=baseline,
         candidate=candidate,
         results=result_rows(table, means, baseline, candidate),
@@ -249,16 +263,18 @@ def _notices(stored: Stored, table: pd.DataFrame) -> list[str]:
         )
     failed = [result for result in stored.parity if not result.ok]
     if failed:
+        what = "comparison" if len(candidates_of(run)) > 1 else "problem"
         notices.append(
-            f"{count_text(len(failed), 'problem')} of {len(stored.parity)} failed parity: there "
+            f"{count_text(len(failed), what)} of {len(stored.parity)} failed parity: there "
             "the implementations do not compute the same, so no ratio is given."
         )
     if stored.faults:
         notices.append(f"{count_text(len(stored.faults), 'fault')}: see Faults and disturbances.")
     drifting = int((table["drifting"] > 0).sum())
     if drifting:
+        what = "comparison" if len(candidates_of(run)) > 1 else "case"
         notices.append(
-            f"In {count_text(drifting, 'case')} readings of some invocation still moved at its "
+            f"In {count_text(drifting, what)} readings of some invocation still moved at its "
             "end: see Faults and disturbances."
         )
     return notices

@@ -14,18 +14,21 @@ import numpy as np
 
 from bench.cases import case_id
 from bench.intervals import Floats, t_interval
+from bench.readings import Readings, read
 from bench.records import Case, Estimate, Fault, ParityResult, Phase, Run, Sample
-from bench.stats import Readings, read
 
 PRODUCTS = "matrix products"
 ELEMENTWISE = "bias and activation"
 LOSS = "loss"
 UPDATE = "parameter update"
 SHUFFLE = "shuffle and gather"
-REST = "the rest"
+REST = "dispatch and allocation"
 NAMES = (PRODUCTS, ELEMENTWISE, LOSS, UPDATE, SHUFFLE, REST)
 """Of parts, in the order in which they are stacked. In backprop `ELEMENTWISE` is the last delta,
-the masks of ReLU and the gradients of the biases."""
+the masks of ReLU and the gradients of the biases. `REST` is what a phase takes beyond its parts:
+these work in memory that is there, check nothing, and are repeated by a loop that does only this.
+It holds the statements between the calls, the checks of arguments, results made anew, and caches
+that are colder than a part's; not what a library takes inside a part to get from call to call."""
 
 Sum = Mapping[Phase, int]
 """How often each time counts in a part."""

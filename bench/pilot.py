@@ -14,6 +14,7 @@ from bench.admission import on_trial
 from bench.cases import case_id, case_text, compared, crew_of, seats_of
 from bench.crew import ROUSE_ALONE_NS, ROUSE_NS, Crew
 from bench.errors import WorkerError
+from bench.readings import read_each
 from bench.records import ASIDE, PHASES, Case, Fault, Pilot, Plan
 from bench.schedule import (
     FEW_ROUNDS,
@@ -29,7 +30,7 @@ from bench.schedule import (
     share_rounds,
 )
 from bench.session import SETTLE_S, Edges, Order, Progress, Record, Session, patience_s
-from bench.stats import read, spread_of_invocations, spreads
+from bench.stats import spread_of_invocations, spreads
 from bench.store import Stored
 from bench.wording import count_text
 
@@ -161,8 +162,8 @@ def aim(session: Session, stored: Stored) -> Plan:
         session: The run.
         stored: What was read so far.
     """
-    readings = read(stored.run, stored.samples, stored.parity, stored.faults)
-    plan = replace(stored.run.plan, spreads=spreads(stored.run, readings))
+    each = read_each(stored.run, stored.samples, stored.parity, stored.faults)
+    plan = replace(stored.run.plan, spreads=spreads(stored.run, each))
     target = plan.target
     if target is None:
         return plan
@@ -171,7 +172,7 @@ def aim(session: Session, stored: Stored) -> Plan:
         left_s = _left_s(session, plan.budget_s)
     costs = {
         name: Cost(spread, plan.invocations, invocation_s(plan, name))
-        for name, spread in spread_of_invocations(stored.run, readings).items()
+        for name, spread in spread_of_invocations(stored.run, each).items()
     }
     more = invocations_to_add(costs, target, left_s)
     plan = replace(plan, more=more)

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TextIO
 
-from bench.cases import case_id, results_of
+from bench.candidates import candidates_of
+from bench.cases import case_id
 from bench.records import PROBES, Estimate, Result, Run
 from bench.stats import noise_floor
 from bench.wording import conclusion, machine_text, seat_names
@@ -79,7 +80,6 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
         report: Where the page is.
     """
     names = seat_names(run)
-    candidates = [spec.label for _, spec in results_of(run.plan.cases, run.plan.workers)]
     head = {
         "name": run.name,
         "started": run.started,
@@ -90,7 +90,7 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
     }
     return [
         line("run", head),
-        *case_lines(run, results, candidates),
+        *case_lines(run, results),
         *(line("note", {"text": note}) for note in notes),
         line("conclusion", {"text": conclusion(run, results)}),
         line("report", {"path": report}),
@@ -100,7 +100,6 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
 def case_lines(
     run: Run,
     results: Sequence[Result],
-    candidates: Sequence[str],
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[str]:
     """Say a case a line: times in nanoseconds, ratio with interval, noise floor, verdict, reason.
@@ -108,18 +107,18 @@ def case_lines(
     Args:
         run: The run.
         results: What `bench.stats` derives from it; probes are left out here.
-        candidates: The label of the candidate of each.
         more: Fields to stand first.
     """
     seats = {spec.role: spec.label for spec in reversed(run.plan.workers)}
     lines = []
-    for result, candidate in zip(results, candidates, strict=True):
+    several = len(candidates_of(run)) > 1
+    for result in results:
         if result.case.phase in PROBES:
             continue
         fields: dict[str, Any] = {**more, "case": case_id(result.case)}
-        if len(set(candidates)) > 1:
-            fields["candidate"] = candidate
-        for role, label in (("baseline", seats["baseline"]), ("candidate", candidate)):
+        if several:
+            fields["candidate"] = result.candidate
+        for role, label in (("baseline", seats["baseline"]), ("candidate", result.candidate)):
             time = result.times.get(label)
             fields[f"{role}_ns"] = time.median_ns.point if time else None
         ratio: Estimate | None = result.ratio.estimate if result.ratio else None

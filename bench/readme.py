@@ -6,6 +6,7 @@ Their figures are made here from stored readings and never by hand; a test holds
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ import pandas as pd
 from bench import stats, store
 from bench.environment import PROJECT
 from bench.errors import BenchError, StoreError, UsageError
-from bench.evidence import Facts, roofline_of
+from bench.evidence import roofline_of
 from bench.files import write_whole
 from bench.records import PHASES, Run
 from bench.report import conclusion
@@ -64,7 +65,7 @@ def roofline_block(run_dir: Path) -> str:
         (
             f"On {machine_text(stored.run)}. {found.text}",
             "",
-            *_markdown(found.table),
+            *markdown(found.table.heads, found.table.rows),
             "",
             *(f"- {line}" for line in (*found.limits, *found.errors)),
             "",
@@ -103,8 +104,9 @@ def main() -> None:
             sys.stdout.write(f"{page.name} shows results/{run_dir.name}\n")
 
 
-def _markdown(table: Facts) -> list[str]:
-    lines = [table.heads, ["---", *["--:"] * (len(table.heads) - 1)], *table.rows]
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Write a table, a line each; all columns but the first to the right."""
+    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
     return [f"| {' | '.join(line)} |" for line in lines]
 
 

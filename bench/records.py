@@ -345,3 +345,4 @@ class Result:
     verdict: Verdict | None  # None: a floor, or a run whose kind of data supports none
     drifting: int = 0  # invocations whose readings still moved at the end
     incomplete: int = 0  # invocations left out because a round of some worker is missing
+    candidate: str = ""  # WorkerSpec.label of the candidate that this is of

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench import stats, store, wording
+from bench.candidates import main_results
 from bench.charts import curve_chart, loss_chart, speedup_chart, time_chart
 from bench.drawing import Chart
 from bench.errors import StoreError
 from bench.files import write_whole
+from bench.focus import focused
 from bench.page import FILES, make_page
 from bench.records import Result
 from bench.speedup_map import map_chart
@@ -59,43 +61,63 @@ def build(run_dir: Path) -> ReportPaths:
     readings = stored.run, stored.samples, stored.parity, stored.faults
     results = stats.results(*readings)
     table = result_table(stored.run, results)
-    charts = make_charts(stored, table)
+    # What compares two sides speaks of one candidate; the table and the ladder have all.
+    one, mine = focused(stored), main_results(stored.run, results)
+    charts = make_charts(one, result_table(one.run, mine))
     files = {name for name, _ in FILES if (run_dir / name).exists()} | {"results.csv"}
     by_name = {chart.name: chart for chart in charts}
     page = make_page(stored, results, table, stats.geometric_means(*readings), by_name, files)
     for section in (*page.overview, *page.more):
         by_name |= {chart.name: chart for chart in (*section.charts, *section.folded)}
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
-    drawings = run_dir / "charts"
     for_html, for_markdown = templates_for(None), templates_for(markdown_text)
     script, script_hash = script_of(for_html)
     # All is made before the first file is written: what fails leaves the report that is there.
     made = {
-        **{drawings / f"{chart.name}.svg": chart.svg for chart in by_name.values()},
         run_dir / "results.csv": csv_text(table),
         paths.markdown: for_markdown.get_template("report.md").render(page=page),
         paths.html: for_html.get_template("report.html").render(
             page=page, script=script, script_hash=script_hash
         ),
     }
-    if drawings.is_symlink():
-        raise StoreError(
-            f"cannot write the report into {run_dir}: {drawings.name} is a link that leads "
-            "elsewhere; remove it"
-        )
     try:
-        drawings.mkdir(exist_ok=True)
-        for path, text in made.items():
-            write_whole(path, text.encode())
-        for old in drawings.glob("*.svg"):
-            if old not in made:
-                old.unlink()
+        write_pages(run_dir, made, by_name.values())
     except OSError as error:
         raise StoreError(
             f"cannot write the report into {run_dir}: {error.strerror}; "
             "make the folder writable or copy the run elsewhere"
         ) from error
     return paths
+
+
+def write_pages(
+    folder: Path, pages: Mapping[Path, str], charts: Iterable[Chart], of_old: str = "*.svg"
+) -> None:
+    """Write pages, and their charts below them; charts of another day go.
+
+    Args:
+        folder: Where the pages are.
+        pages: Text by path.
+        charts: For the folder `charts`.
+        of_old: Which files in it go if they are none of these.
+
+    Raises:
+        StoreError: The folder of the charts is a link.
+        OSError: Something cannot be written.
+    """
+    drawings = folder / "charts"
+    if drawings.is_symlink():
+        raise StoreError(
+            f"cannot write the report into {folder}: {drawings.name} is a link that leads "
+            "elsewhere; remove it"
+        )
+    drawings.mkdir(exist_ok=True)
+    drawn = {drawings / f"{chart.name}.svg": chart.svg for chart in charts}
+    for path, text in {**drawn, **pages}.items():
+        write_whole(path, text.encode())
+    for old in drawings.glob(of_old):
+        if old not in drawn:
+            old.unlink()
 
 
 def csv_text(table: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ markup, no escaping.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import pandas as pd
 from bench.cases import file_stem
 from bench.evidence import Facts
 from bench.records import FLOORS, PHASES, Ratio
-from bench.tables import NO_ESTIMATE, rows_of
+from bench.tables import rows_of
 from bench.wording import (
     DASH,
     MARKS,
@@ -24,6 +25,7 @@ from bench.wording import (
     TIMES,
     VERDICTS,
     count_text,
+    implementation_name,
     interval,
     ratio_text,
     significant,
@@ -41,13 +43,14 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One case in the table of results."""
+    """One case, of one candidate, in the table of results."""
 
     anchor: str
     phase: str
     network: str
     dtype: str
     threads: str
+    implementation: str  # the candidate, for people
     baseline: Shown
     candidate: Shown
     ratio: Shown
@@ -56,7 +59,7 @@ class Row:
     reason: str
     again: Shown
     keys: Mapping[str, str]  # by column: a number in full to sort by; empty where there is none
-    differs: Sequence[str]  # dtype and threads, where the rows of this phase do not share them
+    differs: Sequence[str]  # dtype, threads and candidate, where the rows do not share them
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class ResultTable:
     phases: Sequence[PhaseTable]
     dtypes: bool  # whether the cases have more than one
     threads: bool
+    several: bool  # whether there is more than one candidate
     floors: Facts
 
     @property
@@ -98,39 +102,66 @@ def result_rows(
 
     Args:
         table: What `bench.tables.result_table` returns.
-        means: Geometric mean ratio of each phase.
+        means: Geometric mean ratio of each phase and candidate.
         baseline: Display name.
-        candidate: Display name.
+        candidate: Display name, where there is one only.
     """
+    kinds = list(dict.fromkeys(table["implementation"]))
+    several = len(kinds) > 1
     timed = table[table["phase"].isin(PHASES)]
     unit, length = unit_for([*timed["baseline_ns"], *timed["candidate_ns"]])
     # The table comes with small networks first; so shall who sorts by network find them.
-    places = {name: place for place, name in enumerate(dict.fromkeys(timed["network"]))}
+    names = [*dict.fromkeys(timed["network"]), *kinds]
+    places = {name: place for place, name in enumerate(names)}
+    anchors = _anchors(timed, several=several)
     return ResultTable(
         unit=unit,
         phases=[
             PhaseTable(
                 name=phase,
                 text=PHASE_TEXTS[phase],
-                rows=[_row(row, rows, length, places) for row in rows_of(rows)],
-                details=_details(rows, unit, length, baseline, candidate),
-                mean=_mean_text(means, phase),
+                rows=[
+                    _row(row, rows, length, places, anchors[row.case, row.implementation])
+                    for row in rows_of(rows)
+                ],
+                details=_details(rows, unit, length, baseline),
+                mean="" if several else _mean_text(means, phase),
             )
             for phase in PHASES
             if len(rows := timed[timed["phase"] == phase])
         ],
         dtypes=timed["dtype"].nunique() > 1,
         threads=timed["threads"].nunique() > 1,
+        several=several,
         floors=_floors(table[table["phase"].isin(FLOORS)], baseline, candidate),
     )
 
 
-def _row(row: Any, rows: pd.DataFrame, length: float, places: Mapping[str, int]) -> Row:
+def _anchors(table: pd.DataFrame, *, several: bool) -> dict[tuple[str, str], str]:
+    """Give every row a name for links: that of its case, and of its candidate if there are more."""
+    found: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for row in rows_of(table):
+        stem = file_stem(row.case)
+        if several:
+            stem = f"{stem}_{re.sub(r'[^A-Za-z0-9]+', '-', row.implementation)[:40]}"
+        place = 1
+        while (name := stem if place == 1 else f"{stem}_{place}") in taken:
+            place += 1
+        taken.add(name)
+        found[row.case, row.implementation] = name
+    return found
+
+
+def _row(
+    row: Any, rows: pd.DataFrame, length: float, places: Mapping[str, int], anchor: str
+) -> Row:
     numbers = {
         "phase": PHASES.index(row.phase),
         "network": places[row.network],
         "dtype": int(row.dtype.removeprefix("float")),
         "threads": row.threads,
+        "implementation": places[row.implementation],
         "baseline": row.baseline_ns,
         "candidate": row.candidate_ns,
         "ratio": row.ratio,
@@ -138,11 +169,12 @@ def _row(row: Any, rows: pd.DataFrame, length: float, places: Mapping[str, int])
         "again": row.again,
     }
     return Row(
-        anchor=file_stem(row.case),
+        anchor=anchor,
         phase=row.phase,
         network=row.network.replace("batch ", "batch\N{NO-BREAK SPACE}"),
         dtype=row.dtype,
         threads=str(row.threads),
+        implementation=implementation_name(row.implementation),
         baseline=_shown(row, "baseline", length, "_ns"),
         candidate=_shown(row, "candidate", length, "_ns"),
         ratio=_shown(row, "ratio"),
@@ -155,18 +187,24 @@ def _row(row: Any, rows: pd.DataFrame, length: float, places: Mapping[str, int])
     )
 
 
-def _details(rows: pd.DataFrame, unit: str, length: float, baseline: str, candidate: str) -> Facts:
-    lines = [
-        (
-            " · ".join([row.network, *_what_differs(rows, row)]),
-            name,
-            significant(getattr(row, f"{role}_minimum_ns") / length),
-            _rate(row, role),
-            TIMES.join(str(n or DASH) for n in (row.invocations, row.rounds, row.loops)),
-        )
-        for row in rows_of(rows)
-        for role, name in (("baseline", baseline), ("candidate", candidate))
-    ]
+def _details(rows: pd.DataFrame, unit: str, length: float, baseline: str) -> Facts:
+    lines = []
+    seen: set[str] = set()
+    for row in rows_of(rows):
+        sides = [("candidate", implementation_name(row.implementation))]
+        if row.case not in seen:  # once, however many candidates there are
+            seen.add(row.case)
+            sides.insert(0, ("baseline", baseline))
+        lines += [
+            (
+                " · ".join([row.network, *_setting(rows, row)]),
+                name,
+                significant(getattr(row, f"{role}_minimum_ns") / length),
+                _rate(row, role),
+                TIMES.join(str(n or DASH) for n in (row.invocations, row.rounds, row.loops)),
+            )
+            for role, name in sides
+        ]
     heads = (
         "network",
         "implementation",
@@ -178,13 +216,19 @@ def _details(rows: pd.DataFrame, unit: str, length: float, baseline: str, candid
 
 
 def _mean_text(means: Sequence[Ratio], phase: str) -> str:
-    found = next((ratio.estimate for ratio in means if ratio.case == phase), NO_ESTIMATE)
-    known = math.isfinite(found.low)
-    return f"Geometric mean of its ratios: {ratio_text(found)}." if known else ""
+    """Write the mean of the one candidate; of several the ladder has a table."""
+    found = [ratio.estimate for ratio in means if ratio.case == phase]
+    known = bool(found) and math.isfinite(found[0].low)
+    return f"Geometric mean of its ratios: {ratio_text(found[0])}." if known else ""
 
 
 def _what_differs(rows: pd.DataFrame, row: Any) -> list[str]:
-    """Name a row's dtype and threads where the rows of its table do not share them."""
+    """Name a row's dtype, threads and candidate where the rows of its table do not share them."""
+    several = rows["implementation"].nunique() > 1
+    return _setting(rows, row) + ([implementation_name(row.implementation)] if several else [])
+
+
+def _setting(rows: pd.DataFrame, row: Any) -> list[str]:
     parts = [row.dtype] if rows["dtype"].nunique() > 1 else []
     return parts + ([count_text(row.threads, "thread")] if rows["threads"].nunique() > 1 else [])
 
@@ -205,12 +249,37 @@ def _rate(row: Any, role: str) -> str:
 
 
 def _floors(rows: pd.DataFrame, baseline: str, candidate: str) -> Facts:
+    """Table what timing itself costs: a row per floor; of several candidates a row for each."""
     unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
-    lines = []
+    kinds = list(dict.fromkeys(rows["implementation"]))
+    if len(kinds) < 2:
+        lines = [
+            (
+                _floor_name(rows, row),
+                _cell(row, "baseline", length),
+                _cell(row, "candidate", length),
+            )
+            for row in rows_of(rows)
+        ]
+        return Facts(("floor", f"{baseline}, {unit}", f"{candidate}, {unit}"), lines)
+    names = list(dict.fromkeys(_floor_name(rows, row) for row in rows_of(rows)))
+    cells: dict[str, dict[str, str]] = {baseline: {}}
     for row in rows_of(rows):
-        cells = [" · ".join([PHASE_TEXTS[row.phase], *_what_differs(rows, row)])]
-        for role in ("baseline", "candidate"):
-            shown = _shown(row, role, length, "_ns")
-            cells.append(f"{shown.value} ({shown.ends})" if shown.ends else shown.value)
-        lines.append(cells)
-    return Facts(("floor", f"{baseline}, {unit}", f"{candidate}, {unit}"), lines)
+        name = _floor_name(rows, row)
+        cells[baseline].setdefault(name, _cell(row, "baseline", length))
+        cells.setdefault(implementation_name(row.implementation), {})[name] = _cell(
+            row, "candidate", length
+        )
+    heads = ("implementation", *(f"{name}, {unit}" for name in names))
+    return Facts(
+        heads, [(who, *(of.get(name, DASH) for name in names)) for who, of in cells.items()]
+    )
+
+
+def _floor_name(rows: pd.DataFrame, row: Any) -> str:
+    return " · ".join([PHASE_TEXTS[row.phase], *_setting(rows, row)])
+
+
+def _cell(row: Any, role: str, length: float) -> str:
+    shown = _shown(row, role, length, "_ns")
+    return f"{shown.value} ({shown.ends})" if shown.ends else shown.value

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.cases import case_id, flops, seats_of, triad_bytes
 from bench.intervals import Floats, estimate
+from bench.readings import read
 from bench.records import (
     PHASES,
     PROBES,
@@ -23,7 +24,6 @@ from bench.records import (
     Sample,
     Share,
 )
-from bench.stats import read
 
 
 def shares(
@@ -89,8 +89,10 @@ def _rates(
     faults: Iterable[Fault],
 ) -> dict[str, dict[str, dict[int, float]]]:
     """Take logarithms of operations (or bytes) per nanosecond, by case id, worker, invocation."""
+    found: dict[str, dict[str, dict[int, float]]] = {case_id(case): {} for case in run.plan.cases}
+    if not any(case.phase in PROBES for case in run.plan.cases):
+        return found  # nothing to hold a rate against
     readings = read(run, samples, parity, faults)
-    found: dict[str, dict[str, dict[int, float]]] = {}
     for case in run.plan.cases:
         mine = readings[case_id(case)]
         amount = flops(case) or triad_bytes(case)

@@ -13,10 +13,21 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from bench.cases import case_text, format_layers, network_text, results_of
+from bench.candidates import candidates_of, main_results
+from bench.cases import case_text, format_layers, network_text
 from bench.evidence import Roofline
 from bench.plain import PlainText
-from bench.records import ASIDE, FLOORS, PROBES, Case, Fault, ParityResult, Result, WorkerSpec
+from bench.records import (
+    ASIDE,
+    FLOORS,
+    PROBES,
+    Case,
+    Fault,
+    ParityResult,
+    Result,
+    Run,
+    WorkerSpec,
+)
 from bench.registry import RUNGS, missing
 from bench.sanity import plain
 from bench.stats import noise_floor
@@ -25,6 +36,7 @@ from bench.tables import error_share
 from bench.wording import (
     DASH,
     MARKS,
+    implementation_name,
     ratio_text,
     seat_names,
     significant,
@@ -72,51 +84,51 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, tight: bo
 
 
 def show_results(stored: Stored, results: Sequence[Result]) -> None:
-    """Print a run's table, and below it why cases have no verdict."""
-    baseline = next(spec for spec in stored.run.plan.workers if spec.role == "baseline")
-    plan = stored.run.plan
-    seats = [candidate for _, candidate in results_of(plan.cases, plan.workers)]
-    pairs = [
-        pair
-        for pair in zip(results, seats, strict=True)
-        if pair[0].case.phase not in (*PROBES, *ASIDE)
-    ]
-    results = [result for result, _ in pairs]
-    several = len(set(seats)) > 1
-    names = seat_names(stored.run)
-    other = "the candidate" if several else names[1]
+    """Print a run's table, and below it why cases have no verdict.
+
+    Where there are several candidates, each has a line of its own below the network, after the
+    baseline's; floors are left to the page.
+    """
+    run = stored.run
+    seats = {spec.label: spec for spec in run.plan.workers}
+    baseline = next(spec for spec in run.plan.workers if spec.role == "baseline")
+    several = len(candidates_of(run)) > 1
+    names = seat_names(run)
+    hidden = (*PROBES, *ASIDE, *(FLOORS if several else ()))
+    results = [one for one in results if one.case.phase not in hidden]
     # What all cases have in common is said once, in the sentence below the table.
     settings = {(result.case.problem.dtype, result.case.problem.threads) for result in results}
     text = case_text if len(settings) > 1 else short_text
     groups: dict[str, list[tuple[str, ...]]] = {}
     reasons: dict[str, list[str]] = {}
-    for result, candidate in pairs:
+    last = None
+    for result in results:
+        candidate = seats[result.candidate]
         verdict = result.verdict
-        floor = noise_floor(result.again)
-        groups.setdefault(_group_name(result.case, several=len(settings) > 1), []).append(
-            (
-                f"{_row_name(result.case)} {candidate.label}"
-                if several
-                else _row_name(result.case),
-                _time(result, baseline),
-                _time(result, candidate),
-                ratio_text(result.ratio.estimate) if result.ratio else DASH,
-                _floor_text(floor),
-                f"{MARKS[verdict.kind]} {verdict.kind}" if verdict else DASH,
-            )
+        lines = groups.setdefault(_group_name(result.case, several=len(settings) > 1), [])
+        floor = _floor_text(noise_floor(result.again))
+        told = (
+            _time(result, candidate),
+            ratio_text(result.ratio.estimate) if result.ratio else DASH,
+            f"{MARKS[verdict.kind]} {verdict.kind}" if verdict else DASH,
         )
+        if several and result.case != last:
+            lines.append((_row_name(result.case), "", "", ""))
+            lines.append((f" {names[0]}", _time(result, baseline), f"A/A {floor}", ""))
+        last = result.case
+        if several:
+            lines.append((f" {implementation_name(candidate.implementation)}", *told))
+        else:
+            time, ratio, judged = told
+            lines.append(
+                (_row_name(result.case), _time(result, baseline), time, ratio, floor, judged)
+            )
         if verdict and verdict.kind in ("UNRESOLVED", "INVALID"):
-            name = text(result.case)
+            whose = f"{implementation_name(candidate.implementation)}, " if several else ""
             names_of = reasons.setdefault(f"{verdict.kind}: {verdict.reason}", [])
-            names_of.append(f"{candidate.label}: {name}" if several else name)
-    heads = (
-        "network",
-        names[0],
-        "candidate" if several else names[1],
-        "ratio (95 %)",
-        "A/A",
-        "verdict",
-    )
+            names_of.append(f"{whose}{text(result.case)}")
+    heads: tuple[str, ...] = ("network", *names, "ratio (95 %)", "A/A", "verdict")
+    heads = ("network", "time", "ratio (95 %)", "verdict") if several else heads
     nothing = ("",) * (len(heads) - 1)
     # A phase stands above its rows, so that what is told of a case fits into eighty columns.
     show_table(
@@ -130,9 +142,11 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
     )
     for reason, cases in reasons.items():
         show_lines([f"{cases[0] if len(cases) == 1 else f'{len(cases)} cases'}: {reason}"])
+    whose = "that of the implementation" if several else f"{names[1]}'s"
+    faster = "it" if several else names[1]
     show_lines(
         [
-            f"ratio: {names[0]}'s time over {other}'s, above 1 {other} is faster; "
+            f"ratio: {names[0]}'s time over {whose}, above 1 {faster} is faster; "
             f"A/A: {names[0]} against itself, the noise floor",
             *stored.notes,
             *UNFINISHED.get(stored.run.status, ()),
@@ -169,16 +183,21 @@ def show_roofline(found: Roofline) -> None:
     show_lines(["", *found.limits, "", found.text, *found.errors])
 
 
-def show_below_one(results: Sequence[Result]) -> None:
-    """Print the cells in which the candidate is not ahead, the slowest first, or that none is."""
-    ratios = [(result.ratio.estimate, result.case) for result in results if result.ratio]
+def show_below_one(run: Run, results: Sequence[Result]) -> None:
+    """Print the cells in which the candidate is not ahead, the slowest first, or that none is.
+
+    Of several candidates the one that is spoken of; the table above has all.
+    """
+    mine = main_results(run, results)
+    ratios = [(result.ratio.estimate, result.case) for result in mine if result.ratio]
+    what = f"{seat_names(run)[1]}'s ratio" if len(candidates_of(run)) > 1 else "ratio"
     below = [pair for pair in ratios if pair[0].point < 1]
     sure = sum(estimate.high < 1 for estimate, _ in below)
     if not below:
-        show_lines([f"ratio below 1: none of {len(ratios)} cells"] if ratios else [])
+        show_lines([f"{what} below 1: none of {len(ratios)} cells"] if ratios else [])
         return
     below.sort(key=lambda pair: pair[0].point)
-    head = f"ratio below 1: {len(below)} of {len(ratios)} cells, {sure} by the whole interval"
+    head = f"{what} below 1: {len(below)} of {len(ratios)} cells, {sure} by the whole interval"
     show_lines([head, *(f"  {ratio_text(ratio)} {case_text(case)}" for ratio, case in below)])
 
 

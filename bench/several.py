@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
+from bench.candidates import main_results
 from bench.cases import case_id, flops, network_text
 from bench.comparable import Difference, differences
 from bench.records import PHASES, Case, Result, Run
@@ -24,16 +25,17 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A run and what it says of each case, of the first candidate where there are several."""
+    """A run and what it says of each case."""
 
     run: Run
-    results: Mapping[str, Result]  # by case id; phases of the network only
+    results: Mapping[str, Result]  # by case id, of the main candidate; phases of the network only
+    all: tuple[Result, ...]  # of every candidate; phases of the network only
     notes: tuple[str, ...]
 
     @property
     def invalid(self) -> bool:
         """Whether a case is INVALID."""
-        verdicts = [result.verdict for result in self.results.values()]
+        verdicts = [result.verdict for result in self.all]
         return any(verdict and verdict.kind == "INVALID" for verdict in verdicts)
 
 
@@ -48,11 +50,10 @@ class Group:
 
 def judged(stored: Stored) -> Judged:
     """Judge a run on its own."""
-    found: dict[str, Result] = {}
-    for result in results(stored.run, stored.samples, stored.parity, stored.faults):
-        if result.case.phase in PHASES:
-            found.setdefault(case_id(result.case), result)
-    return Judged(stored.run, found, stored.notes)
+    readings = stored.run, stored.samples, stored.parity, stored.faults
+    found = tuple(one for one in results(*readings) if one.case.phase in PHASES)
+    mine = {case_id(one.case): one for one in main_results(stored.run, found)}
+    return Judged(stored.run, mine, found, stored.notes)
 
 
 def groups_of(runs: Sequence[Judged]) -> list[Group]:
@@ -122,15 +123,16 @@ def _names(sets: Sequence[Sequence[Judged]]) -> list[str]:
     """Name each group by its processor, and by what is different where two have the same."""
     first = [group[0].run for group in sets]
     texts = [machine_text(run) for run in first]
+    letters = [chr(ord("a") + place) if place < 26 else str(place) for place in range(len(first))]
     named: list[str] = []
     for place, (text, run) in enumerate(zip(texts, first, strict=True)):
         if texts.count(text) == 1:
             named.append(text)
             continue
-        twin = first[texts.index(text)]
-        why = differences(twin, run).obstacles[:1] if run is not twin else ()
-        letter = chr(ord("a") + place) if place < 26 else str(place)
-        named.append(f"{text} ({letter}{'; ' + why[0] if why else ''})")
+        twin = texts.index(text)
+        both = letters[twin], letters[place]
+        why = differences(first[twin], run, both).obstacles[:1] if place != twin else ()
+        named.append(f"{text} ({'; '.join((letters[place], *why))})")
     return named
 
 

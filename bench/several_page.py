@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.candidates import candidates_of
 from bench.cases import case_id
 from bench.drawing import Chart
 from bench.evidence import Facts
@@ -12,7 +13,11 @@ from bench.history import history_chart
 from bench.records import PHASES, Case, Result
 from bench.sections import Section
 from bench.several import Group, Judged, cases_of, date_text, namer, shared_seats
+from bench.several_rows import COLUMNS, RunRow, rows_as_facts, run_rows
 from bench.wording import DASH, MARKS, count_text, listing, ratio_text, seat_names, setting_text
+
+HOW = ("how-to-read", "How to read")
+EVERY = ("results", "Every case")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,13 @@ class SeveralPage:
     conclusion: str
     machine: str
     notices: Sequence[str]
+    contents: Sequence[tuple[str, str]]  # anchor and name of every section
     how_to_read: Sequence[str]
     sections: Sequence[Section]
+    columns: Sequence[str]  # of the table of every case
+    shared: Mapping[str, str]  # what all its rows have in common, by column: said once
+    rows: Sequence[RunRow]
+    facts: Facts  # the same, to be laid out without a script
 
 
 def several_page(groups: Sequence[Group]) -> SeveralPage:
@@ -37,12 +47,25 @@ def several_page(groups: Sequence[Group]) -> SeveralPage:
         for number, group in enumerate(groups, start=1)
         if len(group.runs) > 1
     ]
+    rows = run_rows(groups)
+    shared = {
+        name: values.pop()
+        for name in COLUMNS
+        if name not in ("run", "ratio", "verdict")
+        and len(values := {row.names[name] for row in rows}) == 1
+    }
+    several = any(len(candidates_of(one.run)) > 1 for one in runs)
     parts = [f"{len(group.runs)} of {group.name}" for group in groups]
     return SeveralPage(
         title=f"{baseline} vs {candidate}: several runs",
         conclusion=f"{count_text(len(runs), 'run')}: {listing(parts)}",
         machine=setting_text(cases_of(runs)),
         notices=_notices(runs),
+        contents=[
+            HOW,
+            *((section.anchor, section.short) for section in sections),
+            *([EVERY] if rows else []),
+        ],
         how_to_read=[
             f"The ratio is {baseline}'s time over {candidate}'s, both from one run: above 1 "
             f"{candidate} is faster, below 1 {baseline} is. In parentheses stands the 95 % "
@@ -53,8 +76,20 @@ def several_page(groups: Sequence[Group]) -> SeveralPage:
             "is the same; versions, commits and compiler flags may differ and are told.",
             "Whether a ratio changed from one run to another is judged by the command bench "
             "compare, with an interval of the change.",
+            *(
+                [
+                    "Of a run with several candidates the charts and the tables by network speak "
+                    f"of {candidate}; the table of every case has all of them."
+                ]
+                if several
+                else []
+            ),
         ],
         sections=sections,
+        columns=[name for name in COLUMNS if name not in shared],
+        shared=shared,
+        rows=rows,
+        facts=rows_as_facts(rows),
     )
 
 
@@ -92,14 +127,11 @@ def history(group: Group, number: int) -> Section:
         charts=[chart for chart in charts if isinstance(chart, Chart)],
         tables=_tables("run", labels, group.runs),
         points=[
-            f"{name}, against the run before it: {'; '.join(map(_told, found))}"
+            f"{name}, against the run before it: "
+            + "; ".join(f"{one.name}: {one.a} before, {one.b} now" for one in found)
             for name, found in group.changed
         ],
     )
-
-
-def _told(one: object) -> str:
-    return str(one).replace(" in A, ", " before, ").removesuffix(" in B") + " now"
 
 
 def _tables(what: str, labels: Sequence[str], runs: Sequence[Judged]) -> list[Facts]:

@@ -1,4 +1,4 @@
-"""Several stored runs -> several.html and several.md in a folder. Files only; nothing is said here.
+"""Several stored runs -> several.html, several.md and their charts in a folder. Files only.
 
 Each run is read as `bench.report` reads it, and nothing in it becomes a path.
 """
@@ -10,8 +10,7 @@ from pathlib import Path
 
 from bench import store
 from bench.errors import StoreError, UsageError
-from bench.files import write_whole
-from bench.report import ReportPaths, markdown_text, templates_for
+from bench.report import ReportPaths, markdown_text, script_of, templates_for, write_pages
 from bench.several import Group, groups_of, judged
 from bench.several_page import several_page
 
@@ -21,7 +20,7 @@ def build_several(runs: Sequence[Path], out: Path) -> tuple[list[Group], ReportP
 
     Args:
         runs: Their folders.
-        out: The folder of the two pages; made if missing.
+        out: The folder of the two pages, and of `charts` for the Markdown; made if missing.
 
     Returns:
         The runs by machine, and the pages.
@@ -39,14 +38,18 @@ def build_several(runs: Sequence[Path], out: Path) -> tuple[list[Group], ReportP
     groups = groups_of([judged(store.load(run)) for run in runs])
     page = several_page(groups)
     paths = ReportPaths(out / "several.html", out / "several.md")
+    for_html, for_markdown = templates_for(None), templates_for(markdown_text)
+    script, script_hash = script_of(for_html)
     made = {
-        paths.markdown: templates_for(markdown_text).get_template("several.md").render(page=page),
-        paths.html: templates_for(None).get_template("several.html").render(page=page),
+        paths.markdown: for_markdown.get_template("several.md").render(page=page),
+        paths.html: for_html.get_template("several.html").render(
+            page=page, script=script, script_hash=script_hash
+        ),
     }
+    charts = [chart for section in page.sections for chart in section.charts]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for path, text in made.items():
-            write_whole(path, text.encode())
+        write_pages(out, made, charts, of_old="history-*.svg")
     except OSError as error:
         raise StoreError(
             f"cannot write the page into {out}: {error.strerror}; choose another --out"

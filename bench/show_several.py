@@ -53,7 +53,5 @@ def _plain(groups: Sequence[Group], paths: ReportPaths) -> list[str]:
         for one in group.runs:
             head = {"machine": number, "run": one.run.name}
             found.append(line("run", {**head, "started": one.run.started}))
-            first = next(s.label for s in one.run.plan.workers if s.role == "candidate")
-            results = list(one.results.values())
-            found += case_lines(one.run, results, [first] * len(results), head)
+            found += case_lines(one.run, one.all, head)
     return [*found, line("report", {"path": paths.html})]

@@ -46,7 +46,7 @@ def show_run(path: Path, *, plain: bool = False) -> bool:
         return bool(errors) or _has_invalid(results)
     show_results(stored, results)
     show_lines([*errors, *disturbed(stored), *shortfalls(stored.run, results)])
-    show_below_one(results)
+    show_below_one(stored.run, results)
     sentence = wording.conclusion(stored.run, results)
     show_lines(["", sentence, "", f"Report: {path / 'report.html'}"])
     return bool(errors) or _has_invalid(results)

@@ -9,7 +9,6 @@ worked example, are in docs/method.md.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 from scipy import stats as distributions
 
-from bench.cases import case_id, problem_id, results_of, seats_of
+from bench.cases import case_id
 from bench.intervals import CONFIDENCE, Floats, estimate, holm, p_value, quantile, t_interval
+from bench.readings import Readings, Times, read_each, seats
 from bench.records import (
     PHASES,
     Case,
@@ -34,9 +34,6 @@ from bench.records import (
     VerdictKind,
     WorkerSpec,
 )
-
-Times = Mapping[str, Floats]
-"""One invocation of one case: ns per repetition by worker label, in the order of the rounds."""
 
 BAND = 0.02
 """Differences up to this are of no interest: a ratio from 1/1.02 to 1.02 counts as equal."""
@@ -54,15 +51,16 @@ def results(
     faults: Iterable[Fault],
     band: float = BAND,
 ) -> tuple[Result, ...]:
-    """Derive one result per case and candidate, in the order of the plan.
+    """Derive one result per case and candidate that takes part in it, in the order of the plan.
 
     Floors have times only. A case that failed parity, was never checked, or had a fault is
     INVALID and has no ratio. A run from pytest-benchmark has ratios of medians without an
-    interval, and no verdicts. An invocation counts for a case when every worker finished every
-    planned round of it; others are counted in `incomplete`.
+    interval, and no verdicts. An invocation counts for a case and a candidate when that and both
+    seats of the baseline finished every planned round of it; others are counted in `incomplete`.
+    What one of several candidates does wrong or leaves out says nothing of the others.
     """
-    baseline, again, _ = _seats(run)
-    compared = _compare(run, read(run, samples, parity, faults))
+    baseline, again, _ = seats(run)
+    compared = _compare(run, read_each(run, samples, parity, faults))
     judged = [one for one in compared if one.enough and run.source == "bench"]
     corrected = holm([p_value(one.logs) for one in judged])
     p_of = {
@@ -93,6 +91,7 @@ def results(
                     if len(one.logs) and run.source == "bench"
                 ),
                 incomplete=one.readings.incomplete,
+                candidate=one.candidate.label,
             )
         )
     return tuple(found)
@@ -111,15 +110,14 @@ def geometric_means(
     invocations in which all of them are complete take part; a phase with fewer than two such
     cells has no mean. It says nothing that the cells do not say: show it beside them.
     """
-    baseline, _, candidates = _seats(run)
-    readings = read(run, samples, parity, faults)
+    baseline, _, candidates = seats(run)
+    each = read_each(run, samples, parity, faults)
     found = []
     for phase in dict.fromkeys(case.phase for case in run.plan.cases if case.phase in PHASES):
-        cases = [case for case in run.plan.cases if case.phase == phase]
+        names = [case_id(case) for case in run.plan.cases if case.phase == phase]
         for candidate in candidates:
-            names = [case_id(case) for case in cases if candidate in seats_of(case, candidates)]
-            cells = [readings[name].invocations for name in names if not readings[name].invalid]
-            cells = [cell for cell in cells if cell]
+            mine = [one for name in names if (one := each[candidate.label].get(name))]
+            cells = [one.invocations for one in mine if one.invocations and not one.invalid]
             shared = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []
             logs = [
                 log_ratios(run, [cell[number] for number in shared], baseline, candidate)
@@ -142,17 +140,17 @@ def noise_floor(again: Ratio | None) -> float:
     return math.expm1(max(abs(math.log(end)) for end in ends))
 
 
-def spreads(run: Run, readings: Mapping[str, Readings]) -> dict[str, Spread]:
+def spreads(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> dict[str, Spread]:
     """Say how much the ratio of each case varies at the two levels; the candidate that varies most.
 
     What the rounds explain of the spread between invocations is taken off: a median of n readings
     varies by the root of pi / 2n of their own spread.
     """
     found: dict[str, Spread] = {}
-    for one in _compare(run, readings):
+    for one in _compare(run, each):
         if len(one.logs) < 2:
             continue
-        baseline = _seats(run)[0].label
+        baseline = seats(run)[0].label
         rounds = [
             np.log(times[baseline] / times[one.candidate.label])
             for times in one.readings.invocations.values()
@@ -166,10 +164,10 @@ def spreads(run: Run, readings: Mapping[str, Readings]) -> dict[str, Spread]:
     return found
 
 
-def spread_of_invocations(run: Run, readings: Mapping[str, Readings]) -> dict[str, float]:
+def spread_of_invocations(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> dict[str, float]:
     """Say by case id how much the logarithm of its ratio varies over invocations."""
     found: dict[str, float] = {}
-    for one in _compare(run, readings):
+    for one in _compare(run, each):
         if len(one.logs) > 1:
             name = case_id(one.case)
             found[name] = max(found.get(name, 0.0), float(np.std(one.logs, ddof=1)))
@@ -187,17 +185,10 @@ def drifts(log_ratios: Floats, band: float = BAND) -> bool:
         return False
     half = len(log_ratios) // 2
     moved = abs(np.median(log_ratios[-half:]) - np.median(log_ratios[:half]))
+    if not moved > math.log1p(band):
+        return False  # as nearly always; the test below takes a hundred times as long
     trend = distributions.kendalltau(np.arange(len(log_ratios)), log_ratios)
-    return bool(moved > math.log1p(band) and trend.pvalue < DRIFT_LEVEL)
-
-
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """What was read of one case."""
-
-    invocations: dict[int, Times]  # the complete ones
-    incomplete: int
-    invalid: str  # why nothing may be said of the case; empty if something may
+    return bool(trend.pvalue < DRIFT_LEVEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,71 +206,19 @@ class _Comparison:
         return min(len(self.logs), len(self.floor_logs)) >= LEAST_FOR_VERDICT
 
 
-def _seats(run: Run) -> tuple[WorkerSpec, WorkerSpec | None, list[WorkerSpec]]:
-    seats = {spec.role: spec for spec in run.plan.workers}
-    candidates = [spec for spec in run.plan.workers if spec.role == "candidate"]
-    return seats["baseline"], seats.get("again"), candidates
-
-
-def read(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> dict[str, Readings]:
-    """Sort what was recorded by case id, for what is derived here and in `bench.roofline`."""
-    times: defaultdict[str, defaultdict[int, defaultdict[str, dict[int, float]]]]
-    times = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
-    for sample in samples:
-        if not sample.warmup:
-            per_repetition = sample.elapsed_ns / sample.loops
-            times[sample.case][sample.invocation][sample.worker][sample.round] = per_repetition
-    invalid = _invalid(run, parity, faults)
-    found: dict[str, Readings] = {}
-    for case in run.plan.cases:
-        name = case_id(case)
-        labels = [spec.label for spec in seats_of(case, run.plan.workers)]
-        # Files of pytest-benchmark have no rounds that belong together, and as many as it liked.
-        rounds = max(1, run.plan.rounds.get(name, 0) if run.source == "bench" else 1)
-        complete: dict[int, Times] = {
-            number: {
-                label: np.array([by_label[label][turn] for turn in sorted(by_label[label])])
-                for label in labels
-            }
-            for number, by_label in sorted(times[name].items())
-            if all(len(by_label[label]) >= rounds for label in labels)
-        }
-        found[name] = Readings(complete, len(times[name]) - len(complete), invalid.get(name, ""))
-    return found
-
-
-def _invalid(run: Run, parity: Iterable[ParityResult], faults: Iterable[Fault]) -> dict[str, str]:
-    """Say by case id why nothing may be said of it."""
-    reasons: dict[str, str] = {}
-    for fault in faults:
-        reasons.setdefault(fault.case, f"{fault.worker}: {fault.reason}")
-    if run.source != "bench":
-        return reasons
-    checked: dict[str, str] = {}
-    for result in parity:
-        checked[result.problem] = checked.get(result.problem) or result.reason
-    for case in run.plan.cases:
-        failed = checked.get(problem_id(case.problem), "parity was not checked")
-        if failed and case.phase in PHASES:
-            reasons.setdefault(case_id(case), failed)
-    return reasons
-
-
-def _compare(run: Run, readings: Mapping[str, Readings]) -> list[_Comparison]:
-    baseline, again, _ = _seats(run)
+def _compare(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> list[_Comparison]:
+    baseline, again, candidates = seats(run)
     compared = []
-    for case, candidate in results_of(run.plan.cases, run.plan.workers):
-        mine = readings[case_id(case)]
-        has_ratio = case.phase in PHASES and not mine.invalid
-        invocations = list(mine.invocations.values()) if has_ratio else []
-        floor_logs = log_ratios(run, invocations, baseline, again) if again else np.empty(0)
-        logs = log_ratios(run, invocations, baseline, candidate)
-        compared.append(_Comparison(case, candidate, mine, logs, floor_logs))
+    for case in run.plan.cases:
+        for candidate in candidates:
+            mine = each[candidate.label].get(case_id(case))
+            if mine is None:
+                continue
+            has_ratio = case.phase in PHASES and not mine.invalid
+            invocations = list(mine.invocations.values()) if has_ratio else []
+            floor_logs = log_ratios(run, invocations, baseline, again) if again else np.empty(0)
+            logs = log_ratios(run, invocations, baseline, candidate)
+            compared.append(_Comparison(case, candidate, mine, logs, floor_logs))
     return compared
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import pandas as pd
 
 from bench.cases import case_id, flops, network_text
-from bench.records import Case, Estimate, ParityResult, Result, Run, TensorCheck
+from bench.records import Case, Estimate, ParityResult, Result, Run, TensorCheck, WorkerSpec
 
 NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 COLUMNS = (
-    *("case", "phase", "network", "dtype", "threads", "flops", "loops", "rounds", "invocations"),
+    *("case", "phase", "network", "dtype", "threads", "implementation"),
+    *("flops", "loops", "rounds", "invocations"),
     *("baseline_ns", "baseline_low_ns", "baseline_high_ns", "baseline_minimum_ns"),
     *("candidate_ns", "candidate_low_ns", "candidate_high_ns", "candidate_minimum_ns"),
     *("ratio", "ratio_low", "ratio_high"),
@@ -30,9 +31,9 @@ def result_table(run: Run, results: Iterable[Result]) -> pd.DataFrame:
     """Put results into a table, small networks first, in the order of their arithmetic.
 
     Returns:
-        One row per case with `COLUMNS`; NaN, or an empty text, where there is none.
+        One row per case and candidate with `COLUMNS`; NaN, or an empty text, where there is none.
     """
-    seats = {worker.role: worker.label for worker in reversed(run.plan.workers)}
+    seats = {worker.label: worker for worker in run.plan.workers}
     rows = [_result_row(run, seats, result) for result in results]
     rows.sort(key=lambda row: (row["size"], row["dtype"] != "float64", row["threads"]))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -43,21 +44,24 @@ def rows_of(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples(index=False))
 
 
-def _result_row(run: Run, seats: dict[Any, str], result: Result) -> dict[str, Any]:
+def _result_row(run: Run, seats: dict[str, WorkerSpec], result: Result) -> dict[str, Any]:
     case = result.case
+    candidate = seats.get(result.candidate)
+    baseline = next(spec.label for spec in seats.values() if spec.role == "baseline")
     row: dict[str, Any] = {
         "case": case_id(case),
         "phase": case.phase,
         "network": network_text(case.problem),
         "dtype": case.problem.dtype,
         "threads": case.problem.threads,
+        "implementation": candidate.implementation if candidate else "",
         "flops": flops(case),
         "size": flops(Case("forward", case.problem)),
         "loops": run.plan.loops.get(case_id(case), 0),
         "rounds": run.plan.rounds.get(case_id(case), 0),
     }
-    for role in ("baseline", "candidate"):
-        time = result.times.get(seats.get(role, ""))
+    for role, label in (("baseline", baseline), ("candidate", result.candidate)):
+        time = result.times.get(label)
         row |= _columns(f"{role}", "_ns", time.median_ns if time else NO_ESTIMATE)
         row[f"{role}_minimum_ns"] = time.minimum_ns if time else math.nan
     row |= _columns("ratio", "", result.ratio.estimate if result.ratio else NO_ESTIMATE)
@@ -98,12 +102,14 @@ def parity_table(parity: Sequence[ParityResult]) -> pd.DataFrame:
     """Take the worst tensor of each kind.
 
     Returns:
-        One row per problem and kind, in the order of checking: `problem, kind, tensors, share,
-        ok`; `share` is the largest error over tolerance (infinite where an error is NaN).
+        One row per problem, candidate and kind, in the order of checking: `problem, candidate,
+        kind, tensors, share, ok`; `share` is the largest error over tolerance (infinite where an
+        error is NaN).
     """
     rows = [
         {
             "problem": result.problem,
+            "candidate": result.candidate,
             "kind": tensor_kind(check.name),
             "share": math.inf if math.isnan(check.error) else error_share(check),
             "ok": check.ok,
@@ -112,10 +118,10 @@ def parity_table(parity: Sequence[ParityResult]) -> pd.DataFrame:
         for check in result.tensors
     ]
     if not rows:
-        return pd.DataFrame(columns=["problem", "kind", "tensors", "share", "ok"])
+        return pd.DataFrame(columns=["problem", "candidate", "kind", "tensors", "share", "ok"])
     return (
         pd.DataFrame(rows)
-        .groupby(["problem", "kind"], sort=False)
+        .groupby(["problem", "candidate", "kind"], sort=False)
         .agg(tensors=("share", "size"), share=("share", "max"), ok=("ok", "all"))
         .reset_index()
     )

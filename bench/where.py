@@ -57,6 +57,8 @@ LOOKS: Mapping[str, tuple[str, str]] = {
 LONGEST_SEAT = 14
 WORTH_NAMING = 0.01
 """Of a difference, a smaller part is not."""
+LEAST_SHARE = 1e-4
+"""A smaller one is told as smaller."""
 PAIR = 3.2
 """Height of the two bars of a network and of its name above them, in bars."""
 
@@ -148,10 +150,13 @@ def _how() -> str:
 
 def _rest(baseline: str, candidate: str) -> str:
     return (
-        "The rest is what the phase takes beyond its parts: the statements of the language, checks "
-        "of arguments, memory made anew, and caches that are colder than when a part is repeated "
-        f"alone. The mark shows the same phase of a network as deep and one wide: what {baseline} "
-        f"and {candidate} take to get from operation to operation, whatever the size."
+        f"{REST[0].upper()}{REST[1:]} is what the phase takes beyond its parts: in {baseline} the "
+        "statements between the calls, the checks of arguments and memory for every result, in "
+        f"{candidate} the way from operation to operation; in both also caches that are colder "
+        "than when a part is repeated alone. What a library takes to get into each of its calls "
+        "stands in the parts that make them. All of it together is what the mark shows: the same "
+        "phase of a network as deep and one wide, on one row, where there is next to nothing to "
+        "compute."
     )
 
 
@@ -246,6 +251,8 @@ def _not_above_0(found: Sequence[Split]) -> dict[str, str]:
 def _percent(share: float) -> str:
     if not math.isfinite(share):
         return f"{DASH} %"
+    if 0 < share < LEAST_SHARE:
+        return f"<{100 * LEAST_SHARE:g}{NARROW_SPACE}%"
     return f"{significant(100 * share, 2 if abs(share) < 0.995 else 3)}{NARROW_SPACE}%"
 
 
@@ -287,7 +294,7 @@ def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
         names = [part.name for part in pairs[0].baseline.parts]
         handles: list[Any] = [_patch(name) for name in names]
         handles += ax.plot([], [], "D", color=INK, markersize=3.5, label="one wide")
-        legend(figure, handles)
+        legend(figure, handles, columns=2)
         places = [place * PAIR + row for place in range(len(pairs)) for row in (0, 1)]
         ax.set_yticks(places, [*map(_short, (baseline, candidate))] * len(pairs), fontsize=SMALL)
         ax.set_ylim(len(pairs) * PAIR - 1.6, -1.4)
@@ -301,8 +308,7 @@ def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
         caption = (
             f"Both bars of a network are parts of {baseline}'s time, which is 100 %; the outline "
             "is the time of the phase itself. A part that is not above 0 is drawn as nothing, and "
-            "the parts then reach beyond the outline. The mark is the same phase of a network as "
-            "deep and one wide."
+            f"the parts then reach beyond the outline. {_floors(pairs, baseline, candidate)}"
         )
         words = [
             f"{_network(pair, pairs)}: "
@@ -313,6 +319,30 @@ def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
             for pair in pairs
         ]
         return finish(_name(phase), title, figure, caption, f"{title}. {'. '.join(words)}.")
+
+
+def _floors(pairs: Sequence[Pair], baseline: str, candidate: str) -> str:
+    """Say what the grey bar is, and where the marks lie."""
+    told = []
+    for name, splits_ in (
+        (baseline, [pair.baseline for pair in pairs]),
+        (candidate, [pair.candidate for pair in pairs]),
+    ):
+        known = [(one.floor_ns.point, one.total_ns.point) for one in splits_ if one.floor_ns]
+        if known:
+            shares = [floor / total for floor, total in known]
+            ends = list(dict.fromkeys(map(_percent, (min(shares), max(shares)))))
+            times = list(dict.fromkeys(time_text(end) for end in (min(known)[0], max(known)[0])))
+            told.append(f"{name} {' to '.join(times)}, {' to '.join(ends)} of its own time")
+    made = (
+        f"{REST[0].upper()}{REST[1:]} is what is left of the phase: statements between the calls, "
+        "checks, results made anew, colder caches."
+    )
+    if not told:
+        return made
+    return (
+        f"{made} The mark is the same phase of a network as deep and one wide: {'; '.join(told)}."
+    )
 
 
 def _draw(ax: Axes, y: float, split: Split, whole_ns: float) -> float:

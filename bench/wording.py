@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
+from bench.candidates import main_candidate, main_results
 from bench.cases import network_text
 from bench.records import PHASES, Case, Estimate, Problem, Result, Run, VerdictKind
 from bench.stats import BAND, LEAST_FOR_VERDICT
@@ -124,9 +125,9 @@ def implementation_name(name: str) -> str:
 
 
 def seat_names(run: Run) -> tuple[str, str]:
-    """Name baseline and candidate of a run for people."""
+    """Name baseline and candidate of a run for people; of several, the one that is spoken of."""
     baseline = next((w for w in run.plan.workers if w.role == "baseline"), None)
-    candidate = next((w for w in run.plan.workers if w.role == "candidate"), None)
+    candidate = main_candidate(run)
     return (
         implementation_name(baseline.implementation) if baseline else "baseline",
         implementation_name(candidate.implementation) if candidate else "candidate",
@@ -279,9 +280,12 @@ def conclusion(run: Run, results: Sequence[Result]) -> str:
 
 
 def conclusion_parts(run: Run, results: Sequence[Result]) -> tuple[str, list[str]]:
-    """Say the conclusion in parts: of the whole, then of each phase; without final stops."""
+    """Say the conclusion in parts: of the whole, then of each phase; without final stops.
+
+    Of several candidates it speaks of one, by `bench.candidates`, and names it.
+    """
     baseline, candidate = seat_names(run)
-    timed = [result for result in results if result.case.phase in PHASES]
+    timed = [one for one in main_results(run, results) if one.case.phase in PHASES]
     setting = setting_text(result.case for result in timed) + changed_blas_text(run)
     where = f"On {machine_text(run)} ({setting})"
     if run.source != "bench":

@@ -6,6 +6,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -35,6 +36,14 @@ TRUTH = Truth(
         for turn in range(2)
     ),
 )
+SEVERAL = replace(
+    TRUTH,
+    probes=False,
+    parts=False,
+    rungs={"python": 0.01, "mojo-simd": 1.0, "mojo": 2.0, "sklearn": 0.5},
+    gaps={("sklearn", "forward/1-4-1/b5/n20/f64/t1"), ("sklearn", "backprop/1-4-1/b5/n20/f64/t1")},
+)
+TRUTHS = {"usual": TRUTH, "several": SEVERAL}
 LINES = ("samples.jsonl", "parity.jsonl", "faults.jsonl", "costs.jsonl", "contract.jsonl")
 FILES = ("run.json", *LINES, "training.npz")
 
@@ -84,8 +93,8 @@ def _nested(depth: int) -> Any:
 
 
 @cache
-def _template() -> Path:
-    return write_run(Path(mkdtemp(prefix="hostile-")) / "run", TRUTH)
+def _template(truth: str) -> Path:
+    return write_run(Path(mkdtemp(prefix="hostile-")) / "run", TRUTHS[truth])
 
 
 def places_of(value: Any) -> list[tuple[Any, Any]]:
@@ -132,10 +141,12 @@ def write_json(tree: Any) -> bytes:
     return text.encode()
 
 
-def spoil(folder: Path, draw: Callable[[st.SearchStrategy[Any]], Any]) -> Path:
+def spoil(
+    folder: Path, draw: Callable[[st.SearchStrategy[Any]], Any], truth: str = "usual"
+) -> Path:
     """Write a run with a few things wrong in it into a new folder, and return it."""
     run_dir = folder / "run"
-    shutil.copytree(_template(), run_dir)
+    shutil.copytree(_template(truth), run_dir)
     for _ in range(draw(st.integers(1, 3))):
         how = draw(st.sampled_from(WAYS))
         if how == "run":

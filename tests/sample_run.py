@@ -6,7 +6,7 @@ more. Written by the file formats of docs/design.md, not by the code under test.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from bench.cases import case_id, cases_of, flops, problem_id, seats_of, triad_by
 from bench.records import (
     ASIDE,
     FLOORS,
+    PHASES,
     PROBES,
     Case,
     Clause,
@@ -37,6 +38,7 @@ from bench.records import (
 
 SEED_NETWORK = Problem((1, *[50] * 9, 1), 20, 500, "float64", 1)
 SMALL = Problem((64, 128, 128, 10), 32, 2048, "float64", 1)
+LARGE = Problem((784, 512, 512, 10), 128, 4096, "float64", 1)
 NETWORKS = (
     ((1, *[50] * 9, 1), 20, 500),
     ((1, *[150] * 9, 1), 20, 500),
@@ -94,11 +96,44 @@ class Truth:
         default_factory=lambda: {"cpu": "Example CPU 9000", "cores": 2, "system": "Linux 6.1"}
     )
     changes: Mapping[str, Any] = field(default_factory=dict)  # of fields of Run
+    rungs: Mapping[str, float] = field(default_factory=dict)  # ratio by candidate, if not mojo only
+    gaps: Collection[tuple[str, str]] = ()  # candidate and id of a case in which it takes no part
+
+
+def seats_in(truth: Truth, case: Case | None = None) -> tuple[WorkerSpec, ...]:
+    """Who took part in the run, or in one case of it."""
+    rungs = tuple(WorkerSpec(name, name, "candidate") for name in truth.rungs)
+    seats = (*SEATS[:2], *rungs) if rungs else SEATS
+    if case is None:
+        return seats
+    name = case_id(case)
+    return tuple(
+        seat for seat in seats_of(case, seats) if (seat.implementation, name) not in truth.gaps
+    )
 
 
 def cases_in(truth: Truth) -> tuple[Case, ...]:
     """What the run measured."""
     return cases_of(truth.problems, probes=truth.probes, cores=2, parts=truth.parts)
+
+
+LADDER = Truth(
+    problems=(SEED_NETWORK, SMALL, LARGE),
+    rungs={
+        **{"python": 0.004, "numpy-tuned": 1.2, "mojo-port": 0.3, "mojo-simd": 1.0, "mojo": 2.0},
+        **{"mojo-max": 1.8, "mojo-exe": 2.02, "numba": 1.1, "jax": 0.8, "torch": 0.7},
+        **{"torch-autograd": 0.4, "torch-compile": 0.5, "sklearn": 0.2},
+    },
+    gaps={
+        *(("python", case_id(Case(phase, one))) for phase in PHASES for one in (SMALL, LARGE)),
+        *(("mojo-port", case_id(Case(phase, LARGE))) for phase in PHASES),
+        *(("sklearn", case_id(Case(phase, one)))
+          for phase in PHASES[:2] for one in (SEED_NETWORK, SMALL, LARGE)),
+    },
+    name="ladder",
+    training_epochs=20,
+)  # fmt: skip
+"""Every rung: two stop at some size, and one has an epoch only."""
 
 
 def make_run(truth: Truth) -> Run:
@@ -107,7 +142,7 @@ def make_run(truth: Truth) -> Run:
     plan = Plan(
         preset="quick",
         cases=cases,
-        workers=SEATS,
+        workers=seats_in(truth),
         invocations=truth.invocations,
         rounds={case_id(case): truth.rounds for case in cases},
         loops={case_id(case): 10 for case in cases},
@@ -116,17 +151,17 @@ def make_run(truth: Truth) -> Run:
     described = {
         seat.label: {
             "implementation": seat.implementation,
-            "language": "Mojo" if seat.implementation == "mojo" else "Python",
+            "language": "Mojo" if seat.implementation.startswith("mojo") else "Python",
             "versions": {"mojo": "1.2.0"}
-            if seat.implementation == "mojo"
+            if seat.implementation.startswith("mojo")
             else {"python": "3.11.9", "numpy": "2.4.6"},
             "threads": 1,
             "denormals": "kept",
             "facts": {"target cpu": "example"}
-            if seat.implementation == "mojo"
+            if seat.implementation.startswith("mojo")
             else {"blas": "openblas 0.3.30", "blas core type": "Example"},
         }
-        for seat in SEATS
+        for seat in seats_in(truth)
     }
     environment = Environment(
         dict(truth.machine), {"python": "3.11.9", "numpy": "2.4.6"}, described, {"sinc-n500": "ab"}
@@ -149,7 +184,7 @@ def make_samples(truth: Truth) -> list[Sample]:
     samples = []
     for invocation in range(truth.invocations):
         for case in cases_in(truth):
-            seats = seats_of(case, SEATS)
+            seats = seats_in(truth, case)
             speeds = np.exp(random.normal(0, truth.process_spread, len(seats)))
             for turn in range(truth.rounds + 1):
                 for position, seat in enumerate(seats):
@@ -175,7 +210,8 @@ def time_ns(truth: Truth, case: Case, seat: WorkerSpec) -> float:
         return time_aside_ns(truth, case, seat)
     time = 20_000 + flops(case) / (20 if case.problem.dtype == "float64" else 40)
     if seat.role == "candidate":
-        time /= truth.ratios.get(case_id(case), truth.ratio)
+        ratio = truth.rungs.get(seat.implementation, truth.ratio)
+        time /= truth.ratios.get(case_id(case), ratio)
     return time
 
 
@@ -209,7 +245,13 @@ def make_parity(truth: Truth) -> list[ParityResult]:
             for name in TENSORS
         )
         reason = "grads_w[0] differs by 3.0e-07, tolerance 1.0e-12" if wrong else ""
-        found.append(ParityResult(problem_id(problem), "numpy", "mojo", checks, reason))
+        cases = [case for case in cases_of([problem]) if case.phase in PHASES]
+        candidates = {
+            seat.implementation: 1 for case in cases for seat in seats_in(truth, case)[2:]
+        }
+        found += [
+            ParityResult(problem_id(problem), "numpy", name, checks, reason) for name in candidates
+        ]
     return found
 
 

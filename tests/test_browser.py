@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,11 +19,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from page_runs import write_named
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
-from sample_run import SMALL, Truth, problems, write_run
+from sample_run import LADDER, SMALL, Truth, make_run, problems, write_run
 
 from bench.cases import case_id, file_stem
 from bench.records import Case, Problem
 from bench.report import build
+from bench.several_report import build_several
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -76,6 +78,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
             shutil.copytree(ROOT / "results" / "reference", run_dir)
         elif name == "mixed":
             write_run(run_dir, MIXED)
+        elif name == "ladder":
+            write_run(run_dir, LADDER)
         else:
             write_named(run_dir, name)
         return build(run_dir).html.as_uri()
@@ -263,6 +267,52 @@ def test_a_link_opens_what_is_folded(page, report):
     assert page.locator("#details").get_attribute("open") is not None
     page.goto(f"{report('one')}#%E0%A4%A")  # no name at all does no harm
     assert page.locator("#details").get_attribute("open") is None
+
+
+def test_a_ladder_filters_by_implementation_and_a_phone_shows_it(page, report):
+    page.goto(report("ladder"))
+    assert grave(page) == []
+    count = len(anchors(page))
+    choice(page, "implementation").select_option("mojo-port")
+    assert values(page, "implementation") == {"mojo-port"}
+    assert len(anchors(page)) == 6 < count
+    choice(page, "phase").select_option("epoch")
+    assert page.url.endswith("#results?phase=epoch&implementation=mojo-port")
+    page.goto(report("ladder") + "#results?implementation=sklearn")
+    assert values(page, "implementation") == {"sklearn"}
+    assert values(page, "phase") == {"epoch"}
+    keep(page, "ladder-light")
+    page.emulate_media(color_scheme="dark")
+    assert grave(page, runOnly=["color-contrast"]) == []
+    keep(page, "ladder-dark")
+    page.set_viewport_size(PHONE)
+    assert overflow(page) <= 0
+    keep(page, "ladder-phone")
+
+
+def test_several_runs_filter_by_preset(page, tmp_path):
+    runs = []
+    for preset, day in (("quick", 1), ("full", 2)):
+        truth = replace(MIXED, name=preset, changes={"started": f"2026-11-0{day}"}, invocations=3)
+        truth = replace(truth, changes=dict(truth.changes) | {
+            "plan": replace(make_run(truth).plan, preset=preset)})  # fmt: skip
+        runs.append(write_run(tmp_path / preset, truth))
+    _, paths = build_several(runs, tmp_path / "run")
+    address = paths.html.rename(tmp_path / "run" / "report.html").as_uri()
+    page.goto(address)
+    assert grave(page) == []
+    count = len(anchors(page))
+    choice(page, "preset").select_option("full")
+    assert values(page, "preset") == {"full"}
+    assert len(anchors(page)) == count // 2
+    choice(page, "dtype").select_option("float32")
+    assert values(page, "dtype") == {"float32"}
+    page.locator("th[data-key=ratio] button").click()
+    page.goto(f"{address}#results?preset=quick")
+    assert values(page, "preset") == {"quick"}
+    keep(page, "several-light")
+    page.set_viewport_size(PHONE)
+    assert overflow(page) <= 0
 
 
 def test_without_scripts_all_is_there_and_nothing_is_dead(browser, report):

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sample_run import SEED_NETWORK, SMALL, Truth, make_parity, make_run, make_samples, problems
 
 from bench.cases import case_id
-from bench.charts import curve_chart, loss_chart, speedup_chart, time_chart
+from bench.charts import MOST_ROWS, curve_chart, loss_chart, speedup_chart, time_chart
 from bench.datasets import true_sinc
 from bench.drawing import BASELINE_COLOUR, CANDIDATE_COLOUR, Chart, number_on_axis, round_numbers
-from bench.records import Case
+from bench.records import PHASES, Case, Problem
 from bench.stats import results
 from bench.tables import result_table, rows_of
 
@@ -222,3 +222,13 @@ def test_numbers_on_an_axis():
         "1e-13",
         "20\N{NARROW NO-BREAK SPACE}000",
     ]
+
+
+def test_of_very_many_networks_some_are_drawn_and_both_ends():
+    many = tuple(Problem((1, width, 1), 20, 100, "float64", 1) for width in range(2, 101))
+    found = table_of(Truth(problems=many, invocations=2, rounds=1))
+    for chart in (speedup_chart(found, "NumPy", "Mojo"), time_chart(found, "NumPy", "Mojo")):
+        labels = re.findall(r">1,(\d+),1</text>", chart.svg)
+        assert len(labels) == len(PHASES) * MOST_ROWS
+        assert labels[:1] + labels[MOST_ROWS - 1 : MOST_ROWS] == ["2", "100"]
+        assert f"Of 99 cases of a phase {MOST_ROWS} are drawn" in chart.caption

@@ -58,9 +58,9 @@ def assert_harmless(run_dir: Path) -> None:
 
 
 @contextmanager
-def spoiled(data: st.DataObject) -> Iterator[Path]:
+def spoiled(data: st.DataObject, truth: str = "usual") -> Iterator[Path]:
     with TemporaryDirectory(prefix="hostile-") as name:
-        yield hostile.spoil(Path(name), data.draw)
+        yield hostile.spoil(Path(name), data.draw, truth)
 
 
 @settings(suppress_health_check=list(HealthCheck))
@@ -89,3 +89,19 @@ def test_a_changed_run_is_refused_or_reported_without_harm(data: st.DataObject) 
         build(run_dir)
         assert_harmless(run_dir)
         assert list(run_dir.parent.iterdir()) == [run_dir]
+
+
+@settings(suppress_health_check=list(HealthCheck), max_examples=max(15, EXAMPLES // 4))
+@given(data=st.data())
+def test_a_changed_run_of_several_candidates_is_reported_without_harm(
+    data: st.DataObject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with spoiled(data, "several") as run_dir:
+        if loaded(run_dir) is None:
+            return
+        build(run_dir)
+        assert_harmless(run_dir)
+        capsys.readouterr()
+        show_run(run_dir)
+        show_run(run_dir, plain=True)
+        assert not UNSEEN.search(capsys.readouterr().out)

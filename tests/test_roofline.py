@@ -168,13 +168,14 @@ def test_the_table_fits_80_columns_and_an_error_is_marked(
 
 def test_cells_below_1_are_named_the_slowest_first(capsys: pytest.CaptureFixture[str]) -> None:
     stored = stored_of(reaching(0.8))
-    show_below_one(derived(stored))
+    show_below_one(stored.run, derived(stored))
     assert "none of 2 cells" in capsys.readouterr().out
 
     def time(case: Case, label: str, invocation: int, turn: int) -> float:
         return 1e6 if label != "mojo" else 2e6 if case.problem == WIDE else 1.5e6
 
-    show_below_one(derived(stored_of(time)))
+    stored = stored_of(time)
+    show_below_one(stored.run, derived(stored))
     head, first, second = capsys.readouterr().out.splitlines()
     assert head == "ratio below 1: 2 of 2 cells, 2 by the whole interval"
     assert ("0.5" in first, "256x3" in first, "64x3" in second) == (True, True, True)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 from test_fuzzed_runs import FORBIDDEN, loaded
-from test_report import Page
+from test_report import Page, assert_runs_nothing_but_our_script
 
 from bench.cases import case_id
 from bench.errors import StoreError, UsageError
@@ -81,8 +81,10 @@ def test_settings_and_machines_that_changed_keep_runs_apart(tmp_path: Path) -> N
                   "cores": 2, "system": "Linux 6.1", "governor": "powersave"})  # fmt: skip
     found = groups([first, memory])
     assert names(found) == [["a"], ["b"]]
-    assert "governor" in found[1].name
-    assert found[0].name != found[1].name
+    assert [group.name for group in found] == [
+        "Example CPU 9000 (a)",
+        "Example CPU 9000 (b; governor: not recorded in a, powersave in b)",
+    ]
 
 
 def test_what_changed_between_runs_is_told(tmp_path: Path) -> None:
@@ -170,13 +172,22 @@ def test_both_pages_are_written_and_nothing_else(
     assert (code, err) == (0, "")
     assert text.splitlines()[-1] == f"Report: {out / 'several.html'}"
     assert "2026-11-03  ▲" in text
-    assert sorted(path.name for path in out.iterdir()) == ["several.html", "several.md"]
+    drawn = [f"history-1-{phase}.svg" for phase in ("backprop", "epoch", "forward")]
+    assert sorted(path.name for path in out.iterdir()) == ["charts", "several.html", "several.md"]
+    assert sorted(path.name for path in (out / "charts").iterdir()) == drawn
     assert not [path for run in runs for path in run.glob("report.*")]
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {path.name: path.read_bytes() for path in out.rglob("*.*")}
+    (out / "charts" / "history-9-epoch.svg").write_text("of another day")
+    (out / "charts" / "own.svg").write_text("not ours")
     bench("report", *runs[::-1], "--out", out)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (out / "charts" / "own.svg").unlink()
+    assert {path.name: path.read_bytes() for path in out.rglob("*.*")} == before
     page = Page((out / "several.html").read_text())
-    assert not FORBIDDEN & {tag.lower() for tag, _ in page.elements}
+    assert_runs_nothing_but_our_script(page)
+    markdown = (out / "several.md").read_text()
+    pictures = re.findall(r"^!\[(.+)\]\(charts/(\S+)\)$", markdown, re.MULTILINE)
+    assert sorted(name for _, name in pictures) == drawn
+    assert all(len(alt) > 60 for alt, _ in pictures)
     links = [found["href"] for tag, found in page.elements if tag == "a"]
     assert links
     assert all(link.startswith("#") for link in links)
@@ -245,7 +256,8 @@ def test_changed_runs_are_refused_or_shown_without_harm(
         assert not UNSEEN.search(capsys.readouterr().out)
         html = pages.html.read_text(encoding="utf-8")
         page = Page(html)
-        assert not FORBIDDEN & {tag.lower() for tag, _ in page.elements}
+        assert FORBIDDEN & {tag.lower() for tag, _ in page.elements} == {"script"}
+        assert_runs_nothing_but_our_script(page)
         assert not [key for _, keys in page.elements for key in keys if key.startswith("on")]
         assert "<" not in pages.markdown.read_text(encoding="utf-8")
         assert not UNSEEN.search(html)

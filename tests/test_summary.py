@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from sample_run import SEED_NETWORK, SMALL, Truth, problems, write_run
+from sample_run import LADDER, SEED_NETWORK, SMALL, Truth, problems, write_run
 
 from bench import plain
 from bench.cases import case_id
@@ -28,6 +28,7 @@ TRUTHS = {
     "one setting": Truth(problems=problems("float64")),
     "two dtypes": Truth(invocations=4, problems=problems("float64", "float32")[:4]),
     "threads": Truth(problems=(SEED_NETWORK, replace(SEED_NETWORK, threads=16))),
+    "ladder": LADDER,
     "a long network": Truth(invocations=2, problems=(LONG,), ratio=0.00123),
     "invalid": Truth(
         failed=(SEED_NETWORK,),

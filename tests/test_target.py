@@ -17,10 +17,11 @@ from bench.conduct import shortfalls
 from bench.intervals import CONFIDENCE, quantile
 from bench.options import parse_duration
 from bench.pilot import eta_s, plan_only
+from bench.readings import read_each
 from bench.records import Case
 from bench.runner import measure
 from bench.schedule import Cost, invocations_to_add
-from bench.stats import read, results, spreads
+from bench.stats import results, spreads
 from bench.store import load
 
 
@@ -129,7 +130,7 @@ def test_what_missed_the_target_is_said_with_what_it_would_take(
 
 def test_spreads_tell_the_levels_apart(world: World) -> None:
     run, stored = world.run(order_of(SMALL, invocations=3))
-    found = spreads(run, read(run, stored.samples, stored.parity, stored.faults))
+    found = spreads(run, read_each(run, stored.samples, stored.parity, stored.faults))
     assert {(one.within, one.between) for one in found.values()} == {(0.0, 0.0)}
 
 

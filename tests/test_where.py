@@ -178,8 +178,14 @@ def test_the_page_has_the_section_its_charts_and_tables(shown: Path) -> None:
         assert f"charts/where-{phase}.svg" in markdown
         tree = ElementTree.parse(shown / "charts" / f"where-{phase}.svg").getroot()
         assert "bias and activation" in tree.attrib["aria-label"]
+        assert "dispatch and allocation" in tree.attrib["aria-label"]
         assert len(list(tree.iter("{http://www.w3.org/2000/svg}pattern"))) >= 2
     assert "the largest part of NumPy&#39;s time is" in section
+    # Each side's floor is a twentieth of its own time, and the words below the chart say so.
+    found = re.findall(r"one wide: NumPy [^,]+, ([\d.]+).*?; Mojo [^,]+, ([\d.]+)", section)
+    assert len(found) == len(PHASES)
+    for pair in found:
+        assert [float(share) for share in pair] == pytest.approx([5, 5], abs=0.2)
     assert "Not told from 0, for the interval reaches down to it, are: for " in section
     assert "Mojo, bias and activation in " in section
     # The candidate's bar of forward: half the baseline's, nearly all of it products.
