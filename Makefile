@@ -9,9 +9,11 @@ TEST_ARGS ?=
 EXAMPLES ?= 20000
 PARTS ?=
 RUN ?= results/reference
+EXTRAS ?= ladder
 
 # Also for the build of this project itself, which pip does in a place of its own.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
+RUNGS := PIP_CONSTRAINT="constraints.txt constraints-ladder.txt" PIP_BUILD_CONSTRAINT=constraints.txt
 say = @printf '\n== %s\n' "$(1)"
 
 # Puts a run from build/kept, where it was made so that the checkout it measured is as committed, in
@@ -22,11 +24,23 @@ keep = status=$$?; [ $$status -le 1 ] || exit $$status; rm -rf results/$(1) && \
 	{ $(BIN)/python -m bench report results/$(1) || [ $$? -eq 1 ]; } && \
 	$(BIN)/python -m bench.readme && exit $$status
 
-.PHONY: help build bench test fuzz sanitize check report reference roofline pins clean
+# Prints what would be installed beside this project and what is there, without what only a build for
+# graphics cards brings.
+define OF_THE_LADDER
+import json
+for one in json.load(open("build/ladder.json"))["install"]:
+    name, version = one["metadata"]["name"], one["metadata"]["version"].partition("+")[0]
+    if name != "python-vs-mojo" and not name.startswith(("nvidia-", "cuda-", "triton")):
+        print(f"{name}=={version}")
+endef
+export OF_THE_LADDER
+
+.PHONY: help build ladder bench test fuzz sanitize check report reference roofline pins clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make build      set up $(VENV) and compile"
+	@echo "make ladder     install the packages of the rungs; EXTRAS=numba,max, some of them"
 	@echo "make bench      build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
 	@echo "make test       build, then run the whole suite, both languages; TEST_ARGS='-k parity'"
 	@echo "make check      format, lint, types, documentation: what needs no running"
@@ -35,7 +49,7 @@ help:
 	@echo "make report     make charts and report again from the raw data of RUN=$(RUN)"
 	@echo "make reference  measure results/reference again (leave the machine alone), and the README"
 	@echo "make roofline   measure results/roofline again (leave the machine alone), and its page"
-	@echo "make pins       choose the newest allowed packages and write constraints.txt again"
+	@echo "make pins       choose the newest allowed packages and write both constraints files again"
 	@echo "make clean      remove $(VENV), build/ and caches; results stay"
 	@echo "PYTHON=python3.13 chooses another Python for $(VENV); it is '$(PYTHON)' now"
 
@@ -54,6 +68,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 build: $(INSTALLED)
 	$(call say,compiling what has changed)
 	@$(BIN)/python -m mojo_impl.build
+
+ladder: $(INSTALLED)
+	$(call say,installing the packages of the rungs: $(EXTRAS))
+	@$(RUNGS) $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --editable '.[dev,$(EXTRAS)]'
 
 bench: build
 	$(call say,measuring)
@@ -98,7 +117,12 @@ pins:
 	@build/pins/bin/python -m pip install --quiet '.[dev]' setuptools
 	@{ sed -n '/^#/p' constraints.txt; build/pins/bin/python -m pip freeze --all \
 	  --exclude pip --exclude python-vs-mojo | sort -f; } > build/constraints.txt
-	@mv build/constraints.txt constraints.txt && rm -rf build/pins
+	@mv build/constraints.txt constraints.txt
+	@build/pins/bin/python -m pip install --quiet --dry-run --report build/ladder.json \
+	  -c constraints.txt '.[ladder]'
+	@{ sed -n '/^#/p' constraints-ladder.txt; build/pins/bin/python -c "$$OF_THE_LADDER" | sort -f; \
+	  } > build/constraints.txt
+	@mv build/constraints.txt constraints-ladder.txt && rm -rf build/pins build/ladder.json
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info

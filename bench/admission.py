@@ -15,6 +15,7 @@ from bench.cases import case_id, compared, flops, network_text, problem_id, seat
 from bench.crew import Crew
 from bench.errors import WorkerError
 from bench.records import Case, Clause, Fault, ParityResult, Problem
+from bench.registry import flushes
 from bench.schedule import calibrate, common_loops
 from bench.session import SETTLE_S, Edges, Order, Progress, Record, Session, ask_arrays, patience_s
 
@@ -64,21 +65,24 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
 
     for threads in session.thread_counts:
         group = [problem for problem in problems if problem.threads == threads]
-        session.with_crew(session.pair, threads, group, session.names_of, compare)
+        needed = {spec for problem in group for spec in session.seats_of(problem)}
+        crew = [spec for spec in session.pair if spec in needed]
+        session.with_crew(crew, threads, group, session.names_of, compare)
 
 
 def _compare(
     session: Session, crew: Crew, problem: Problem
 ) -> tuple[list[ParityResult], list[Clause]]:
     """Compare one problem; float32 is judged by the baseline's own distance to float64."""
-    baseline, *candidates = session.pair
-    computed: dict[str, dict[str, Any]] = {spec.label: {} for spec in session.pair}
+    seats = session.seats_of(problem)
+    baseline, *candidates = seats
+    computed: dict[str, dict[str, Any]] = {spec.label: {} for spec in seats}
     exact: dict[str, Any] = {}
     answers: dict[str, dict[str, Any]] = {}
     twin = replace(problem, dtype="float64")
     # Other weights come after the first, and of them one batch will do.
     for prefix, seed, epochs in (("", 0, PARITY_EPOCHS), (parity.ANOTHER_SEED, 1, 0)):
-        session.prepare(crew, problem, session.order.seed + seed)
+        session.prepare(crew, problem, session.order.seed + seed, seats)
         for label, mine in computed.items():
             arrays, answer = ask_arrays(crew, label, "tensors", problem, epochs)
             mine.update({f"{prefix}{name}": array for name, array in arrays.items()})
@@ -102,7 +106,13 @@ def _compare(
     ]
     subject = problem_id(problem)
     clauses = [
-        *contract.of_workers(subject, crew.descriptions, crew.threads, session.order.isa),
+        *contract.of_workers(
+            subject,
+            {spec.label: crew.descriptions[spec.label] for spec in seats},
+            crew.threads,
+            session.order.isa,
+            [spec.label for spec in seats if flushes(spec.implementation)],
+        ),
         *contract.of_data(subject, answers),
         *map(contract.of_results, results),
     ]
@@ -138,7 +148,7 @@ def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
     peak = _peak(crew, case)
     rates = [
         contract.of_rate(case_id(case), spec.label, flops(case) / each_ns[spec.label] * 1e9, peak)
-        for spec in session.pair
+        for spec in seats_of(case, session.pair)
         if peak
     ]
     _keep_to(session, rates)
@@ -152,7 +162,7 @@ def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
 def _tried(session: Session, crew: Crew, case: Case, loops: int) -> list[Clause]:
     """Take some samples of every worker and judge them; those that tell too little are let pass."""
     clauses: list[Clause] = []
-    for spec in session.pair:
+    for spec in seats_of(case, session.pair):
         wait_s = patience_s(case, 3 * loops)
         if crew.threads > 1:
             session.edges.sleep(SETTLE_S)

@@ -6,7 +6,7 @@ Pure: no files, no clocks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from bench.errors import UsageError
@@ -21,6 +21,7 @@ from bench.records import (
     Problem,
     WorkerSpec,
 )
+from bench.registry import offers
 
 Network = tuple[tuple[int, ...], int, int]
 """Layer sizes, batch size, training rows."""
@@ -95,11 +96,13 @@ class Preset:
     training_epochs: int
     probes: bool = False  # whether the machine is probed beside its cases
     parts: bool = False  # whether parts of phases are timed, to tell where the time goes
+    ladder: bool = False  # whether all installed rungs sit as candidates, not `mojo` alone
 
 
 _COMMON = NETWORKS[:5]
 _FEW = (NETWORKS[0], NETWORKS[2])
 _PROVED = (NETWORKS[0], *NETWORKS[2:])
+_RUNGS = (NETWORKS[0], NETWORKS[2], NETWORKS[3])
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -127,6 +130,10 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "awkward", "about twenty minutes: 80 odd widths and batches, both dtypes, no verdicts",
             AWKWARD, ("float64", "float32"), 6, 960, 0,
+        ),
+        Preset(
+            "ladder", "every rung that is installed, on three networks: docs/ladder.md",
+            _RUNGS, ("float64",), 10, 900, 0, ladder=True,
         ),
         Preset(
             "scaling", "about ten minutes: width, depth, batch and rows of the seed network swept",
@@ -305,16 +312,28 @@ def compared(cases: Iterable[Case]) -> tuple[Problem, ...]:
 
 
 def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...]:
-    """Choose the workers that take turns in a case.
+    """Choose the workers that take turns in a case: the one place that says so.
 
-    All; for what is timed aside, those without the second seat of the baseline; for a probe the one
-    that holds it.
+    All whose implementation offers it, by `bench.registry`; for what is timed aside, those without
+    the second seat of the baseline; for a probe the one that holds it.
     """
-    if case.phase in ASIDE:
-        return tuple(worker for worker in workers if worker.role != "again")
-    if case.phase not in PROBES:
-        return tuple(workers)
-    return tuple(worker for worker in workers if worker.implementation == PROBER)[:1]
+    if case.phase in PROBES:
+        return tuple(worker for worker in workers if worker.implementation == PROBER)[:1]
+    epoch, threads = flops(replace(case, phase="epoch")), case.problem.threads
+    return tuple(
+        worker
+        for worker in workers
+        if offers(worker.implementation, case.phase, epoch, threads)
+        and not (case.phase in ASIDE and worker.role == "again")
+    )
+
+
+def seats_compared(
+    problem: Problem, cases: Iterable[Case], workers: Sequence[WorkerSpec]
+) -> tuple[WorkerSpec, ...]:
+    """Choose the workers whose tensors are compared: those with a turn in a case of the problem."""
+    mine = [case for case in cases if case.problem == problem and case.phase not in PROBES]
+    return crew_of(mine, workers)
 
 
 def crew_of(cases: Iterable[Case], workers: Sequence[WorkerSpec]) -> tuple[WorkerSpec, ...]:

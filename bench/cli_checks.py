@@ -14,11 +14,21 @@ from typing import Annotated
 import typer
 
 from bench.cases import PRESETS, case_id, cases_of, flops
-from bench.command import WORKERS, app, build_mojo, epilog, phases_of, planned, problems_of
+from bench.command import (
+    WORKERS,
+    app,
+    build_mojo,
+    epilog,
+    phases_of,
+    planned,
+    problems_of,
+    workers_for,
+)
 from bench.errors import StoreError
 from bench.options import (
     BatchOption,
     DTypeOption,
+    LadderOption,
     LayersOption,
     PartName,
     PhaseOption,
@@ -42,17 +52,19 @@ def parity(
     rows: RowsOption = None,
     dtype: DTypeOption = None,
     threads: ThreadsOption = None,
+    ladder: LadderOption = False,
 ) -> None:
-    """Check, tensor by tensor, that both implementations compute the same; time nothing."""
+    """Check, tensor by tensor, that all implementations compute the same; time nothing."""
     from bench.admission import check_parity
     from bench.progress import ScreenProgress
     from bench.screen import console, show_parity
     from bench.session import Order
 
     cases = cases_of(problems_of(preset, layers, batch, rows, dtype, threads))
-    build_mojo()
+    workers = workers_for(preset, ladder)
+    build_mojo(workers=workers)
     with ScreenProgress(console(sys.stderr)) as progress:
-        results, faults = check_parity(Order(preset, cases, WORKERS), progress)
+        results, faults = check_parity(Order(preset, cases, workers), progress)
     show_parity(results, faults)
     raise typer.Exit(int(bool(faults) or not all(result.ok for result in results)))
 
@@ -74,12 +86,12 @@ def list_command(
     phase: PhaseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the cases that `bench run` would measure: id and arithmetic of one repetition.
+    """List the cases that `bench run` would measure, and the rungs that --ladder would add.
 
-    FLOPs are those of the matrix products, 2 M N K each. An id reads phase / layers / batch /
-    rows / dtype / threads.
+    FLOPs of one repetition are those of the matrix products, 2 M N K each. An id reads phase /
+    layers / batch / rows / dtype / threads. Of a rung that is not installed it says how to.
     """
-    from bench.screen import show_table
+    from bench.screen import show_rungs, show_table
 
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
     cases = planned(problems, phases_of(phase), PRESETS[preset])
@@ -91,6 +103,7 @@ def list_command(
         typer.echo(json.dumps(listed, indent=1))
         return
     show_table(("case", "FLOPs"), [(case_id(case), f"{flops(case):,}") for case in cases])
+    show_rungs()
 
 
 @app.command(

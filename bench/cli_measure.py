@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cases import PRESETS
-from bench.command import WORKERS, app, build_mojo, epilog, phases_of, planned, problems_of
+from bench.command import (
+    WORKERS,
+    app,
+    build_mojo,
+    epilog,
+    phases_of,
+    planned,
+    problems_of,
+    workers_for,
+)
 from bench.errors import UsageError
 from bench.options import (
     BatchOption,
@@ -25,6 +34,7 @@ from bench.options import (
     DTypeOption,
     InvocationsOption,
     IsaOption,
+    LadderOption,
     LayersOption,
     NameOption,
     NoCostsOption,
@@ -60,6 +70,7 @@ LEFT_OUT = {"--no-training", "--no-costs"}
         "bench run --layers 1024x4 --phase forward --threads 1 --threads 2 --seconds 60",
         "bench run --budget 10m --target 1%",
         "bench run --invocations 30 --seconds 600 --name long",
+        "bench run --ladder --preset quick",
         "bench run --resume results/long",
         "bench run --plain > log",
     ),
@@ -73,6 +84,7 @@ def run(
     threads: ThreadsOption = None,
     phase: PhaseOption = None,
     same_isa: IsaOption = None,
+    ladder: LadderOption = False,
     invocations: InvocationsOption = None,
     seconds: SecondsOption = None,
     target: TargetOption = None,
@@ -93,7 +105,8 @@ def run(
     charts, report.html and report.md to OUT/NAME, and prints the table and a sentence of
     conclusion.
 
-    A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. Ctrl-C ends early and reports
+    A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. With --ladder every other rung
+    that is installed takes its turns too (`bench list` names them). Ctrl-C ends early and reports
     what is complete.
     """
     from bench.showing import show_run
@@ -106,6 +119,7 @@ def run(
         "--threads": threads,
         "--phase": phase,
         "--same-isa": same_isa,
+        "--ladder": ladder,
         "--invocations": invocations,
         "--seconds": seconds,
         "--target": target,
@@ -120,7 +134,8 @@ def run(
         wrong = show_run(path, plain=plain)
         raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    order = _order("run", preset, problems, phases_of(phase), given)
+    workers = workers_for(preset, ladder)
+    order = _order("run", preset, problems, phases_of(phase), given, workers)
     path, status = _measure(order, out, name, plain=plain)
     invalid = show_run(path, plain=plain)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))
@@ -138,6 +153,7 @@ def plan(
     threads: ThreadsOption = None,
     phase: PhaseOption = None,
     same_isa: IsaOption = None,
+    ladder: LadderOption = False,
     invocations: InvocationsOption = None,
     seconds: SecondsOption = None,
     budget: BudgetOption = None,
@@ -160,12 +176,14 @@ def plan(
         "--invocations": invocations,
         "--seconds": seconds,
         "--same-isa": same_isa,
+        "--ladder": ladder,
         "--budget": budget,
         "--no-training": no_training,
         "--no-costs": no_costs,
     }
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    order = _order("plan", preset, problems, phases_of(phase), given)
+    workers = workers_for(preset, ladder)
+    order = _order("plan", preset, problems, phases_of(phase), given, workers)
     build_mojo(order.isa, order.workers)
     with alone("bench plan"), ScreenProgress(console(sys.stderr)) as progress:
         found, faults = plan_only(order, progress)
@@ -244,7 +262,8 @@ def _order(
     from bench.session import Order
 
     asked = PRESETS[preset]
-    changed = {option for option, value in given.items() if value is not None} - LEFT_OUT
+    changed = {option for option, value in given.items() if value not in (None, False)}
+    changed -= LEFT_OUT | ({"--ladder"} if asked.ladder else set())
     named = {"--preset": preset} if command == "run" else {}
     invocations, seconds = given["--invocations"], given["--seconds"]
     return Order(

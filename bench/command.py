@@ -23,6 +23,7 @@ from bench.errors import BuildError
 from bench.isa import ISAS
 from bench.options import DTypeName, PhaseName, PresetName
 from bench.records import PHASES, Case, DType, Phase, Problem, WorkerSpec
+from bench.registry import RUNGS, installed, missing
 from bench.threads import cores
 
 BASELINE = "numpy"
@@ -38,6 +39,22 @@ def workers_of(candidates: Iterable[str]) -> tuple[WorkerSpec, ...]:
 
 
 WORKERS = workers_of(["mojo"])
+
+
+def workers_for(preset: PresetName, ladder: bool) -> tuple[WorkerSpec, ...]:
+    """Seat whom an order asks for: Mojo, or all rungs that are installed.
+
+    Mojo comes first there too: what tells of one candidate tells of the first. What is not
+    installed is named on standard error, a line each.
+    """
+    if not (ladder or PRESETS[preset].ladder):
+        return WORKERS
+    for rung in RUNGS.values():
+        if words := missing(rung):
+            typer.echo(words, err=True)
+    return workers_of(["mojo", *(name for name in installed() if name != BASELINE)])
+
+
 ORDER = (
     "run",
     "plan",

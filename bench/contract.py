@@ -7,7 +7,7 @@ in words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,15 +52,23 @@ class Trial:
 
 
 def of_workers(
-    subject: str, descriptions: Mapping[str, Mapping[str, Any]], threads: int, isa: str = ""
+    subject: str,
+    descriptions: Mapping[str, Mapping[str, Any]],
+    threads: int,
+    isa: str = "",
+    flushing: Collection[str] = (),
 ) -> list[Clause]:
     """Judge what workers said of themselves.
+
+    Of subnormal numbers, a worker whose implementation cannot help flushing them must say that it
+    does, and the line says so too: nothing of the benchmark's data is subnormal.
 
     Args:
         subject: Problem id.
         descriptions: Answers to `describe` by label, the baseline's first.
         threads: How many each was started with.
         isa: The instruction set of all, by `bench.isa`; empty: each its own.
+        flushing: Labels of those that cannot keep subnormal numbers, by `bench.registry`.
     """
     wanted = {
         "threads": ("threads", threads),
@@ -69,13 +77,17 @@ def of_workers(
     }
     clauses = []
     for name, (key, value) in wanted.items():
-        odd = [label for label, said in descriptions.items() if said.get(key) != value]
+        known = [*flushing] if name == "subnormals" else []
+        needed = {label: "flushed" if label in known else value for label in descriptions}
+        odd = [label for label, said in descriptions.items() if said.get(key) != needed[label]]
         broken = (
-            f"{odd[0]} has {key} {descriptions[odd[0]].get(key)!r} where {value!r} is needed"
+            f"{odd[0]} has {key} {descriptions[odd[0]].get(key)!r} where {needed[odd[0]]!r} is "
+            "needed"
             if odd
             else ""
         )
-        clauses.append(Clause(subject, name, str(value), broken))
+        found = f"{value}; flushed by {', '.join(known)}, which cannot do otherwise"
+        clauses.append(Clause(subject, name, found if known else str(value), broken))
     if isa:
         odd_facts = {
             label: words

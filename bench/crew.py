@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from bench.environment import PROJECT, without_paths
 from bench.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
 from bench.records import Case, Phase, Problem, WorkerSpec
+from bench.registry import flushes
 from bench.sanity import is_reading
 from bench.threads import thread_environment
 
@@ -222,6 +223,7 @@ class Crew:
         self.specs = tuple(specs)
         self.threads = threads
         self.descriptions: dict[str, dict[str, Any]] = {}
+        self._of = {spec.label: spec.implementation for spec in specs}
         self._prepared: dict[str, tuple[Problem, int]] = {}
         self._trained: dict[str, Problem] = {}
         self._moved: set[str] = set()  # who no longer has the weights and stream of `prepare`
@@ -305,9 +307,11 @@ class Crew:
             raise WorkerError(
                 label, f"was started with {self.threads} threads and has {mine.get('threads')}"
             )
-        if mine.get("denormals") != first.get("denormals"):
+        declared = flushes(self._of[label])
+        if mine.get("denormals") != ("flushed" if declared else first.get("denormals")):
+            other = "flushed by" if declared else f"{first.get('denormals')} in"
             raise WorkerError(
                 label,
                 f"subnormal numbers are {mine.get('denormals')} here "
-                f"and {first.get('denormals')} in {first_label}",
+                f"and {other} {'what bench.registry says' if declared else first_label}",
             )

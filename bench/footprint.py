@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench.isa import ISAS
+from bench.registry import RUNGS
 
 Footprint = Mapping[str, float]
 """By the names of `bench.records.COSTS`, in their units."""
@@ -27,13 +28,12 @@ def read_footprint(implementation: str, isa: str = "") -> Footprint:
         isa: The instruction set that its library is compiled for, by `bench.isa`; empty: that of
             this machine.
     """
-    if implementation == "numpy":
-        return packages({"packages": ["numpy"]})
     from mojo_impl.libraries import LIBRARIES, LIBRARY_OF, MAX
 
     library = LIBRARY_OF.get(implementation)
     if library is None:
-        return {}
+        rung = RUNGS.get(implementation)
+        return packages({"packages": ["numpy", *rung.needs]}) if rung else {}
     more = [MAX.partition("==")[0]] if LIBRARIES[library].needs_max else []
     roots = {"packages": ["numpy", "mojo", *more], "toolchain": ["mojo", *more]}
     return {**packages(roots), **_library(isa, library)}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -18,7 +17,9 @@ from numpy.typing import NDArray
 
 from bench.cases import PEAK_FLOPS, TRIAD_ELEMENTS
 from bench.errors import UsageError
-from bench.records import PARTS, PROBES, WIDTH_ONE, Phase, Problem
+from bench.records import PROBES, WIDTH_ONE, Phase, Problem
+from bench.registry import RUNGS, missing
+from bench.timed import Calls, TimedByPython, time_calls, time_floor, time_repeated
 
 if TYPE_CHECKING:  # to import it is part of what `load` does
     from python_impl.parts import Parts
@@ -87,120 +88,43 @@ BLAS_VARIABLES = (
 """What makes a BLAS use other kernels or blocks than it would choose for this machine."""
 
 
-class NumPy:
+class NumPy(TimedByPython):
     """The baseline: `python_impl`, idiomatic NumPy."""
 
     name = "numpy"
-    language = "Python"
 
     _parts: Parts | None = None  # of the network whose parts were timed last, while they are
 
-    def load(self) -> None:
-        """Import all that is needed; NumPy itself is there, as every worker needs it."""
-        import python_impl.network  # noqa: F401  # to load it is all
-
-    def create(self, problem: Problem, *, max_epochs: int = 1, seed: int = 1) -> Network:
-        """Make a network with fresh weights from the seed."""
+    def mlp(self) -> Callable[..., Network]:
+        """Return the class of the network; NumPy is there, as every worker needs it."""
         from python_impl import MLP
 
-        return _create(MLP, problem, max_epochs, seed)
+        return MLP
 
-    def time(
-        self,
-        phase: Phase,
-        loops: int,
-        network: Any,
-        X: Array,
-        y: Array,
-        batch_size: int,
-        result: Array | None = None,
-    ) -> int:
-        """Repeat a phase `loops` times by Python's monotonic clock."""
-        if phase in PROBES:
-            raise UsageError(f"{self.name} has no probe of the machine, so no {phase!r}")
-        if phase in WIDTH_ONE:
-            return _time_floor(self, phase, loops, network, X, y, batch_size)
-        if phase in PARTS:
-            return self._time_part(phase, loops, network, X, y, batch_size)
+    def calls(self, network: Any) -> Calls:
+        """Say what is timed of a network; the memory of parts is not needed any more."""
         self._parts = None
-        X_batch, y_batch = X[:batch_size], y[:batch_size]
-        clock = time.perf_counter_ns
-        turns = range(loops)
-        if phase == "forward":
-            # Every result is dropped before the next is made, as by a caller in a loop; the last
-            # one is kept past the clock.
-            start = clock()
-            for _ in range(loops - 1):
-                network.forward(X_batch)
-            y_hat = network.forward(X_batch)
-            elapsed_ns = clock() - start
-            if result is not None:
-                result[:] = y_hat.ravel()
-            return elapsed_ns
-        if phase == "backprop":
-            network.forward(X_batch)
-            start = clock()
-            for _ in range(loops - 1):
-                network.backprop(y_batch)
-            gradients = network.backprop(y_batch)
-            elapsed_ns = clock() - start
-            if result is not None:
-                result[:] = np.concatenate([g.ravel() for pair in zip(*gradients) for g in pair])  # noqa: B905
-            return elapsed_ns
-        if phase == "epoch":
-            losses, none = np.empty(len(X) // batch_size), np.empty(0)
-            start = clock()
-            for _ in turns:
-                network._epoch(X, y, None, losses, none)
-            return clock() - start
-        if phase == "call":
-            return _time_calls(_nothing, X_batch, loops)
-        start = clock()
-        for _ in turns:
-            clock()
-            clock()
-        return clock() - start
+        return super().calls(network)
 
-    def _time_part(
+    def time_part(
         self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
     ) -> int:
-        """Time a part of a phase, in memory that stays until something else is timed."""
+        """Time a part of a phase, in memory that stays until a phase is timed."""
         from python_impl.parts import Parts
 
         if self._parts is None or not self._parts.are_of(network, X, y, batch_size):
             self._parts = Parts(network, X, y, batch_size)
-        part = self._parts.by_name()[phase]
-        turns = range(loops)
-        start = time.perf_counter_ns()
-        for _ in turns:
-            part()
-        return time.perf_counter_ns() - start
+        return time_repeated(self._parts.by_name()[phase], loops)
 
     def describe(self) -> dict[str, Any]:
         """Tell the BLAS that NumPy loaded, its core type, what changes it, and its threads."""
-        import threadpoolctl
-
         np.ones((2, 2)) @ np.ones((2, 2))  # loads the BLAS
-        pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-        tiny = np.array([5e-324]) * 1.0
-        facts = {
-            "blas": ", ".join(
-                f"{pool['internal_api']} {pool.get('version', '')}".strip() for pool in pools
-            )
-            or "unavailable (none found by threadpoolctl)",
-            "blas core type": ", ".join(str(pool.get("architecture", "unknown")) for pool in pools)
-            or "unavailable (none found by threadpoolctl)",
-            "blas changed by": ", ".join(
-                f"{name}={os.environ[name]}" for name in BLAS_VARIABLES if os.environ.get(name)
-            )
-            or "nothing",
-            "allocation": "idiomatic: NumPy allocates each result",
-        }
+        facts, threads = blas_facts()
         return {
             "versions": {"python": platform.python_version(), "numpy": np.__version__},
-            "threads": max((pool["num_threads"] for pool in pools), default=1),
-            "denormals": "kept" if tiny[0] > 0 else "flushed",
-            "facts": facts,
+            "threads": threads,
+            "denormals": denormals(),
+            "facts": {**facts, "allocation": "idiomatic: NumPy allocates each result"},
         }
 
 
@@ -219,7 +143,14 @@ class Mojo:
         """Make a network with fresh weights from the seed."""
         from mojo_impl import MLP
 
-        return _create(MLP, problem, max_epochs, seed)
+        network: Network = MLP(
+            problem.layer_sizes,
+            max_epochs=max_epochs,
+            batch_size=problem.batch_size,
+            seed=seed,
+            dtype=problem.dtype,
+        )
+        return network
 
     def time(
         self,
@@ -235,12 +166,12 @@ class Mojo:
         import mojo_impl
 
         if phase == "call":
-            return _time_calls(mojo_impl.nothing, X[:batch_size], loops)
+            return time_calls(mojo_impl.nothing, X[:batch_size], loops)
         if phase in PROBES:
             amount = TRIAD_ELEMENTS.get(phase, PEAK_FLOPS)
             return mojo_impl.time_probe(phase, network.dtype.name, amount, loops)
         if phase in WIDTH_ONE:
-            return _time_floor(self, phase, loops, network, X, y, batch_size)
+            return time_floor(self, phase, loops, network, X, y, batch_size)
         return mojo_impl.time_phase(network, phase, loops, X, y, result)
 
     def describe(self) -> dict[str, Any]:
@@ -250,17 +181,38 @@ class Mojo:
         return dict(mojo_impl.describe())
 
 
-def _create(MLP: Callable[..., Network], problem: Problem, max_epochs: int, seed: int) -> Network:
-    return MLP(
-        problem.layer_sizes,
-        max_epochs=max_epochs,
-        batch_size=problem.batch_size,
-        seed=seed,
-        dtype=problem.dtype,
-    )
+def blas_facts() -> tuple[dict[str, str], int]:
+    """Tell which BLAS this process has loaded, what changes it, and the most threads of any."""
+    import threadpoolctl
+
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    pools.sort(key=lambda pool: str(pool["filepath"]))  # the order of loading is not the same twice
+    facts = {
+        "blas": ", ".join(
+            f"{pool['internal_api']} {pool.get('version', '')}".strip() for pool in pools
+        )
+        or "unavailable (none found by threadpoolctl)",
+        "blas core type": ", ".join(str(pool.get("architecture", "unknown")) for pool in pools)
+        or "unavailable (none found by threadpoolctl)",
+        "blas changed by": ", ".join(
+            f"{name}={os.environ[name]}" for name in BLAS_VARIABLES if os.environ.get(name)
+        )
+        or "nothing",
+    }
+    return facts, max((pool["num_threads"] for pool in pools), default=1)
+
+
+def denormals(times: Callable[[Array, float], Any] = lambda tiny, one: tiny * one) -> str:
+    """Say what becomes of the smallest number: "kept" or "flushed".
+
+    Args:
+        times: Multiplies an array by a number, as the implementation does.
+    """
+    return "kept" if np.asarray(times(np.array([5e-324]), 1.0))[0] > 0 else "flushed"
 
 
 IMPLEMENTATIONS: dict[str, Callable[[], Implementation]] = {"numpy": NumPy, "mojo": Mojo}
+"""The two that every copy of the project can run; `bench.registry` has all rungs."""
 BASELINE = "numpy"
 
 
@@ -268,20 +220,20 @@ def implementation(name: str) -> Implementation:
     """Return an implementation by name, or by where its class is: `package.module:Class`.
 
     Raises:
-        UsageError: There is none of this name, or no such class.
+        UsageError: There is none of this name, it lacks a package, or there is no such class.
     """
-    module, colon, attribute = name.partition(":")
-    if colon:
-        try:
-            found = getattr(import_module(module), attribute)()
-        except (ImportError, ValueError, AttributeError) as error:
-            raise UsageError(f"implementation {name!r} cannot be made: {error}") from None
-        return cast("Implementation", found)
+    rung = RUNGS.get(name)
+    if rung is not None and (words := missing(rung)):
+        raise UsageError(words)
+    module, colon, attribute = (rung.where if rung else name).partition(":")
+    if not colon:
+        known = ", ".join(RUNGS)
+        raise UsageError(f"no implementation is called {name!r}; there are: {known}")
     try:
-        return IMPLEMENTATIONS[name]()
-    except KeyError:
-        known = ", ".join(IMPLEMENTATIONS)
-        raise UsageError(f"no implementation is called {name!r}; there are: {known}") from None
+        found = getattr(import_module(module), attribute)()
+    except (ImportError, ValueError, AttributeError) as error:
+        raise UsageError(f"implementation {name!r} cannot be made: {error}") from None
+    return cast("Implementation", found)
 
 
 def thread_count() -> int:
@@ -290,45 +242,3 @@ def thread_count() -> int:
         return len(os.listdir("/proc/self/task"))  # noqa: PTH208
     except OSError:
         return 0
-
-
-def _nothing(X: Array) -> None:
-    """Take an array and do nothing: the floor of a Python call."""
-
-
-def _time_floor(
-    mine: Implementation,
-    phase: Phase,
-    loops: int,
-    network: Any,
-    X: Array,
-    y: Array,
-    batch_size: int,
-) -> int:
-    """Time a phase of a network as deep and one wide, on as many batches of one row each.
-
-    It learns nothing (a rate of 0): the work is the same, and no number runs away.
-    """
-    batches = len(X) // batch_size
-    narrow = type(network)(
-        (1,) * len(network.layer_sizes),
-        learning_rate=0.0,
-        batch_size=1,
-        seed=1,
-        dtype=network.dtype.name,
-    )
-    X, y = (np.ascontiguousarray(array[:batches, :1]) for array in (X, y))
-    of: dict[Phase, Phase] = {
-        "forward-floor": "forward",
-        "backprop-floor": "backprop",
-        "epoch-floor": "epoch",
-    }
-    return mine.time(of[phase], loops, narrow, X, y, 1)
-
-
-def _time_calls(call: Callable[[Array], object], X: Array, loops: int) -> int:
-    turns = range(loops)
-    start = time.perf_counter_ns()
-    for _ in turns:
-        call(X)
-    return time.perf_counter_ns() - start

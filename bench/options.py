@@ -12,7 +12,8 @@ import typer
 from bench.cases import PRESETS
 
 PresetName = StrEnum(
-    "PresetName", ["smoke", "quick", "default", "full", "roofline", "awkward", "scaling"]
+    "PresetName",
+    ["smoke", "quick", "default", "full", "roofline", "awkward", "ladder", "scaling"],
 )
 IsaName = StrEnum("IsaName", ["sse4.2", "avx2", "avx512"])
 DTypeName = StrEnum("DTypeName", ["float64", "float32"])
@@ -89,6 +90,15 @@ PhaseOption = Annotated[
         rich_help_panel=WHAT,
         help="forward (one batch), backprop (one batch) or epoch. May be repeated. "
         "[default: all three]",
+    ),
+]
+LadderOption = Annotated[
+    bool,
+    typer.Option(
+        "--ladder",
+        rich_help_panel=WHAT,
+        help="Let every rung of the ladder that is installed take part, not Mojo alone; those that "
+        "are not are named with the command that installs them.",
     ),
 ]
 OutOption = Annotated[

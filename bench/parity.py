@@ -30,7 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cases import problem_id
-from bench.records import ParityResult, Problem, TensorCheck
+from bench.records import ParityResult, Phase, Problem, TensorCheck
+from bench.registry import flushes, phases_of
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
@@ -107,6 +108,33 @@ TOLERANCES: dict[str, Tolerance] = {
 }  # fmt: skip
 
 
+def phase_of(name: str) -> Phase | None:
+    """Say to which phase a tensor belongs; None: to every implementation, whatever it offers."""
+    name = name.removeprefix(ANOTHER_SEED)
+    plain = name.removeprefix(TIMED)
+    if plain in (*TRAJECTORIES, FIRST_LOSS) or (
+        name.startswith(TIMED) and plain.startswith(("weights[", "biases["))
+    ):
+        return "epoch"
+    if plain.startswith(("grads_", "stepped ")):
+        return "backprop"
+    if plain.startswith(("activations[", EXTREME)) or plain in ("y_hat", "loss"):
+        return "forward"
+    return None
+
+
+def demanded(name: str, implementation: str) -> bool:
+    """Tell whether a tensor is demanded of an implementation.
+
+    All of the phases that it offers are; and of numbers that are subnormal those of every one that
+    does not say that it cannot keep them, both by `bench.registry`.
+    """
+    if name.startswith(EXTREME) and "subnormal" in name and flushes(implementation):
+        return False
+    phase = phase_of(name)
+    return phase is None or phase in phases_of(implementation)
+
+
 def check(
     problem: Problem,
     reference_name: str,
@@ -127,8 +155,8 @@ def check(
             where the problem is in float64.
 
     Returns:
-        One check per tensor of either side, in the order of the computation; the reason names
-        the first that differs, as the others may only follow from it.
+        One check per tensor that is demanded of the candidate, in the order of the computation;
+        the reason names the first that differs, as the others may only follow from it.
     """
     reference, candidate = _with_first_loss(reference), _with_first_loss(candidate)
     limits: dict[str, float] = {}
@@ -141,6 +169,8 @@ def check(
     checks: list[TensorCheck] = []
     failures: list[str] = []
     for name in [*reference, *(name for name in candidate if name not in reference)]:
+        if not demanded(name, candidate_name):
+            continue
         limit = limits.get(name, 0.0)
         complaint = _mismatch(
             name, problem.dtype, (reference_name, reference), (candidate_name, candidate)

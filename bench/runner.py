@@ -18,7 +18,16 @@ import numpy as np
 
 from bench import store
 from bench.admission import admit
-from bench.cases import case_id, case_text, compared, crew_of, problem_id, seats_of
+from bench.cases import (
+    case_id,
+    case_text,
+    compared,
+    crew_of,
+    flops,
+    problem_id,
+    seats_compared,
+    seats_of,
+)
 from bench.comparable import differences
 from bench.costs import PROBLEM as TRAINING
 from bench.costs import take_costs
@@ -27,6 +36,7 @@ from bench.errors import UsageError
 from bench.pilot import aim, pilot, plan_of
 from bench.readings import read
 from bench.records import Case, Cost, Plan, Run, Sample, WorkerSpec
+from bench.registry import trains
 from bench.schedule import shuffled, turns
 from bench.session import SETTLE_S, Edges, Order, Progress, Session, ask_arrays
 from bench.store import RunWriter, Stored
@@ -143,11 +153,16 @@ def _must_be_same(path: Path, before: Run, now: Run) -> None:
 
 def _done(stored: Stored) -> Done:
     """Count what is whole in a run."""
-    candidates = sum(spec.role == "candidate" for spec in stored.run.plan.workers)
-    compared = Counter(result.problem for result in stored.parity)
+    plan = stored.run.plan
+    had = Counter(result.problem for result in stored.parity)
+    candidates = [spec for spec in plan.workers if spec.role == "candidate"]
+    due = {
+        problem_id(problem): len(seats_compared(problem, plan.cases, candidates))
+        for problem in compared(plan.cases)
+    }
     readings = read(stored.run, stored.samples, stored.parity, stored.faults)
     return Done(
-        frozenset(problem for problem, count in compared.items() if count == candidates),
+        frozenset(problem for problem, count in had.items() if count == due.get(problem)),
         {name: len(mine.invocations) for name, mine in readings.items()},
         max((sample.invocation + 1 for sample in stored.samples), default=0),
         bool(stored.training),
@@ -247,7 +262,9 @@ def _train(session: Session) -> dict[str, Any]:
     epochs = session.order.training_epochs
     if not epochs:
         return {}
-    session.progress.stage("training", len(session.pair))
+    arithmetic = epochs * flops(Case("epoch", TRAINING))
+    pupils = [spec for spec in session.pair if trains(spec.implementation, arithmetic)]
+    session.progress.stage("training", len(pupils))
     found: dict[str, Any] = {}
 
     def train(crew: Crew, spec: WorkerSpec) -> None:
@@ -257,7 +274,7 @@ def _train(session: Session) -> dict[str, Any]:
         found.update({f"{spec.implementation}/{name}": array for name, array in arrays.items()})
         session.progress.advance(1)
 
-    for spec in session.pair:  # each alone, so that a fault of one leaves the other's curve
+    for spec in pupils:  # each alone, so that a fault of one leaves the other's curve
         session.with_crew([spec], TRAINING.threads, [spec], lambda _: ["training"], train)
     with np.load(session.data_of(TRAINING), allow_pickle=False) as data:
         return {"X": data["X"], "y": data["y"], **found}

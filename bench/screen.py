@@ -28,6 +28,7 @@ from bench.records import (
     Run,
     WorkerSpec,
 )
+from bench.registry import RUNGS, missing
 from bench.sanity import plain
 from bench.stats import noise_floor
 from bench.store import Stored
@@ -45,7 +46,10 @@ from bench.wording import (
 WIDTH_OF_FILES = 160
 """Columns where there is no terminal: nothing is cut off in a file or a pipe."""
 
-WORDS = ("case", "network", "worker", "problem", "worst tensor", "parity", "verdict")
+WORDS = (
+    *("case", "network", "worker", "problem", "worst tensor", "parity", "verdict", "rung"),
+    *("what it is", "here"),
+)
 """Heads of columns that hold words."""
 
 UNFINISHED = {
@@ -202,14 +206,24 @@ def short_text(case: Case) -> str:
     return case.phase if case.phase in FLOORS else f"{case.phase} · {network_text(case.problem)}"
 
 
+def show_rungs() -> None:
+    """Print the rungs of the ladder in order, and of those that cannot run here why."""
+    lines = []
+    for rung in RUNGS.values():
+        words = missing(rung).partition(": ")[2]
+        lines.append((rung.name, rung.text, words or "installed"))
+    show_table(("rung", "what it is", "here"), lines)
+
+
 def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> None:
     """Print the worst tensor of each problem, every tensor that differs, and every fault."""
     rows, lines = [], []
+    several = len({result.candidate for result in results}) > 1
     for result in results:
         worst = max(result.tensors, key=error_share)
         rows.append(
             (
-                result.problem,
+                f"{result.problem} {result.candidate}" if several else result.problem,
                 str(len(result.tensors)),
                 worst.name,
                 significant(error_share(worst), 2),

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from bench.cases import case_id, flops
+from bench.cases import case_id, flops, seats_compared
 from bench.crew import PATIENCE_S, Crew, StartSeat, WorkerProcess
 from bench.datasets import data_file
 from bench.environment import PROJECT, read_environment, without_paths
@@ -186,10 +186,20 @@ class Session:
             if crew is not None:
                 crew.end()
 
-    def prepare(self, crew: Crew, problem: Problem, seed: int | None = None) -> None:
-        """Have every worker of a crew hold a problem with fresh weights."""
+    def seats_of(self, problem: Problem) -> tuple[WorkerSpec, ...]:
+        """Choose the workers that are compared on a problem; each implementation once."""
+        return seats_compared(problem, self.order.cases, self.pair)
+
+    def prepare(
+        self,
+        crew: Crew,
+        problem: Problem,
+        seed: int | None = None,
+        specs: Sequence[WorkerSpec] | None = None,
+    ) -> None:
+        """Have every worker of a crew, or these, hold a problem with fresh weights."""
         seed = self.order.seed if seed is None else seed
-        for spec in crew.specs:
+        for spec in crew.specs if specs is None else specs:
             crew.prepare(spec.label, problem, self.data_of(problem), seed)
 
     def data_of(self, problem: Problem) -> Path:

@@ -24,6 +24,13 @@ def thread_environment(threads: int) -> dict[str, str]:
         "BLIS_NUM_THREADS",
         "VECLIB_MAXIMUM_THREADS",
         "NUMEXPR_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
         "MOJO_IMPL_THREADS",
     )
     return dict.fromkeys(names, str(threads))
+
+
+def threads_asked() -> int:
+    """Tell how many threads `thread_environment` allows this process; 1 where it did not say."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else 1

@@ -32,7 +32,7 @@ from bench.implementations import (
 )
 from bench.process import loading, peak_memory
 from bench.records import PHASES, Phase, Problem
-from bench.tensors import extreme_tensors, tensors, timed_tensors
+from bench.tensors import extreme_tensors, phases_of, tensors, timed_tensors
 
 DATA = ("X", "y", "X_val", "y_val")
 METERS = ("preempted", "page_faults", "cpu_ns", "wall_ns")
@@ -122,13 +122,15 @@ class Worker:
         ready = self._ready()
         network, data, batch_size = ready.network, ready.data, ready.problem.batch_size
         network.reset()
-        found = tensors(network, data, batch_size)
+        phases = phases_of(self._implementation)
+        found = tensors(network, data, batch_size, phases)
         if epochs:
-            _, losses = self._fit(ready, epochs)
+            _, losses = self._fit(ready, epochs) if "epoch" in phases else (None, {})
             network.reset()
             timed = timed_tensors(self._implementation, network, data, batch_size)
             network.reset()
-            found |= losses | timed | extreme_tensors(network, data)
+            found |= losses | timed
+            found |= extreme_tensors(network, data) if "forward" in phases else {}
         network.reset()
         _save(path, found)
         return {"inputs": _digest(data), "layout": _layout({**data, **_parameters(network)})}

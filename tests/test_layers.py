@@ -13,6 +13,8 @@ HARNESS = [
     for path in sorted((ROOT / "bench").rglob("*.py"))
     if not path.stem.startswith("__")  # which only open the front door
 ]
+RUNGS = sorted(ROOT.glob("ladder/*.py"))
+DOOR = {"implementations", "records", "threads", "timed"}
 IMPLEMENTATIONS = sorted([*ROOT.glob("python_impl/**/*.py"), *ROOT.glob("mojo_impl/**/*.py")])
 
 
@@ -74,6 +76,17 @@ def test_the_implementations_know_nothing_of_the_harness(path: Path) -> None:
     assert not {name for name in imports_of(path) if name.split(".")[0] == "bench"}
     if "python_impl" in path.parts:
         assert not {name for name in imports_of(path) if name.split(".")[0] == "mojo_impl"}
+
+
+@pytest.mark.parametrize("path", RUNGS, ids=lambda path: path.stem)
+def test_the_rungs_know_of_the_harness_what_a_stranger_does(path: Path) -> None:
+    assert harness_modules(path) <= DOOR
+    assert not {name for name in imports_of(path) if name.split(".")[0] == "mojo_impl"}
+
+
+def test_the_harness_imports_no_rung() -> None:
+    for path in HARNESS:
+        assert not {name for name in imports_of(path) if name.split(".")[0] == "ladder"}, path.stem
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("mojo_impl/mlp/*.mojo")), ids=lambda p: p.stem)

@@ -16,7 +16,8 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 CODE = (".py", ".pyi", ".mojo")
-SCRIPTS = ("Makefile", "pixi.toml", "pyproject.toml", "constraints.txt", ".ci/run", ".ci/check",
+SCRIPTS = ("Makefile", "pixi.toml", "pyproject.toml", "constraints.txt", "constraints-ladder.txt",
+           ".ci/run", ".ci/check",
            ".github/workflows/check.yml", ".gitignore")  # fmt: skip
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -30,7 +31,7 @@ def tracked() -> tuple[Path, ...]:
         ).stdout.split("\0")
         paths = [ROOT / name for name in listed if name]
     except (OSError, subprocess.CalledProcessError):
-        folders = ("bench", "docs", "mojo_impl", "python_impl", "tests", ".ci", ".github")
+        folders = ("bench", "docs", "ladder", "mojo_impl", "python_impl", "tests", ".ci", ".github")
         paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
         paths += [path for path in ROOT.iterdir() if path.suffix in (".md", ".toml", ".txt")]
         paths = [path for path in paths if "__pycache__" not in path.parts]
@@ -108,7 +109,8 @@ def test_built_things_are_not_tracked() -> None:
 
 
 def pins() -> dict[str, str]:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    files = ("constraints.txt", "constraints-ladder.txt")
+    lines = [line for file in files for line in (ROOT / file).read_text().splitlines()]
     return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
@@ -168,7 +170,7 @@ def test_links_of_documents_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_files_named_in_documents_exist(document: Path) -> None:
-    folders = "python_impl|mojo_impl|bench|tests|docs|results"
+    folders = "python_impl|mojo_impl|bench|ladder|tests|docs|results"
     text = document.read_text()
     for target in re.findall(rf"`((?:{folders})/[\w./-]*)`", text):
         # A run's own files, such as results/<run>/report.md, are described and not there.

@@ -1,0 +1,160 @@
+"""Every rung that is installed passes the gate: parity in both dtypes and the fairness contract.
+
+By real worker processes, as a run has them, so that versions, threads and subnormal numbers are
+confirmed where they count. A rung that is not installed is skipped and says what it lacks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pretence import NOW, SMALL, WIDE, World
+
+from bench.admission import check_parity
+from bench.cases import cases_of, seats_of
+from bench.command import build_mojo, workers_of
+from bench.datasets import data_for
+from bench.implementations import implementation
+from bench.parity import demanded
+from bench.records import PHASES, Case, Problem
+from bench.registry import RUNGS, missing
+from bench.runner import measure
+from bench.session import Edges, Order
+from bench.stats import results
+from bench.store import load
+from bench.tensors import phases_of
+
+OTHERS = [name for name in RUNGS if name not in ("numpy", "mojo")]
+"""The two that every other test is about are left to them."""
+SHAPES: tuple[tuple[tuple[int, ...], int, int], ...] = (
+    ((1, *[20] * 4, 1), 20, 100),  # as the seed network is
+    ((7, 17, 3), 19, 60),  # odd widths, and rows that are left over
+)
+PROBLEMS = [Problem(*shape, dtype, 1) for shape in SHAPES for dtype in ("float64", "float32")]
+
+
+@pytest.fixture(params=OTHERS)
+def rung(request: pytest.FixtureRequest) -> str:
+    """The name of a rung that is installed."""
+    name: str = request.param
+    if words := missing(RUNGS[name]):
+        pytest.skip(words)
+    return name
+
+
+def test_it_passes_the_gate(rung: str, tmp_path: Path) -> None:
+    order = Order("quick", cases_of(PROBLEMS), workers_of([rung]))
+    build_mojo(workers=order.workers)
+    found, faults = check_parity(order, World(tmp_path), Edges())
+    assert [fault.reason for fault in faults] == []
+    assert [result.reason for result in found] == [""] * len(PROBLEMS)
+    for result, problem in zip(found, PROBLEMS, strict=True):
+        layers = len(problem.layer_sizes) - 1
+        names = {check.name for check in result.tensors}
+        assert {f"initial weights[{place}]" for place in range(layers)} <= names
+        if "epoch" in RUNGS[rung].phases:
+            assert {"training_loss", "validation_loss", "timed: weights[0]"} <= names
+        if "backprop" in RUNGS[rung].phases:
+            assert {"grads_w[0]", "timed: grads_b[0]", "another seed: stepped biases[0]"} <= names
+        assert all(demanded(name, rung) for name in names)
+
+
+# PyTorch imports what it has itself marked as old.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_it_offers_what_the_table_says(rung: str) -> None:
+    mine = implementation(rung)
+    assert mine.name == rung
+    assert set(phases_of(mine)) == set(RUNGS[rung].phases)
+    said: dict[str, Any] = mine.describe()
+    assert said["denormals"] == ("flushed" if RUNGS[rung].flushes else "kept")
+    assert said["threads"] == 1
+    for package in RUNGS[rung].needs:
+        assert any(package.startswith(name) for name in said["versions"]), said["versions"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_its_results_are_arrays_of_numpy_and_survive_what_is_asked_next(rung: str) -> None:
+    problem = Problem((3, 5, 2), 4, 8, "float32", 1)
+    data = {name: array.astype("float32") for name, array in data_for(problem).arrays().items()}
+    network = implementation(rung).create(problem, max_epochs=2, seed=3)
+    reference = implementation("numpy").create(problem, max_epochs=2, seed=3)
+    names = ("X", "y", "X_val", "y_val")
+    histories = [one.fit(*(data[name] for name in names)) for one in (network, reference)]
+    np.testing.assert_allclose(histories[0].training_loss, histories[1].training_loss, rtol=1e-4)
+    for array in (*network.weights, *network.biases, network.predict(data["X"])):
+        assert type(array) is np.ndarray
+        assert array.dtype == np.float32
+        assert array.flags.c_contiguous
+    before = [w.copy() for w in network.weights]
+    network.reset()
+    assert any((a != b).any() for a, b in zip(before, network.weights, strict=True))
+    network.fit(*(data[name] for name in names))
+    for a, b in zip(before, network.weights, strict=True):
+        np.testing.assert_array_equal(a, b)  # the same stream again
+
+
+@pytest.mark.alone
+def test_several_rungs_take_turns(tmp_path: Path) -> None:
+    """One small run with processes: every seat once in every round, and a result for each."""
+    names = ["mojo", "numpy-tuned", "python"]
+    names += [name for name in ("numba",) if not missing(RUNGS[name])]
+    problem = Problem((2, 24, 2), 16, 64, "float64", 1)
+    cases = tuple(Case(phase, problem) for phase in PHASES)
+    order = Order("smoke", cases, workers_of(names), invocations=1, seconds=0.0)
+    build_mojo(workers=order.workers)
+    measure(order, tmp_path / "run", NOW, World(tmp_path), Edges())
+    stored = load(tmp_path / "run")
+    assert [fault.reason for fault in stored.faults] == []
+    assert {result.candidate for result in stored.parity} == set(names)
+    labels = {spec.label for spec in order.workers}
+    taken = {(one.case, one.round, one.position): one.worker for one in stored.samples}
+    assert len(taken) == len(stored.samples) == len(cases) * 3 * len(labels)
+    for case in stored.run.plan.rounds:
+        for turn in range(3):
+            seats = [taken[case, turn, place] for place in range(len(labels))]
+            assert set(seats) == labels
+    found = results(stored.run, stored.samples, stored.parity, stored.faults)
+    assert len(found) == len(cases) * len(names)
+    pairs = [(case, spec) for case in cases for spec in order.workers if spec.role == "candidate"]
+    for result, (case, candidate) in zip(found, pairs, strict=True):
+        assert result.case == case
+        assert result.ratio is not None
+        assert result.ratio.candidate == candidate.label
+
+
+def test_who_has_no_seat_has_no_turn_no_parity_and_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sklearn` trains and no more; `python` stays with small networks."""
+    monkeypatch.setitem(RUNGS, "python", replace(RUNGS["python"], most_flops=1000))
+    names = ["mojo", "python", "sklearn"]
+    world = World(
+        tmp_path,
+        each_ns=dict.fromkeys(("numpy", *names), 300_000),
+        y_hat=dict.fromkeys(("numpy", *names), 1.0),
+    )
+    workers = workers_of(names)
+    order = Order("quick", cases_of([SMALL, WIDE]), workers, invocations=2, training_epochs=100)
+    run, stored = world.run(order)
+    assert stored.faults == ()
+    compared = [(result.problem, result.candidate) for result in stored.parity]
+    assert ("1-8-1/b5/n20/f64/t1", "python") not in compared
+    assert len(compared) == 5
+    turns = {(one.case.split("/")[0], one.case.split("/")[1], one.worker) for one in stored.samples}
+    assert ("epoch", "1-4-1", "sklearn") in turns
+    assert ("forward", "1-4-1", "sklearn") not in turns
+    assert ("forward", "1-4-1", "python") in turns
+    assert not any(shape == "1-8-1" and who == "python" for _, shape, who in turns)
+    found = results(run, stored.samples, stored.parity, stored.faults)
+    for one in found:
+        seats = seats_of(one.case, workers_of([one.candidate]))
+        assert set(one.times) == {seat.label for seat in seats}
+    assert not any(one.candidate == "python" for one in found if one.case.problem == WIDE)
+    assert {one.case.phase for one in found if one.candidate == "sklearn"} & {*PHASES} == {"epoch"}
+    assert all(one.incomplete == 0 for one in found)
+    # Of a hundred epochs of the seed network plain Python would be minutes behind.
+    assert {event.worker for event in world.asked("train")} == {"numpy", "mojo", "sklearn"}
