@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH_ARGS ?=
 TEST_ARGS ?=
+TRAIN_ARGS ?=
 EXAMPLES ?= 20000
 PARTS ?=
 RUN ?= results/reference
@@ -22,11 +23,13 @@ keep = status=$$?; [ $$status -le 1 ] || exit $$status; rm -rf results/$(1) && \
 	{ $(BIN)/python -m bench report results/$(1) || [ $$? -eq 1 ]; } && \
 	$(BIN)/python -m bench.readme && exit $$status
 
-.PHONY: help build bench test fuzz sanitize check report reference roofline pins clean
+.PHONY: help build program train bench test fuzz sanitize check report reference roofline pins clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make build      set up $(VENV) and compile"
+	@echo "make program    compile the stand-alone program, which trains without Python; prints its path"
+	@echo "make train      build, then train both to be looked at; TRAIN_ARGS='--dataset digits'"
 	@echo "make bench      build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
 	@echo "make test       build, then run the whole suite, both languages; TEST_ARGS='-k parity'"
 	@echo "make check      format, lint, types, documentation: what needs no running"
@@ -54,6 +57,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 build: $(INSTALLED)
 	$(call say,compiling what has changed)
 	@$(BIN)/python -m mojo_impl.build
+
+program: $(INSTALLED)
+	@$(BIN)/python -m mojo_impl.build --program
+
+train: build
+	$(call say,training both)
+	@$(BIN)/python -m bench train $(TRAIN_ARGS)
 
 bench: build
 	$(call say,measuring)

@@ -5,7 +5,7 @@ recipe into the compiler's command line; `build` runs it unless that very librar
 The library goes to `build/` beside the sources in a checkout, else to the user's cache, into a
 folder named by the recipe: another compiler, CPU, Python or source text is another folder.
 
-    python -m mojo_impl.build [--target-cpu CPU] [--measure]
+    python -m mojo_impl.build [--target-cpu CPU] [--measure] [--program]
 
 MOJO_IMPL_TARGET_CPU names a CPU for this command and for every import: `x86-64-v3` is any with
 AVX2. A library is refused where the machine lacks what it needs. Nothing is compiled by looking at
@@ -18,7 +18,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -33,6 +32,8 @@ from types import MappingProxyType
 from filelock import FileLock, Timeout
 
 from mojo_impl.cpu import describe_cpu, missing_features, names_and_features
+from mojo_impl.toolchain import BuildError as BuildError
+from mojo_impl.toolchain import check_linker, find_compiler
 
 PACKAGE = Path(__file__).resolve().parent
 FLAGS = (
@@ -49,10 +50,6 @@ CACHE = "MODULAR_CACHE_DIR"
 """The variable that says where the compiler keeps what it has compiled before."""
 # What Linux does by itself: leave Python's own functions to be found when the library is loaded.
 MACOS_FLAGS = ("-Xlinker", "-undefined", "-Xlinker", "dynamic_lookup")
-
-
-class BuildError(Exception):
-    """The library did not compile, or cannot run here; the text says why, the compiler's whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +107,9 @@ def recipe(cpu: str = "native") -> Recipe:
 
 
 def source_files() -> dict[str, bytes]:
-    """Read the Mojo files: contents by name."""
-    paths = sorted([*PACKAGE.glob("*.mojo"), *PACKAGE.glob("mlp/*.mojo")])
-    return {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in paths}
+    """Read the Mojo files of the library: contents by name."""
+    paths = {*PACKAGE.glob("*.mojo"), *PACKAGE.glob("mlp/*.mojo")} - {PACKAGE / "train.mojo"}
+    return {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
 def digest(files: Mapping[str, bytes]) -> str:
@@ -264,44 +261,6 @@ def check_cpu(
         )
 
 
-def find_compiler(beside: str | None = None, path: str | None = None) -> str:
-    """Return the path of the Mojo compiler.
-
-    Args:
-        beside: Where to look first; the folder of this Python's scripts unless given.
-        path: Where to look then; PATH unless given.
-
-    Raises:
-        BuildError: There is none; says where it looked.
-    """
-    beside = sysconfig.get_path("scripts") if beside is None else beside
-    path = os.environ.get("PATH", "") if path is None else path
-    found = shutil.which("mojo", path=beside) or shutil.which("mojo", path=path)
-    if found is None:
-        raise BuildError(
-            f"no Mojo compiler: looked for `mojo` in {beside} and on PATH ({path}); "
-            "run `make build`, or install the package mojo into this Python"
-        )
-    return found
-
-
-def check_linker(path: str | None = None) -> None:
-    """Make sure of a C compiler, with which Mojo links.
-
-    Args:
-        path: Where to look; PATH unless given.
-
-    Raises:
-        BuildError: There is none; says where it looked.
-    """
-    path = os.environ.get("PATH", os.defpath) if path is None else path
-    if shutil.which("cc", path=path) is None and shutil.which("clang", path=path) is None:
-        raise BuildError(
-            f"no C compiler, which Mojo needs to link: looked for `cc` and `clang` on PATH ({path})"
-            "; install gcc (macOS: run `xcode-select --install`)"
-        )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build from the command line and print the path of the library."""
     parser = argparse.ArgumentParser(prog="python -m mojo_impl.build", description=main.__doc__)
@@ -315,9 +274,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="compile twice more, with empty and full caches, and keep the times for the report",
     )
+    parser.add_argument(
+        "--program", action="store_true", help="build the stand-alone program `train` instead"
+    )
     wanted = parser.parse_args(arguments)
     cpu = wanted.target_cpu
     try:
+        if wanted.program:
+            from mojo_impl.program import build_program
+
+            print(build_program(cpu).path)  # noqa: T201
+            return 0
         library = build(recipe(cpu))
         if wanted.measure:
             measure(recipe(cpu))
@@ -349,13 +316,19 @@ def _alone(where: Path, say: Callable[[str], object]) -> Iterator[None]:
         lock.release()
 
 
-def _compile(what: Recipe, path: Path, say: Callable[[str], object]) -> None:
+def _compile(
+    what: Recipe,
+    path: Path,
+    say: Callable[[str], object],
+    write: Callable[[Recipe, Path], list[str]] = command,
+    name: str = "library",
+) -> None:
     check_linker()
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_name("unfinished" + path.suffix)
-    say("Compiling the Mojo library (about 30 s the first time) ...")
+    say(f"Compiling the Mojo {name} (about 30 s the first time) ...")
     start = time.monotonic()
-    line = command(what, unfinished)
+    line = write(what, unfinished)
     _run_compiler(line)
     seconds = time.monotonic() - start
     target = _run([*line[:2], "--print-effective-target", *line[2:]]).stdout
@@ -377,7 +350,7 @@ def _run_compiler(line: Sequence[str], variables: Mapping[str, str] = MappingPro
     done = _run(line, variables)
     if done.returncode != 0:
         raise BuildError(
-            f"the Mojo library did not compile; the command was\n\n  {' '.join(line)}\n\n"
+            f"the Mojo code did not compile; the command was\n\n  {' '.join(line)}\n\n"
             f"and the compiler said\n\n{done.stdout}{done.stderr}"
         )
 
