@@ -97,18 +97,10 @@ def write_results[
         ref layer = network.layers[place]
         var weights = Table[dt](layer.width_in, layer.width_out)
         layer.read_weights(weights.start())
-        write_npy(
-            String(t"{options.out}/weights_{place}.npy"),
-            weights.start(),
-            [weights.rows, weights.columns],
-        )
+        write_npy(String(t"{options.out}/weights_{place}.npy"), weights)
         var biases = Table[dt](1, layer.width_out)
         layer.read_biases(biases.start())
-        write_npy(
-            String(t"{options.out}/biases_{place}.npy"),
-            biases.start(),
-            [1, biases.columns],
-        )
+        write_npy(String(t"{options.out}/biases_{place}.npy"), biases)
 
 
 def _write_csv(path: String, history: History) raises:

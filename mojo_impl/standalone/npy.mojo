@@ -200,32 +200,23 @@ struct NpyFile(Movable):
         return table^
 
 
-def write_npy[
-    dt: DType
-](path: String, start: Ptr[dt], var shape: List[Int]) raises:
-    """Write an array as `numpy.save` does, in version 1.0.
+def write_npy[dt: DType](path: String, table: Table[dt]) raises:
+    """Write a table as `numpy.save` does, in version 1.0.
 
     Parameters:
         dt: Type of the elements, float32 or float64.
 
     Args:
         path: Where to.
-        start: Its elements, dense, in C order.
-        shape: Size of each dimension.
+        table: The table.
 
     Raises:
         When the file cannot be written.
     """
     comptime size = size_of[Scalar[dt]]()
-    var count = 1
-    for length in shape:
-        count *= length
-    var header = (
-        String("{'descr': '<f")
-        + String(size)
-        + "', 'fortran_order': False, 'shape': "
-        + _text(shape)
-        + ", }"
+    var header = String(
+        t"{{'descr': '<f{size}', 'fortran_order': False, 'shape':"
+        t" ({table.rows}, {table.columns}), }}"
     )
     while (10 + header.byte_length() + 1) % _LINE != 0:
         header += " "
@@ -240,7 +231,10 @@ def write_npy[
     file.write_bytes(Span(beginning))
     file.write_string(header)
     file.write_bytes(
-        Span(unsafe_ptr=start.unsafe_bitcast[UInt8](), length=count * size)
+        Span(
+            unsafe_ptr=table.start().unsafe_bitcast[UInt8](),
+            length=table.memory.count * size,
+        )
     )
     file.finish()
 

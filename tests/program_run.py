@@ -1,0 +1,80 @@
+"""Runs the stand-alone program for the tests of it, with a limit of memory where one is asked for."""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mojo_impl.program import build_program
+
+FEW = ("--epochs", "1", "--layers", "3,2", "--batch", "2")
+"""A training of next to nothing, on files of three columns and of two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a run of the program left: exit code (below 0: a signal), what it said, its folder."""
+
+    code: int
+    stdout: str
+    stderr: str
+    out: Path
+
+    def history(self) -> dict[str, Any]:
+        """Read history.json."""
+        found: dict[str, Any] = json.loads((self.out / "history.json").read_text())
+        return found
+
+    def losses(self, which: str) -> NDArray[np.float64]:
+        """Read the losses of history.json, in full precision."""
+        return np.array([np.nan if x is None else x for x in self.history()[which]], np.float64)
+
+    def table(self) -> list[dict[str, float]]:
+        """Read history.csv."""
+        with (self.out / "history.csv").open(newline="") as file:
+            return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+    def weights(self, name: str = "weights") -> list[NDArray[Any]]:
+        """Read the parameters, as NumPy does."""
+        count = len(list(self.out.glob(f"{name}_*.npy")))
+        return [np.load(self.out / f"{name}_{place}.npy") for place in range(count)]
+
+
+@cache
+def program() -> Path:
+    """Return the program, compiled if it is not there."""
+    return build_program().path
+
+
+def train(
+    out: Path, *arguments: object, memory: int | None = None, stdin: Any = subprocess.DEVNULL
+) -> Done:
+    """Run the program in a folder, results to `out` there.
+
+    Args:
+        out: Folder of the results; the program runs in the folder above it.
+        arguments: The rest of its words.
+        memory: Bytes that its address space may have.
+        stdin: What it may read.
+    """
+
+    def limit() -> None:
+        if memory is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+    # Its folder by another name than its path, so that messages do not depend on where that is.
+    line = [str(program()), *map(str, arguments), "--out", out.name]
+    done = subprocess.run(
+        line, cwd=out.parent, capture_output=True, check=False, preexec_fn=limit, stdin=stdin,
+        timeout=120,
+    )  # fmt: skip
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode(), out)
