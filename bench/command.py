@@ -47,6 +47,8 @@ ORDER = (
     "compare",
     "gate",
     "export",
+    "train",
+    "predict",
     "parity",
     "list",
     "doctor",

@@ -13,7 +13,7 @@ from mlp.memory import Plan
 from mlp.network import Network
 from mlp.random import RandomState
 from mlp.threads import Team
-from standalone.files import make_folder, shown
+from standalone.files import make_folder, number_text, shown
 from standalone.history import History, write_results
 from standalone.npy import NpyFile, Table
 from standalone.options import HELP, Options
@@ -193,10 +193,12 @@ def _tell(options: Options, history: History):
     if history.epochs > 0:
         var last = history.epochs - 1
         var training = history.mean(history.training, last)
-        print(t"mean training loss of the last epoch: {training}")
+        print(t"mean training loss of the last epoch: {number_text(training)}")
         if history.validation.count > 0:
             var validation = history.mean(history.validation, last)
-            print(t"mean validation loss of the last epoch: {validation}")
+            print(
+                t"mean validation loss of the last epoch: {number_text(validation)}"
+            )
     if options.out != "":
         print(t"results are in {shown(options.out)}")
 

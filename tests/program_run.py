@@ -1,4 +1,4 @@
-"""Runs the stand-alone program for the tests of it, with a limit of memory where one is asked for."""
+"""Runs the stand-alone program for its tests, with a limit of memory where one is asked for."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mojo_impl.program import build_program
-
-FEW = ("--epochs", "1", "--layers", "3,2", "--batch", "2")
-"""A training of next to nothing, on files of three columns and of two."""
 
 
 @dataclass(frozen=True, slots=True)

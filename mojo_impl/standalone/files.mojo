@@ -3,6 +3,7 @@
 A file that is read is a plain one of known size. A file that is written stands beside its place
 until it is whole.
 """
+from std.collections import Array
 from std.ffi import external_call
 from std.sys import CompilationTarget
 
@@ -248,6 +249,37 @@ def _letter(bytes: ImmSpan[UInt8, _], place: Int) -> Int:
     if code < 0xA0 or 0x200E <= code < 0x2030 or 0x2066 <= code < 0x206A:
         return 0
     return length
+
+
+def number_text(value: Float64) -> String:
+    """Write a number in as few digits as tell it from all others.
+
+    By the C library: `String` of Mojo 1.2 writes some doubles so that another one is read back.
+
+    Args:
+        value: The number.
+
+    Returns:
+        Its digits, such as `0.1` or `1e+22`; `nan`, `inf` or `-inf` where it is not finite.
+    """
+    if value != value:
+        return "nan"
+    var text = Array[UInt8, 40](fill=0)
+    var end = Int(0)
+    for digits in range(15, 18):
+        text = Array[UInt8, 40](fill=0)
+        _ = external_call["gcvt", Int](value, Int32(digits), Pointer(to=text))
+        var read = external_call["strtod", Float64](
+            Pointer(to=text), Pointer(to=end)
+        )
+        if read == value:
+            break
+    var result = String()
+    for byte in text:
+        if byte == 0:
+            break
+        result += chr(Int(byte))
+    return result
 
 
 def reason() -> String:

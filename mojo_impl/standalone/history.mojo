@@ -3,7 +3,7 @@ from std.math import isfinite
 
 from mlp.memory import Buffer, Plan
 from mlp.network import Network
-from standalone.files import OutputFile
+from standalone.files import OutputFile, number_text
 from standalone.npy import Table, write_npy
 from standalone.options import Options
 
@@ -112,9 +112,15 @@ def _write_csv(path: String, history: History) raises:
     for epoch in range(history.epochs):
         for batch in range(history.batches):
             var place = epoch * history.batches + batch
-            file.write(epoch + 1, ",", batch + 1, ",", history.training[place])
+            file.write(
+                epoch + 1,
+                ",",
+                batch + 1,
+                ",",
+                number_text(history.training[place]),
+            )
             if validation:
-                file.write(",", history.validation[place])
+                file.write(",", number_text(history.validation[place]))
             file.write("\n")
     file.finish()
 
@@ -127,7 +133,7 @@ def _write_json[
     file.write('{"layer_sizes": [')
     for place in range(len(options.layers)):
         file.write(", " if place > 0 else "", options.layers[place])
-    file.write('], "learning_rate": ', options.rate)
+    file.write('], "learning_rate": ', number_text(options.rate))
     file.write(', "epochs": ', options.epochs)
     file.write(', "trained_epochs": ', history.epochs)
     file.write(', "batch_size": ', options.batch)
@@ -162,7 +168,7 @@ def _write_losses(
         if place > 0:
             file.write(", ")
         if isfinite(losses[place]):
-            file.write(losses[place])
+            file.write(number_text(losses[place]))
         else:
             file.write("null")
     file.write("]")

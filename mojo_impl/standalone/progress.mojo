@@ -2,6 +2,8 @@
 from std.ffi import external_call
 from std.time import perf_counter_ns
 
+from standalone.files import number_text
+
 comptime _BETWEEN_FRAMES_NS = 200_000_000
 comptime _BETWEEN_LINES_NS = 10_000_000_000
 comptime _STANDARD_ERROR = Int32(2)
@@ -50,7 +52,9 @@ struct Progress(Movable):
         var elapsed_s = Float64(now_ns - self._began_ns) / 1e9
         var left_s = elapsed_s / Float64(epoch) * Float64(self._epochs - epoch)
         var line = String("\r\x1b[K") if self._is_terminal else String("")
-        line += String(t"epoch {epoch} of {self._epochs}, loss {loss}, ")
+        line += String(
+            t"epoch {epoch} of {self._epochs}, loss {number_text(loss)}, "
+        )
         line += String(t"{seconds_text(left_s)} left")
         # The last frame stays.
         if not self._is_terminal or epoch == self._epochs:
