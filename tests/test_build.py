@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from mojo_impl import build as building
 from mojo_impl.build import FLAGS, BuildError, Recipe, build, command, digest, measure
-from mojo_impl.program import program_files
+from mojo_impl.program import build_program, program_command, program_files
 
 ROOT = Path(__file__).parent.parent
 
@@ -107,6 +107,25 @@ def test_a_library_is_compiled_once_and_told_about(what: Recipe, tmp_path: Path)
     assert changed.path != first.path
     assert compilations(tmp_path) == 2
     assert {path.name for path in first.path.parent.iterdir()} == {"_library.so", "facts.json"}
+
+
+def test_the_program_is_built_beside_the_library_and_for_this_machine(
+    what: Recipe, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    for _ in range(2):
+        with pytest.raises(BuildError, match="this machine lacks beads"):
+            build_program(None, tmp_path / "build", said.append, what)
+    assert said[0] == "Compiling the Mojo program (about 30 s the first time) ..."
+    assert len(said) == 2
+    assert compilations(tmp_path) == 1
+    program = tmp_path / "build" / what.key / "train"
+    assert program.read_text() == "library\n"
+    line = program_command(replace(what, cpu="haswell"), program)
+    assert line[:3] == [what.compiler, "build", "--Werror"]
+    assert line[line.index("--target-cpu") + 1] == "haswell"
+    assert "--emit" not in line
+    assert line[-1].endswith("train.mojo")
 
 
 def test_what_compiling_took_is_kept_and_older_facts_load(what: Recipe, tmp_path: Path) -> None:

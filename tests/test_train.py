@@ -201,6 +201,14 @@ def test_what_differs_is_not_trained(
     assert not list((tmp_path / "fit").iterdir())
 
 
+@pytest.mark.parametrize(("command", "codes"), [("train", "01230"), ("predict", "023")])
+def test_help_has_examples_and_exit_codes(bench: Bench, command: str, codes: str) -> None:
+    code, out, err = bench(command, "--help")
+    assert (code, err) == (0, "")
+    assert f"bench {command} " in out.partition("Examples")[2]
+    assert all(f"{number} " in out.partition("Exit codes:")[2] for number in codes)
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (("train", "--rate", "inf"), "--rate must be a finite number"),
     (("train", "--batch", "501"), "--batch is 501 but there are only 500 rows"),

@@ -8,12 +8,11 @@ from std.sys import size_of
 from mlp.epilogue import Ptr
 from mlp.memory import Buffer
 from standalone.files import InputFile, OutputFile, shown
+from standalone.header import Header
 
 comptime _MAGIC = 6  # bytes: \x93NUMPY
 comptime _MOST_HEADER = 10_000
 """NumPy's own limit for a header that it trusts."""
-comptime _MOST_DIGITS = 18  # a number of that many is below 2**63
-comptime _MOST_DIMENSIONS = 64  # NumPy's limit
 comptime _LINE = 64  # a header and what is before it fill whole lines
 
 
@@ -114,7 +113,7 @@ struct NpyFile(Movable):
         self._file.seek(self._data)
         self._file.read(text.start, length)
         self._data += length
-        var header = _Header(path, text^)
+        var header = Header(path, text^)
         header.read()
         self.descr = header.descr
         self.fortran = header.fortran
@@ -237,168 +236,6 @@ def write_npy[dt: DType](path: String, table: Table[dt]) raises:
         )
     )
     file.finish()
-
-
-struct _Header:
-    """Reads the dictionary of a header: three known names, no value but text, truth, numbers."""
-
-    var descr: String
-    var fortran: Bool
-    var shape: List[Int]
-    var path: String
-    var text: Buffer[UInt8]
-    var place: Int
-
-    def __init__(out self, path: String, var text: Buffer[UInt8]):
-        """Begin before the first byte."""
-        self.descr = ""
-        self.fortran = False
-        self.shape = List[Int]()
-        self.path = path
-        self.text = text^
-        self.place = 0
-
-    def read(mut self) raises:
-        """Read all of it: dtype, order and shape."""
-        var seen = SIMD[DType.bool, 4](fill=False)
-        self.take("{")
-        while not self.takes("}"):
-            var name = self.quoted()
-            self.take(":")
-            var which: Int
-            if name == "descr":
-                which = 0
-                # One with fields is a list; which they are does not matter.
-                self.descr = (
-                    self.quoted() if self.peek() != "[" else self.fields()
-                )
-            elif name == "fortran_order":
-                which = 1
-                self.fortran = self.truth()
-            elif name == "shape":
-                which = 2
-                self.shape = self.sizes()
-            else:
-                raise self.damaged()
-            if seen[which]:
-                raise self.damaged()
-            seen[which] = True
-            if not self.takes(","):
-                self.take("}")
-                break
-        if not (seen[0] and seen[1] and seen[2]) or self.peek() != "":
-            raise self.damaged()
-
-    def peek(mut self) -> String:
-        """Return the next letter that is no space, without taking it; empty at the end."""
-        while self.place < self.text.count:
-            var byte = self.text[self.place]
-            if byte != UInt8(ord(" ")) and byte != UInt8(ord("\n")):
-                return chr(Int(byte))
-            self.place += 1
-        return ""
-
-    def takes(mut self, letter: String) -> Bool:
-        """Take a letter if it is the next one."""
-        if self.peek() != letter:
-            return False
-        self.place += 1
-        return True
-
-    def take(mut self, letter: String) raises:
-        """Take a letter that must be the next one."""
-        if not self.takes(letter):
-            raise self.damaged()
-
-    def quoted(mut self) raises -> String:
-        """Take a text in quotes."""
-        var quote = self.peek()
-        if quote != "'" and quote != '"':
-            raise self.damaged()
-        self.place += 1
-        var found = String()
-        while self.place < self.text.count:
-            var letter = chr(Int(self.text[self.place]))
-            self.place += 1
-            if letter == quote:
-                return found
-            if letter == "\\":
-                raise self.damaged()
-            found += letter
-        raise self.damaged()
-
-    def word(mut self) -> String:
-        """Take letters of the alphabet."""
-        _ = self.peek()
-        var found = String()
-        while self.place < self.text.count:
-            var byte = Int(self.text[self.place])
-            if not (
-                ord("a") <= byte <= ord("z") or ord("A") <= byte <= ord("Z")
-            ):
-                break
-            found += chr(byte)
-            self.place += 1
-        return found
-
-    def truth(mut self) raises -> Bool:
-        """Take True or False."""
-        var word = self.word()
-        if word != "True" and word != "False":
-            raise self.damaged()
-        return word == "True"
-
-    def sizes(mut self) raises -> List[Int]:
-        """Take a tuple of numbers."""
-        var found = List[Int]()
-        self.take("(")
-        while not self.takes(")"):
-            found.append(self.number())
-            if len(found) > _MOST_DIMENSIONS:
-                raise self.damaged()
-            if not self.takes(","):
-                self.take(")")
-                break
-        return found^
-
-    def number(mut self) raises -> Int:
-        """Take a number from 0."""
-        _ = self.peek()
-        var value = 0
-        var digits = 0
-        while self.place < self.text.count:
-            var digit = Int(self.text[self.place]) - ord("0")
-            if not 0 <= digit <= 9:
-                break
-            digits += 1
-            if digits > _MOST_DIGITS:
-                raise self.damaged()
-            value = value * 10 + digit
-            self.place += 1
-        if digits == 0:
-            raise self.damaged()
-        return value
-
-    def fields(mut self) raises -> String:
-        """Pass over a list, lists within it included; its brackets are all that is looked at."""
-        var depth = 0
-        while self.place < self.text.count:
-            var letter = self.peek()
-            self.place += 1
-            if letter == "[":
-                depth += 1
-            elif letter == "]":
-                depth -= 1
-                if depth == 0:
-                    return ""
-        raise self.damaged()
-
-    def damaged(self) -> Error:
-        """Say that the header is none of NumPy's."""
-        return Error(
-            t"{shown(self.path)}: its header is damaged at byte {self.place} of"
-            t" {self.text.count}; write it again with numpy.save(path, array)"
-        )
 
 
 def _short(path: String) -> Error:
