@@ -19,6 +19,7 @@ from standalone.npy import NpyFile, Table
 from standalone.options import HELP, Options
 from standalone.progress import Progress, say, seconds_text
 from standalone.sinc import draw_sinc
+from standalone.worker import serve
 
 comptime DONE = 0
 """Exit code: all is well."""
@@ -208,6 +209,9 @@ def _run() raises -> Int:
     var words = List[String]()
     for place in range(1, len(argv())):
         words.append(String(argv()[place]))
+    if len(words) == 1 and words[0] == "--worker":
+        serve()
+        return DONE
     var options: Options
     var is_float64 = True
     try:

@@ -42,6 +42,7 @@ Results
   --progress WHEN   A line on standard error with epoch, loss and time left: auto (if that is a
                     terminal), always, never. [auto]
   -h, --help        This text.
+  --worker          Alone: answer a benchmark's requests, a line of JSON each, on standard input.
 
 Exit codes: 0 done. 1 the training failed: a loss is not finite, memory ran out, or results could
 not be written. 2 the command, or a file that it names, is wrong.
