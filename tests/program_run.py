@@ -6,6 +6,7 @@ import csv
 import json
 import resource
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,25 +54,25 @@ def program() -> Path:
 
 
 def train(
-    out: Path, *arguments: object, memory: int | None = None, stdin: Any = subprocess.DEVNULL
+    folder: Path, *arguments: object, memory: int | None = None, out: str | None = None
 ) -> Done:
-    """Run the program in a folder, results to `out` there.
+    """Run the program, results to a folder; the program runs in the one above it.
 
     Args:
-        out: Folder of the results; the program runs in the folder above it.
+        folder: Folder of the results.
         arguments: The rest of its words.
-        memory: Bytes that its address space may have.
-        stdin: What it may read.
+        memory: Bytes that its address space may have, where the system can limit that.
+        out: Another folder of the results, as a word of the command.
     """
 
     def limit() -> None:
-        if memory is not None:
+        if memory is not None and sys.platform == "linux":
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
-    # Its folder by another name than its path, so that messages do not depend on where that is.
-    line = [str(program()), *map(str, arguments), "--out", out.name]
+    # By its name alone, so that messages do not depend on where it is.
+    line = [str(program()), *map(str, arguments), "--out", out or folder.name]
     done = subprocess.run(
-        line, cwd=out.parent, capture_output=True, check=False, preexec_fn=limit, stdin=stdin,
-        timeout=120,
+        line, cwd=folder.parent, capture_output=True, check=False, preexec_fn=limit,
+        stdin=subprocess.DEVNULL, timeout=120,
     )  # fmt: skip
-    return Done(done.returncode, done.stdout.decode(), done.stderr.decode(), out)
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode(), folder)

@@ -214,7 +214,7 @@ def test_help_has_examples_and_exit_codes(bench: Bench, command: str, codes: str
     (("train", "--batch", "501"), "--batch is 501 but there are only 500 rows"),
     (("train", "--layers", "2,1"), "--layers must begin with 1 and end with 1, as sinc-n500 has"),
     (("train", "--layers", "wide"), "'wide' is not a size"),
-    (("train", "--out", "/proc/none/at/all"), "/proc/none/at/all cannot be made"),
+    (("train", "--out", "good.npz/at/all"), "good.npz/at/all cannot be made: Not a directory"),
     (("predict", "w.npz"), "give the inputs by --row, such as --row 0.5, or by --data FILE"),
     (("predict", "w.npz", "--row", "1", "--data", "X.npy"), "give the inputs by --row"),
     (("predict", "w.npz", "--row", "1"), "w.npz holds no weights that can be read: No such file"),
