@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH_ARGS ?=
 TEST_ARGS ?=
+TRAIN_ARGS ?=
 EXAMPLES ?= 20000
 PARTS ?=
 RUN ?= results/reference
@@ -35,12 +36,14 @@ for one in json.load(open("build/ladder.json"))["install"]:
 endef
 export OF_THE_LADDER
 
-.PHONY: help build ladder bench test fuzz sanitize check report reference roofline pins clean
+.PHONY: help build ladder program train bench test fuzz sanitize check report reference roofline pins clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make build      set up $(VENV) and compile"
 	@echo "make ladder     install the packages of the rungs; EXTRAS=numba,max, some of them"
+	@echo "make program    compile the stand-alone program, which trains without Python; prints its path"
+	@echo "make train      build, then train both to be looked at; TRAIN_ARGS='--dataset digits'"
 	@echo "make bench      build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
 	@echo "make test       build, then run the whole suite, both languages; TEST_ARGS='-k parity'"
 	@echo "make check      format, lint, types, documentation: what needs no running"
@@ -73,6 +76,12 @@ ladder: $(INSTALLED)
 	$(call say,installing the packages of the rungs: $(EXTRAS))
 	@$(RUNGS) $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --editable '.[dev,$(EXTRAS)]'
+program: $(INSTALLED)
+	@$(BIN)/python -m mojo_impl.build --program
+
+train: build
+	$(call say,training both)
+	@$(BIN)/python -m bench train $(TRAIN_ARGS)
 
 bench: build
 	$(call say,measuring)

@@ -39,21 +39,37 @@ def read_arrays(stream: IO[bytes]) -> dict[str, NDArray[Any]]:
         }
 
 
-def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
-    with archive.open(entry) as file:
-        shape, fortran_order, dtype = _read_header(file)
-        if dtype.newbyteorder("=") not in (np.dtype(np.float64), np.dtype(np.float32)):
-            raise ValueError(f"{entry.filename!r} is of {dtype}, not float64 or float32")
-        if len(shape) > MOST_DIMENSIONS or min(shape, default=0) < 0:
-            raise ValueError(f"{entry.filename!r} has the shape {shape}")
-        size = math.prod(shape) * dtype.itemsize
-        if size > entry.file_size:
-            raise ValueError(f"{entry.filename!r} is too short for its shape {shape}")
-        content = file.read()  # no more than `file_size`, and the checksum is held
+def read_npy(file: IO[bytes], file_size: int, name: str) -> NDArray[Any]:
+    """Read one open .npy file: float64 or float32, of up to two dimensions.
+
+    Args:
+        file: Where it is read from.
+        file_size: How many bytes it has.
+        name: What it is called in an error.
+
+    Raises:
+        Exception: It is damaged, or holds something else or more than `MOST_BYTES`.
+    """
+    if file_size > MOST_BYTES:
+        raise ValueError(f"it takes more than {MOST_BYTES >> 20} MiB")
+    shape, fortran_order, dtype = _read_header(file)
+    if dtype.newbyteorder("=") not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ValueError(f"{name!r} is of {dtype}, not float64 or float32")
+    if len(shape) > MOST_DIMENSIONS or min(shape, default=0) < 0:
+        raise ValueError(f"{name!r} has the shape {shape}")
+    size = math.prod(shape) * dtype.itemsize
+    if size > file_size:
+        raise ValueError(f"{name!r} is too short for its shape {shape}")
+    content = file.read(file_size)  # no more, and of an archive the checksum is held
     if len(content) != size:
-        raise ValueError(f"{entry.filename!r} has {len(content)} bytes for its shape {shape}")
+        raise ValueError(f"{name!r} has {len(content)} bytes for its shape {shape}")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
     return array.astype(dtype.newbyteorder("="))
+
+
+def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    with archive.open(entry) as file:
+        return read_npy(file, entry.file_size, entry.filename)
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

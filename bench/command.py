@@ -64,6 +64,8 @@ ORDER = (
     "compare",
     "gate",
     "export",
+    "train",
+    "predict",
     "parity",
     "list",
     "doctor",

@@ -58,7 +58,7 @@ RUNGS: dict[str, Rung] = {
              "bench.implementations:Mojo"),
         Rung(
             "mojo-max", "the vectorized one with products by MAX", "mojo_impl.rungs:MojoMax",
-            ("max-core",), "max", most_threads=1,
+            ("max-core",), "max", most_threads=1, flushes=True,
         ),
         Rung("numba", "loops compiled by Numba, products by BLAS", "ladder.numba_mlp:Numba",
              ("numba",), "numba"),

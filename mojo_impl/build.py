@@ -5,7 +5,7 @@ recipe into the compiler's command line; `build` runs it unless that very librar
 The library goes to `build/` beside the sources in a checkout, else to the user's cache, into a
 folder named by the recipe: another compiler, CPU, Python or source text is another folder.
 
-    python -m mojo_impl.build [--target-cpu CPU] [--measure] [--library NAME]
+    python -m mojo_impl.build [--target-cpu CPU] [--measure] [--library NAME | --program]
 
 MOJO_IMPL_TARGET_CPU names a CPU for this command and for every import: `x86-64-v3` is any with
 AVX2. A library is refused where the machine lacks what it needs. Nothing is compiled by looking at
@@ -119,8 +119,9 @@ def recipe(cpu: str = "native", library: str = "main") -> Recipe:
 
 def source_files(library: str = "main") -> dict[str, bytes]:
     """Read the Mojo files of a library: contents by name."""
-    paths = sorted({path for text in LIBRARIES[library].sources for path in PACKAGE.glob(text)})
-    return {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in paths}
+    paths = {path for text in LIBRARIES[library].sources for path in PACKAGE.glob(text)}
+    paths.discard(PACKAGE / "train.mojo")  # a program of its own
+    return {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
 def digest(files: Mapping[str, bytes]) -> str:
@@ -294,9 +295,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default="main",
         help="which one; those of the ladder are otherwise compiled when a run needs them",
     )
+    parser.add_argument(
+        "--program", action="store_true", help="build the stand-alone program `train` instead"
+    )
     wanted = parser.parse_args(arguments)
     cpu = wanted.target_cpu
     try:
+        if wanted.program:
+            from mojo_impl.program import build_program
+
+            print(build_program(cpu).path)  # noqa: T201
+            return 0
         library = build(recipe(cpu, wanted.library))
         if wanted.measure:
             measure(recipe(cpu, wanted.library))
@@ -328,14 +337,20 @@ def _alone(where: Path, say: Callable[[str], object]) -> Iterator[None]:
         lock.release()
 
 
-def _compile(what: Recipe, path: Path, say: Callable[[str], object]) -> None:
+def _compile(
+    what: Recipe,
+    path: Path,
+    say: Callable[[str], object],
+    write: Callable[[Recipe, Path], list[str]] = command,
+    name: str = "",
+) -> None:
     check_linker()
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_name("unfinished" + path.suffix)
-    name = LIBRARIES[what.library].text
+    name = name or LIBRARIES[what.library].text
     say(f"Compiling the Mojo {name} (about 30 s the first time) ...")
     start = time.monotonic()
-    line = command(what, unfinished)
+    line = write(what, unfinished)
     _run_compiler(line)
     seconds = time.monotonic() - start
     target = _run([*line[:2], "--print-effective-target", *line[2:]]).stdout
@@ -357,7 +372,7 @@ def _run_compiler(line: Sequence[str], variables: Mapping[str, str] = MappingPro
     done = _run(line, variables)
     if done.returncode != 0:
         raise BuildError(
-            f"the Mojo library did not compile; the command was\n\n  {' '.join(line)}\n\n"
+            f"the Mojo code did not compile; the command was\n\n  {' '.join(line)}\n\n"
             f"and the compiler said\n\n{done.stdout}{done.stderr}"
         )
 

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from mojo_impl import build as building
 from mojo_impl.build import FLAGS, BuildError, Recipe, build, command, digest, measure
+from mojo_impl.program import build_program, program_command, program_files
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,7 +72,8 @@ def test_the_digest_sees_names_contents_and_their_border() -> None:
 
 def test_all_mojo_sources_count() -> None:
     found = set(building.source_files())
-    assert found | set(building.source_files("ladder")) == {
+    assert not {"train.mojo", "standalone/npy.mojo"} & found  # another build
+    assert found | set(building.source_files("ladder")) | set(program_files()) == {
         path.relative_to(ROOT / "mojo_impl").as_posix()
         for path in (ROOT / "mojo_impl").rglob("*.mojo")
     }
@@ -105,6 +107,25 @@ def test_a_library_is_compiled_once_and_told_about(what: Recipe, tmp_path: Path)
     assert changed.path != first.path
     assert compilations(tmp_path) == 2
     assert {path.name for path in first.path.parent.iterdir()} == {"_library.so", "facts.json"}
+
+
+def test_the_program_is_built_beside_the_library_and_for_this_machine(
+    what: Recipe, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    found = [build_program(None, tmp_path / "build", said.append, what) for _ in range(2)]
+    assert found[0] == found[1]
+    assert said[0] == "Compiling the Mojo program (about 30 s the first time) ..."
+    assert len(said) == 2
+    assert compilations(tmp_path) == 1
+    program = tmp_path / "build" / what.key / "train"
+    assert found[0].path == program
+    assert program.read_text() == "library\n"
+    line = program_command(replace(what, cpu="haswell"), program)
+    assert line[:3] == [what.compiler, "build", "--Werror"]
+    assert line[line.index("--target-cpu") + 1] == "haswell"
+    assert "--emit" not in line
+    assert line[-1].endswith("train.mojo")
 
 
 def test_what_compiling_took_is_kept_and_older_facts_load(what: Recipe, tmp_path: Path) -> None:

@@ -89,7 +89,13 @@ def test_the_harness_imports_no_rung() -> None:
         assert not {name for name in imports_of(path) if name.split(".")[0] == "ladder"}, path.stem
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("mojo_impl/mlp/*.mojo")), ids=lambda p: p.stem)
+WITHOUT_PYTHON = [
+    *sorted([*ROOT.glob("mojo_impl/mlp/*.mojo"), *ROOT.glob("mojo_impl/standalone/*.mojo")]),
+    ROOT / "mojo_impl" / "train.mojo",
+]
+
+
+@pytest.mark.parametrize("path", WITHOUT_PYTHON, ids=lambda p: f"{p.parent.name}.{p.stem}")
 def test_the_numeric_core_in_mojo_knows_nothing_of_python(path: Path) -> None:
     words = path.read_text().split('"""')[::2]  # code, without what documentation says
     lines = [line.strip() for part in words for line in part.splitlines()]

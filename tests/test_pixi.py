@@ -27,6 +27,8 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 # below; of `check` the tools are asked whether they are there.
 SHORT: dict[str, list[str]] = {
     "build": [],
+    "train": ["--help"],
+    "program": ["--help"],
     "bench": ["--help"],
     "test": ["--collect-only", "--quiet", "tests/test_pixi.py"],
     "report": ["--help"],
@@ -43,7 +45,7 @@ def test_the_file_follows_the_schema_of_pixi() -> None:
 def test_the_platforms_and_tasks_are_those_promised() -> None:
     assert PIXI["workspace"]["channels"] == ["conda-forge"]
     assert PIXI["workspace"]["platforms"] == ["linux-64", "linux-aarch64", "osx-arm64"]
-    assert list(PIXI["tasks"]) == ["build", "bench", "test", "check", "report"]
+    assert list(PIXI["tasks"]) == ["build", "bench", "train", "program", "test", "check", "report"]
     for name, task in PIXI["tasks"].items():
         assert task["description"], name
         for needed in task.get("depends-on", []):
