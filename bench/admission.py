@@ -14,7 +14,8 @@ from bench import contract, parity
 from bench.cases import case_id, compared, flops, network_text, problem_id, seats_of
 from bench.crew import Crew
 from bench.errors import WorkerError
-from bench.records import Case, Clause, Fault, ParityResult, Problem
+from bench.exchange import needed
+from bench.records import PHASES, Case, Clause, Fault, ParityResult, Problem
 from bench.schedule import calibrate, common_loops
 from bench.session import SETTLE_S, Edges, Order, Progress, Record, Session, ask_arrays, patience_s
 
@@ -94,8 +95,8 @@ def _compare(
             problem,
             baseline.implementation,
             spec.implementation,
-            reference,
-            computed[spec.label],
+            needed(reference, spec.phases or PHASES),
+            needed(computed[spec.label], spec.phases or PHASES),
             exact or reference,
         )
         for spec in candidates
@@ -138,7 +139,7 @@ def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
     peak = _peak(crew, case)
     rates = [
         contract.of_rate(case_id(case), spec.label, flops(case) / each_ns[spec.label] * 1e9, peak)
-        for spec in session.pair
+        for spec in seats_of(case, session.pair)
         if peak
     ]
     _keep_to(session, rates)
@@ -152,7 +153,7 @@ def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
 def _tried(session: Session, crew: Crew, case: Case, loops: int) -> list[Clause]:
     """Take some samples of every worker and judge them; those that tell too little are let pass."""
     clauses: list[Clause] = []
-    for spec in session.pair:
+    for spec in seats_of(case, session.pair):
         wait_s = patience_s(case, 3 * loops)
         if crew.threads > 1:
             session.edges.sleep(SETTLE_S)

@@ -307,14 +307,20 @@ def compared(cases: Iterable[Case]) -> tuple[Problem, ...]:
 def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...]:
     """Choose the workers that take turns in a case.
 
-    All; for what is timed aside, those without the second seat of the baseline; for a probe the one
-    that holds it.
+    All that offer its phase; for what is timed aside, those without the second seat of the
+    baseline; for a probe the one that holds it.
     """
+    workers = [worker for worker in workers if offers(worker, case.phase)]
     if case.phase in ASIDE:
         return tuple(worker for worker in workers if worker.role != "again")
     if case.phase not in PROBES:
         return tuple(workers)
     return tuple(worker for worker in workers if worker.implementation == PROBER)[:1]
+
+
+def offers(worker: WorkerSpec, phase: Phase) -> bool:
+    """Tell whether a worker has a phase."""
+    return not worker.phases or phase in worker.phases
 
 
 def crew_of(cases: Iterable[Case], workers: Sequence[WorkerSpec]) -> tuple[WorkerSpec, ...]:

@@ -14,11 +14,22 @@ from typing import Annotated
 import typer
 
 from bench.cases import PRESETS, case_id, cases_of, flops
-from bench.command import WORKERS, app, build_mojo, epilog, phases_of, planned, problems_of
+from bench.command import (
+    WORKERS,
+    app,
+    build_mojo,
+    epilog,
+    has_mojo,
+    phases_of,
+    planned,
+    problems_of,
+    seats_for,
+)
 from bench.errors import StoreError
 from bench.options import (
     BatchOption,
     DTypeOption,
+    ImplementationOption,
     LayersOption,
     PartName,
     PhaseOption,
@@ -33,6 +44,7 @@ from bench.options import (
     epilog=epilog(
         "bench parity --preset full",
         "bench parity --layers 7,13,5 --batch 1 --rows 40 --dtype float32",
+        "bench parity --preset quick --implementation mine:Network",
     ),
 )
 def parity(
@@ -42,17 +54,21 @@ def parity(
     rows: RowsOption = None,
     dtype: DTypeOption = None,
     threads: ThreadsOption = None,
+    implementation: ImplementationOption = None,
 ) -> None:
-    """Check, tensor by tensor, that both implementations compute the same; time nothing."""
+    """Check, tensor by tensor, that all implementations compute the same; time nothing."""
     from bench.admission import check_parity
     from bench.progress import ScreenProgress
     from bench.screen import console, show_parity
-    from bench.session import Order
+    from bench.session import Edges, Order
 
     cases = cases_of(problems_of(preset, layers, batch, rows, dtype, threads))
-    build_mojo()
+    seats = seats_for(implementation)
+    if has_mojo(seats.specs):
+        build_mojo()
     with ScreenProgress(console(sys.stderr)) as progress:
-        results, faults = check_parity(Order(preset, cases, WORKERS), progress)
+        order = Order(preset, cases, seats.specs)
+        results, faults = check_parity(order, progress, Edges(start=seats.start))
     show_parity(results, faults)
     raise typer.Exit(int(bool(faults) or not all(result.ok for result in results)))
 

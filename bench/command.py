@@ -6,16 +6,18 @@ What is heavy to import is imported where it is used, so that `--help` comes at 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from typer.core import TyperGroup
 
 from bench.cases import (
     PRESETS,
+    PROBER,
     WITH_PARTS,
     Preset,
     cases_of,
+    offers,
     parse_layers,
     preset_problems,
 )
@@ -24,6 +26,9 @@ from bench.isa import ISAS
 from bench.options import DTypeName, PhaseName, PresetName
 from bench.records import PHASES, Case, DType, Phase, Problem, WorkerSpec
 from bench.threads import cores
+
+if TYPE_CHECKING:
+    from bench.seating import Seated
 
 BASELINE = "numpy"
 
@@ -38,6 +43,30 @@ def workers_of(candidates: Iterable[str]) -> tuple[WorkerSpec, ...]:
 
 
 WORKERS = workers_of(["mojo"])
+
+
+def seats_for(names: Sequence[str] | None) -> Seated:
+    """Seat the baseline twice, and beside it what was named, or Mojo; `specs` are all of them.
+
+    Raises:
+        UsageError: A name is none, or what it names cannot be used.
+    """
+    from bench.seating import Seated, seated
+
+    if not names:
+        return Seated(WORKERS)
+    if "mojo" in names:
+        build_mojo()  # its worker may be asked what it is
+    pair = workers_of([])
+    found = seated(names, [worker.label for worker in pair])
+    return Seated((*pair, *found.specs), found.start)
+
+
+def has_mojo(workers: Iterable[WorkerSpec]) -> bool:
+    """Tell whether the Mojo library must be there for these workers."""
+    return any(worker.implementation == "mojo" for worker in workers)
+
+
 ORDER = (
     "run",
     "plan",
@@ -123,14 +152,21 @@ def planned(
 ) -> tuple[Case, ...]:
     """List the cases of a run: with probes of this machine, and parts, where the preset has them.
 
-    Parts only where all workers time them.
+    Probes only where a worker holds them, parts only where all workers time them, and no phase that
+    no candidate offers.
     """
-    return cases_of(
+    found = cases_of(
         problems,
         phases,
-        probes=preset.probes,
+        probes=preset.probes and any(one.implementation == PROBER for one in workers),
         cores=cores(),
         parts=preset.parts and all(one.implementation in WITH_PARTS for one in workers),
+    )
+    candidates = [one for one in workers if one.role == "candidate"]
+    return tuple(
+        case
+        for case in found
+        if case.phase not in PHASES or any(offers(one, case.phase) for one in candidates)
     )
 
 

@@ -21,8 +21,10 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from bench.cases import offers
 from bench.environment import PROJECT, without_paths
 from bench.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
+from bench.protocol import PROTOCOL
 from bench.records import Case, Problem, WorkerSpec
 from bench.sanity import is_reading
 from bench.threads import thread_environment
@@ -70,6 +72,8 @@ class WorkerProcess:
         spec: The seat.
         variables: Added to the environment of this process.
         command: What to start; by default `bench.worker` in this Python.
+        folder: Where it works.
+        more_path: Where `bench.worker` looks for modules too.
 
     Raises:
         WorkerError: The system does not start it.
@@ -80,8 +84,14 @@ class WorkerProcess:
         spec: WorkerSpec,
         variables: Mapping[str, str],
         command: Sequence[str] | None = None,
+        *,
+        folder: Path = PROJECT,
+        more_path: Path | None = None,
     ) -> None:
         self._label = spec.label
+        if more_path is not None:
+            paths = [os.environ.get("PYTHONPATH", ""), str(more_path)]
+            variables = {**variables, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         worker = [sys.executable, "-m", "bench.worker", "--implementation", spec.implementation]
         self._unread = b""
         self._replies, their_end = os.pipe()
@@ -99,7 +109,7 @@ class WorkerProcess:
                     "BENCH_REPLY_FD": str(their_end),
                     "PYTHONUNBUFFERED": "1",  # last words come in the order they were said
                 },
-                cwd=PROJECT,
+                cwd=folder,
                 start_new_session=True,
             )
         except OSError as error:
@@ -221,6 +231,7 @@ class Crew:
         self.descriptions: dict[str, dict[str, Any]] = {}
         self._prepared: dict[str, tuple[Problem, int]] = {}
         self._trained: dict[str, Problem] = {}
+        self._trainable = {spec.label for spec in specs if offers(spec, "epoch")}
         self._seats: dict[str, Seat] = {}
         try:
             for spec in random.sample(specs, len(specs)):  # starting first favours nobody
@@ -258,7 +269,7 @@ class Crew:
         """
         if case.phase == "epoch":
             self.ask(label, "reset")
-        elif self._trained.get(label) != case.problem:
+        elif label in self._trainable and self._trained.get(label) != case.problem:
             batches = max(1, case.problem.rows // case.problem.batch_size)
             self.ask(label, "sample", timeout_s * batches, phase="epoch", loops=1)
             self.ask(label, "reset")
@@ -287,6 +298,9 @@ class Crew:
     def _check_contract(self, label: str) -> None:
         mine = self.descriptions[label]
         first_label, first = next(iter(self.descriptions.items()))
+        if mine.get("protocol", PROTOCOL) != PROTOCOL:
+            words = f"speaks version {mine['protocol']!r} of the protocol, and this is {PROTOCOL}"
+            raise WorkerError(label, f"{words}: see docs/protocol.md")
         if mine.get("threads") != self.threads:
             raise WorkerError(
                 label, f"was started with {self.threads} threads and has {mine.get('threads')}"

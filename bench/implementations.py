@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cases import PEAK_FLOPS, TRIAD_ELEMENTS
+from bench.entry_points import registered
 from bench.errors import UsageError
 from bench.records import PARTS, PROBES, WIDTH_ONE, Phase, Problem
 
@@ -246,6 +247,8 @@ BASELINE = "numpy"
 def implementation(name: str) -> Implementation:
     """Return an implementation by name, or by where its class is: `package.module:Class`.
 
+    The names are ours, and those of the entry points that other packages bring.
+
     Raises:
         UsageError: There is none of this name, or no such class.
     """
@@ -256,11 +259,23 @@ def implementation(name: str) -> Implementation:
         except (ImportError, ValueError, AttributeError) as error:
             raise UsageError(f"implementation {name!r} cannot be made: {error}") from None
         return cast("Implementation", found)
-    try:
+    if name in IMPLEMENTATIONS:
         return IMPLEMENTATIONS[name]()
-    except KeyError:
-        known = ", ".join(IMPLEMENTATIONS)
-        raise UsageError(f"no implementation is called {name!r}; there are: {known}") from None
+    if name not in known():
+        there = ", ".join(known())
+        raise UsageError(f"no implementation is called {name!r}; there are: {there}")
+    point = registered()[name]
+    try:
+        return cast("Implementation", point.load()())
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"implementation {name!r} is registered as {point.value} and cannot be made: {error}"
+        ) from None
+
+
+def known() -> tuple[str, ...]:
+    """Name all implementations: ours, and those that other packages register."""
+    return tuple(dict.fromkeys((*IMPLEMENTATIONS, *registered())))
 
 
 def thread_count() -> int:

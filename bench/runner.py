@@ -18,7 +18,7 @@ import numpy as np
 
 from bench import store
 from bench.admission import admit
-from bench.cases import case_id, case_text, compared, crew_of, problem_id, seats_of
+from bench.cases import case_id, case_text, compared, crew_of, offers, problem_id, seats_of
 from bench.comparable import differences
 from bench.costs import PROBLEM as TRAINING
 from bench.costs import take_costs
@@ -247,7 +247,8 @@ def _train(session: Session) -> dict[str, Any]:
     epochs = session.order.training_epochs
     if not epochs:
         return {}
-    session.progress.stage("training", len(session.pair))
+    pupils = [spec for spec in session.pair if offers(spec, "epoch")]
+    session.progress.stage("training", len(pupils))
     found: dict[str, Any] = {}
 
     def train(crew: Crew, spec: WorkerSpec) -> None:
@@ -257,10 +258,10 @@ def _train(session: Session) -> dict[str, Any]:
         found.update({f"{spec.implementation}/{name}": array for name, array in arrays.items()})
         session.progress.advance(1)
 
-    for spec in session.pair:  # each alone, so that a fault of one leaves the other's curve
+    for spec in pupils:  # each alone, so that a fault of one leaves the other's curve
         session.with_crew([spec], TRAINING.threads, [spec], lambda _: ["training"], train)
-    with np.load(session.data_of(TRAINING), allow_pickle=False) as data:
-        return {"X": data["X"], "y": data["y"], **found}
+    data = session.data_of(TRAINING)
+    return {**{name: np.load(data / f"{name}.npy") for name in ("X", "y")}, **found}
 
 
 def _time(moment: datetime) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import stats as distributions
 
-from bench.cases import case_id, problem_id, seats_of
+from bench.cases import case_id, offers, problem_id, seats_of
 from bench.intervals import CONFIDENCE, Floats, estimate, holm, p_value, quantile, t_interval
 from bench.records import (
     PHASES,
@@ -56,10 +56,11 @@ def results(
 ) -> tuple[Result, ...]:
     """Derive one result per case and candidate, in the order of the plan.
 
-    Floors have times only. A case that failed parity, was never checked, or had a fault is
-    INVALID and has no ratio. A run from pytest-benchmark has ratios of medians without an
-    interval, and no verdicts. An invocation counts for a case when every worker finished every
-    planned round of it; others are counted in `incomplete`.
+    Floors have times only, and so has a phase that the candidate does not offer. A case that
+    failed parity, was never checked, or had a fault is INVALID and has no ratio. A run from
+    pytest-benchmark has ratios of medians without an interval, and no verdicts. An invocation
+    counts for a case when every worker finished every planned round of it; others are counted in
+    `incomplete`.
     """
     baseline, again, _ = _seats(run)
     compared = _compare(run, read(run, samples, parity, faults))
@@ -78,7 +79,7 @@ def results(
         elif (one.case, one.candidate) in p_of:
             p_holm = p_of[one.case, one.candidate]
             verdict = _judge(one.logs, one.floor_logs, p_holm, len(judged), band)
-        elif one.case.phase in PHASES and run.source == "bench":
+        elif one.seated and one.case.phase in PHASES and run.source == "bench":
             verdict = Verdict("UNRESOLVED", _too_few(len(one.logs), has_floor=again is not None))
         found.append(
             Result(
@@ -119,7 +120,7 @@ def geometric_means(
         cells = [readings[name].invocations for name in names if not readings[name].invalid]
         cells = [cell for cell in cells if cell]
         shared = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []
-        for candidate in candidates:
+        for candidate in (one for one in candidates if offers(one, phase)):
             logs = [
                 log_ratios(run, [cell[number] for number in shared], baseline, candidate)
                 for cell in cells
@@ -208,6 +209,7 @@ class _Comparison:
     readings: Readings
     logs: Floats  # of baseline over candidate; empty where no ratio may be formed
     floor_logs: Floats  # of the baseline over itself
+    seated: bool = True  # whether the candidate has this phase
 
     @property
     def enough(self) -> bool:
@@ -278,8 +280,9 @@ def _compare(run: Run, readings: Mapping[str, Readings]) -> list[_Comparison]:
         invocations = list(mine.invocations.values()) if has_ratio else []
         floor_logs = log_ratios(run, invocations, baseline, again) if again else np.empty(0)
         for candidate in candidates:
-            logs = log_ratios(run, invocations, baseline, candidate)
-            compared.append(_Comparison(case, candidate, mine, logs, floor_logs))
+            seated = offers(candidate, case.phase)
+            logs = log_ratios(run, invocations if seated else [], baseline, candidate)
+            compared.append(_Comparison(case, candidate, mine, logs, floor_logs, seated))
     return compared
 
 
