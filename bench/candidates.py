@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,19 @@ def candidates(names: Iterable[str], taken: Iterable[str] = ()) -> tuple[Candida
         labels.add(label)
         found.append(Candidate(name, label, f"{PROGRAM}{label}" if command else name, command))
     return tuple(found)
+
+
+def program_or_name(words: Sequence[str]) -> str:
+    """Tell from the words of a command line which implementation is meant.
+
+    One word may be a name as of `candidates`; a file that is there, and several words, are a
+    program.
+    """
+    first = words[0]
+    named = len(words) == 1 and not Path(first).is_file()
+    if first.startswith(PROGRAM) or (named and "/" not in first):
+        return " ".join(words)
+    return PROGRAM + shlex.join(words)
 
 
 def _words(name: str) -> tuple[str, ...]:

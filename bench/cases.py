@@ -310,7 +310,7 @@ def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...
     All that offer its phase; for what is timed aside, those without the second seat of the
     baseline; for a probe the one that holds it.
     """
-    workers = [worker for worker in workers if offers(worker, case.phase)]
+    workers = [worker for worker in workers if has_phase(worker, case.phase)]
     if case.phase in ASIDE:
         return tuple(worker for worker in workers if worker.role != "again")
     if case.phase not in PROBES:
@@ -318,7 +318,7 @@ def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...
     return tuple(worker for worker in workers if worker.implementation == PROBER)[:1]
 
 
-def offers(worker: WorkerSpec, phase: Phase) -> bool:
+def has_phase(worker: WorkerSpec, phase: Phase) -> bool:
     """Tell whether a worker has a phase."""
     return not worker.phases or phase in worker.phases
 

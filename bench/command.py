@@ -17,7 +17,7 @@ from bench.cases import (
     WITH_PARTS,
     Preset,
     cases_of,
-    offers,
+    has_phase,
     parse_layers,
     preset_problems,
 )
@@ -77,6 +77,7 @@ ORDER = (
     "gate",
     "export",
     "parity",
+    "check-worker",
     "list",
     "doctor",
     "validate",
@@ -166,7 +167,7 @@ def planned(
     return tuple(
         case
         for case in found
-        if case.phase not in PHASES or any(offers(one, case.phase) for one in candidates)
+        if case.phase not in PHASES or any(has_phase(one, case.phase) for one in candidates)
     )
 
 

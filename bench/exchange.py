@@ -84,28 +84,20 @@ def training_shapes(problem: Problem, epochs: int) -> Shapes:
     return found
 
 
-def phases_of(tensor: str) -> frozenset[Phase]:
-    """Say which phases an implementation must have to compute a tensor; all have the weights."""
+def phase_of(tensor: str) -> Phase | None:
+    """Say which phase an implementation must have to compute a tensor; None: all have it."""
+    tensor = tensor.removeprefix(ANOTHER_SEED)
     if tensor.startswith("initial "):
-        return frozenset()
-    if tensor.startswith("stepped "):
-        return frozenset(("backprop", "epoch"))
+        return None
     if tensor in LOSSES or re.match(rf"{TIMED}(weights|biases)\[", tensor):
-        return frozenset(("epoch",))
-    return frozenset(("backprop",)) if "grads_" in tensor else frozenset(("forward",))
+        return "epoch"
+    return "backprop" if "grads_" in tensor or tensor.startswith("stepped ") else "forward"
 
 
 def needed(tensors: Mapping[str, Array], phases: Iterable[str] = PHASES) -> dict[str, Array]:
-    """Choose the tensors that an implementation with these phases must compute.
-
-    Another seed's stand with them, whatever their names begin with.
-    """
-    mine = set(phases)
-    return {
-        name: tensor
-        for name, tensor in tensors.items()
-        if phases_of(name.removeprefix(ANOTHER_SEED)) <= mine
-    }
+    """Choose the tensors that an implementation with these phases must compute."""
+    mine = {None, *phases}
+    return {name: tensor for name, tensor in tensors.items() if phase_of(name) in mine}
 
 
 def read(folder: Path, shapes: Shapes) -> dict[str, Array]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from bench import store
 from bench.admission import admit
-from bench.cases import case_id, case_text, compared, crew_of, offers, problem_id, seats_of
+from bench.cases import case_id, case_text, compared, crew_of, has_phase, problem_id, seats_of
 from bench.comparable import differences
 from bench.costs import PROBLEM as TRAINING
 from bench.costs import take_costs
@@ -247,7 +247,7 @@ def _train(session: Session) -> dict[str, Any]:
     epochs = session.order.training_epochs
     if not epochs:
         return {}
-    pupils = [spec for spec in session.pair if offers(spec, "epoch")]
+    pupils = [spec for spec in session.pair if has_phase(spec, "epoch")]
     session.progress.stage("training", len(pupils))
     found: dict[str, Any] = {}
 

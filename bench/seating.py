@@ -6,8 +6,9 @@ command.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -28,7 +29,9 @@ class Seated:
     start: StartSeat = WorkerProcess
 
 
-def starter(those: Iterable[Candidate]) -> StartSeat:
+def starter(
+    those: Iterable[Candidate],
+) -> Callable[[WorkerSpec, Mapping[str, str]], WorkerProcess]:
     """Return what starts a worker: a program by its command, all others by `bench.worker`."""
     by_label = {one.label: one for one in those}
     here = Path.cwd()
@@ -86,11 +89,7 @@ def seated_again(plan: Plan, names: Sequence[str]) -> StartSeat:
 
 def _spec(one: Candidate, start: StartSeat) -> WorkerSpec:
     spec = WorkerSpec(one.label, one.implementation, "candidate")
-    if one.registered and one.name not in known():
-        raise UsageError(
-            f"no implementation is called {one.name!r}; there are: {', '.join(known())}. Others "
-            "are named by module:attribute or exec:PROGRAM: docs/adding-an-implementation.md"
-        )
+    _must_be_known(one)
     if one.name in IMPLEMENTATIONS:
         return spec
     try:
@@ -112,6 +111,14 @@ def _spec(one: Candidate, start: StartSeat) -> WorkerSpec:
     return WorkerSpec(one.label, one.implementation, "candidate", _phases(one, said))
 
 
+def _must_be_known(one: Candidate) -> None:
+    if one.registered and one.name not in known():
+        raise UsageError(
+            f"no implementation is called {one.name!r}; there are: {', '.join(known())}. Others "
+            "are named by module:attribute or exec:PROGRAM: docs/adding-an-implementation.md"
+        )
+
+
 def _phases(one: Candidate, said: Mapping[str, Any]) -> tuple[Phase, ...]:
     """Read which phases an implementation offers; empty: all that are compared, and the floors."""
     offered = said.get("phases", list(PHASES))
@@ -121,3 +128,17 @@ def _phases(one: Candidate, said: Mapping[str, Any]) -> tuple[Phase, ...]:
         raise UsageError(f"implementation {one.name!r} offers none of {', '.join(PHASES)}")
     everything = set(offered) >= {*PHASES, *FLOORS}
     return () if everything else cast("tuple[Phase, ...]", tuple(offered))
+
+
+def to_be_checked(name: str) -> tuple[Callable[[], WorkerProcess], Callable[[], WorkerProcess]]:
+    """Return what starts a worker of this name, and what starts one of NumPy.
+
+    Raises:
+        UsageError: The name is none.
+    """
+    (one,) = candidates([name])
+    _must_be_known(one)
+    start, variables = starter([one]), thread_environment(1)
+    spec = WorkerSpec(one.label, one.implementation, "candidate")
+    numpy = WorkerSpec("numpy", "numpy", "baseline")
+    return partial(start, spec, variables), partial(WorkerProcess, numpy, variables)

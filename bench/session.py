@@ -42,6 +42,8 @@ SLOWEST_FLOPS_PER_S = 1e8
 SLOWEST_BATCH_S = 1e-3
 """A worker that is slower than both together is taken for hanging."""
 
+DATA = PROJECT / "build" / "data"
+"""Where data is made once for all runs."""
 SETTLE_S = 0.08
 """Pause before a sample when there are several threads: those of OpenBLAS spin on for up to 60 ms
 after a call, and would take a core from the next worker."""
@@ -89,7 +91,7 @@ class Order:
 
 
 def _data_folder(problem: Problem) -> tuple[Path, str]:
-    return data_folder(problem, PROJECT / "build" / "data")
+    return data_folder(problem, DATA)
 
 
 @dataclass(frozen=True, slots=True)

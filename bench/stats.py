@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import stats as distributions
 
-from bench.cases import case_id, offers, problem_id, seats_of
+from bench.cases import case_id, has_phase, problem_id, seats_of
 from bench.intervals import CONFIDENCE, Floats, estimate, holm, p_value, quantile, t_interval
 from bench.records import (
     PHASES,
@@ -120,7 +120,7 @@ def geometric_means(
         cells = [readings[name].invocations for name in names if not readings[name].invalid]
         cells = [cell for cell in cells if cell]
         shared = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []
-        for candidate in (one for one in candidates if offers(one, phase)):
+        for candidate in (one for one in candidates if has_phase(one, phase)):
             logs = [
                 log_ratios(run, [cell[number] for number in shared], baseline, candidate)
                 for cell in cells
@@ -280,7 +280,7 @@ def _compare(run: Run, readings: Mapping[str, Readings]) -> list[_Comparison]:
         invocations = list(mine.invocations.values()) if has_ratio else []
         floor_logs = log_ratios(run, invocations, baseline, again) if again else np.empty(0)
         for candidate in candidates:
-            seated = offers(candidate, case.phase)
+            seated = has_phase(candidate, case.phase)
             logs = log_ratios(run, invocations if seated else [], baseline, candidate)
             compared.append(_Comparison(case, candidate, mine, logs, floor_logs, seated))
     return compared

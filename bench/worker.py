@@ -99,7 +99,7 @@ class Worker:
             "protocol": PROTOCOL,
             "implementation": mine.name,
             "language": mine.language,
-            "phases": list(getattr(mine, "phases", (*PHASES, *FLOORS))),
+            "phases": list(dict.fromkeys((*getattr(mine, "phases", PHASES), *FLOORS))),
             **mine.describe(),
             "rounding": _rounding(),  # afterwards: to load a library may change it
         }
