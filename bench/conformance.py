@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from bench.crew import GOODBYE_S, WorkerProcess
 from bench.datasets import data_folder
 from bench.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
 from bench.protocol import PROTOCOL
-from bench.records import FLOORS, PHASES, DType, Phase, Problem
+from bench.records import FLOORS, PHASES, Clause, DType, Phase, Problem
 
 SEED_NETWORK = Problem((1, *[50] * 9, 1), 20, 500, "float64", 1)
 AWKWARD = Problem((3, 7, 5, 2), 4, 27, "float64", 1)
@@ -185,7 +185,7 @@ class _Kit:
     def _sample(self, phase: Phase) -> None:
         worker = self._ready(SEED_NETWORK)
 
-        def take(loops: int) -> tuple[contract.Trial, bool]:
+        def take(loops: int) -> contract.Trial:
             if phase == "epoch":
                 worker.ask("reset", self._patience_s)
             start_ns = time.perf_counter_ns()
@@ -199,12 +199,11 @@ class _Kit:
                     f"{elapsed_ns:,} ns for {loops} repetitions",
                     "nanoseconds of a monotonic clock, of all repetitions together",
                 )
-            whole = said.get("wall_ns") is not None and said.get("cpu_ns") is not None
-            meters = (said["wall_ns"], said["cpu_ns"]) if whole else (passed_ns, 0)
-            return contract.Trial(loops, elapsed_ns, *meters), whole
+            wall_ns, cpu_ns = said.get("wall_ns"), said.get("cpu_ns")
+            return contract.Trial(loops, elapsed_ns, wall_ns or passed_ns, cpu_ns or 0)
 
         loops = 1
-        while take(loops)[0].elapsed_ns < SAMPLE_NS:
+        while take(loops).elapsed_ns < SAMPLE_NS:
             loops *= 2
             if loops > MOST_LOOPS:
                 raise Wrong(
@@ -215,11 +214,7 @@ class _Kit:
         pairs = []
         for _ in range(ATTEMPTS):  # a fault stays, a disturbance passes
             pairs += [(take(loops), take(3 * loops)) for _ in range(TRIES)]
-            trials = [(short[0], long[0]) for short, long in pairs]
-            clauses = contract.of_trials(phase, "it", trials, threads=1)
-            # Without its own meters only the growth can be told.
-            mine = [one for one in clauses if pairs[0][0][1] or one.name == "repetitions"]
-            broken = contract.first_broken(mine)
+            broken = contract.first_broken(_clauses(phase, pairs))
             if not broken:
                 break
         if broken:
@@ -375,3 +370,27 @@ class _Kit:
         if self._worker is not None:
             self._worker.end()
         self._worker = self._prepared = None
+
+
+def _clauses(phase: str, pairs: Sequence[tuple[contract.Trial, contract.Trial]]) -> list[Clause]:
+    """Judge times: the growth by processor time, where it is told, for other processes disturb it.
+
+    Without it only the growth can be told.
+    """
+    told = all(trial.cpu_ns for pair in pairs for trial in pair)
+    if not told:
+        found = contract.of_trials(phase, "it", pairs, threads=1)
+        return [one for one in found if one.name == "repetitions"]
+    alone = [
+        (
+            replace(short, elapsed_ns=min(short.elapsed_ns, short.cpu_ns)),
+            replace(long, elapsed_ns=min(long.elapsed_ns, long.cpu_ns)),
+        )
+        for short, long in pairs
+    ]
+    by_clock = contract.of_trials(phase, "it", pairs, threads=1)
+    by_processor = contract.of_trials(phase, "it", alone, threads=1)
+    return [
+        *(one for one in by_clock if one.name != "repetitions"),
+        *(one for one in by_processor if one.name == "repetitions"),
+    ]

@@ -93,9 +93,11 @@ class WorkerProcess:
         more_path: Path | None = None,
     ) -> None:
         self._label = spec.label
-        if more_path is not None:
-            paths = [os.environ.get("PYTHONPATH", ""), str(more_path)]
-            variables = {**variables, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        paths = [Path(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+        paths += [more_path] if more_path is not None else []
+        if paths and command is None:  # it works in another folder than we do
+            path = os.pathsep.join(str(part.absolute()) for part in paths)
+            variables = {**variables, "PYTHONPATH": path}
         worker = [sys.executable, "-m", "bench.worker", "--implementation", spec.implementation]
         self._unread = b""
         self._replies, their_end = os.pipe()
