@@ -6,15 +6,15 @@ Also the requests that no worker can serve, and what to make of tensors that dif
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from bench import exchange, parity
+from bench import contract, exchange, parity
 from bench.protocol import ANSWERS
-from bench.records import ParityResult
+from bench.records import Clause, ParityResult
 
 LONGEST = 100
 """Characters of an answer that are shown."""
@@ -125,3 +125,27 @@ REFUSED = {
     "a folder that is not there": request(op="tensors", folder="/nowhere/at/all", epochs=0),
 }
 """What no worker can serve."""
+
+
+def clauses_of(phase: str, pairs: Sequence[tuple[contract.Trial, contract.Trial]]) -> list[Clause]:
+    """Judge times: the growth by processor time, where it is told, for other processes disturb it.
+
+    Without it only the growth can be told.
+    """
+    told = all(trial.cpu_ns for pair in pairs for trial in pair)
+    if not told:
+        found = contract.of_trials(phase, "it", pairs, threads=1)
+        return [one for one in found if one.name == "repetitions"]
+    alone = [
+        (
+            replace(short, elapsed_ns=min(short.elapsed_ns, short.cpu_ns)),
+            replace(long, elapsed_ns=min(long.elapsed_ns, long.cpu_ns)),
+        )
+        for short, long in pairs
+    ]
+    by_clock = contract.of_trials(phase, "it", pairs, threads=1)
+    by_processor = contract.of_trials(phase, "it", alone, threads=1)
+    return [
+        *(one for one in by_clock if one.name != "repetitions"),
+        *(one for one in by_processor if one.name == "repetitions"),
+    ]

@@ -281,7 +281,7 @@ def _compare(run: Run, readings: Mapping[str, Readings]) -> list[_Comparison]:
         floor_logs = log_ratios(run, invocations, baseline, again) if again else np.empty(0)
         for candidate in candidates:
             seated = has_phase(candidate, case.phase)
-            logs = log_ratios(run, invocations if seated else [], baseline, candidate)
+            logs = log_ratios(run, invocations, baseline, candidate)
             compared.append(_Comparison(case, candidate, mine, logs, floor_logs, seated))
     return compared
 
@@ -291,8 +291,10 @@ def log_ratios(
 ) -> Floats:
     """Return per invocation the median over rounds of log(baseline / other).
 
-    Pairs the readings of a round; where there are no rounds, takes the medians of each side.
+    Pairs the readings of a round; where there are no rounds, takes the medians of each side. Empty
+    where the other has no reading.
     """
+    invocations = [one for one in invocations if other.label in one]
     if run.source != "bench":
         medians = [(np.median(t[baseline.label]), np.median(t[other.label])) for t in invocations]
         return np.array([math.log(ours / theirs) for ours, theirs in medians])
