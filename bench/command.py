@@ -55,8 +55,6 @@ def seats_for(names: Sequence[str] | None) -> Seated:
 
     if not names:
         return Seated(WORKERS)
-    if "mojo" in names:
-        build_mojo()  # its worker may be asked what it is
     pair = workers_of([])
     found = seated(names, [worker.label for worker in pair])
     return Seated((*pair, *found.specs), found.start)

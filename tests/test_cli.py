@@ -34,7 +34,10 @@ def test_without_a_command_there_is_help(bench: Bench) -> None:
         assert command in out + err
 
 
-@pytest.mark.parametrize("command", [name for name in ORDER if name != "gate"])
+OWN_CODES = ("gate", "check-worker")
+
+
+@pytest.mark.parametrize("command", [name for name in ORDER if name not in OWN_CODES])
 def test_the_help_of_a_command_has_examples_and_exit_codes(bench: Bench, command: str) -> None:
     code, out, err = bench(command, "--help")
     assert (code, err) == (0, "")
@@ -50,6 +53,15 @@ def test_the_help_of_the_gate_has_its_own_exit_codes(bench: Bench) -> None:
     assert "bench gate --baseline" in out
     codes = " ".join(out.partition("Exit codes of the gate:")[2].split())
     for words in ("0 passed", "1 failed", "2 not resolved", "3 could not be told", "130 "):
+        assert words in codes
+
+
+def test_the_help_of_the_kit_has_its_own_exit_codes(bench: Bench) -> None:
+    code, out, err = bench("check-worker", "--help")
+    assert (code, err) == (0, "")
+    assert "bench check-worker ./mlp" in out
+    codes = " ".join(out.partition("Exit codes:")[2].split())
+    for words in ("0 all is well", "1 something is wrong", "2 there is no such worker"):
         assert words in codes
 
 

@@ -31,7 +31,16 @@ def tracked() -> tuple[Path, ...]:
         ).stdout.split("\0")
         paths = [ROOT / name for name in listed if name]
     except (OSError, subprocess.CalledProcessError):
-        folders = ("bench", "docs", "examples", "mojo_impl", "python_impl", "tests", ".ci", ".github")
+        folders = (
+            "bench",
+            "docs",
+            "examples",
+            "mojo_impl",
+            "python_impl",
+            "tests",
+            ".ci",
+            ".github",
+        )
         paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
         paths += [path for path in ROOT.iterdir() if path.suffix in (".md", ".toml", ".txt")]
         paths = [path for path in paths if "__pycache__" not in path.parts]
