@@ -19,7 +19,7 @@ from bench.command import planned, workers_of
 from bench.environment import PROJECT
 from bench.errors import UsageError
 from bench.implementations import implementation, known
-from bench.records import Case, Plan, Problem, WorkerSpec
+from bench.records import Case, Plan, Problem
 from bench.seating import seated, seated_again
 from bench.store import load
 
@@ -269,15 +269,16 @@ def test_the_folder_of_a_program_is_not_recorded(bench: Bench, here: Path) -> No
         f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n"
         "from bench.worker import main\nmain(['--implementation', 'numpy'])\n"
     )
+    name = f"exec:{sys.executable} '{worker}'"
     code, out, err = bench(
         "plan", "--preset", "smoke", "--layers", "1,4,1", "--rows", "40", "--json",
-        "--implementation", f"exec:{sys.executable} '{worker}'",
+        "--implementation", name,
     )  # fmt: skip
-    assert code == 0, err
-    assert json.loads(out)["faults"] == []
-    name = f"exec:{sys.executable} '{worker}'"
-    found = seated([name], TAKEN).specs
-    assert found == (WorkerSpec("python3", "exec:python3", "candidate"),) or "/" not in str(found)
+    faults = json.loads(out)["faults"]
+    # Where other processes hold the cores, times may break the contract; no worker breaks.
+    assert {fault["worker"] for fault in faults} <= {"the contract"}
+    assert code == int(bool(faults)), err
+    assert "/" not in str(seated([name], TAKEN).specs)
     code, out, _ = bench("parity", "--layers", "1,4,1", "--rows", "40", "--implementation", name)
     assert code == 0
     assert str(here) not in out
