@@ -144,7 +144,7 @@ def test_a_phase_that_no_candidate_has_is_not_measured(here: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nobody", "there are: numpy, mojo. Others are named by module:attribute or exec:PROGRAM"),
+        ("nobody", "Others are named by module:attribute or exec:PROGRAM: docs/adding"),
         ("strangers:Nothing", "offers none of forward, backprop, epoch"),
         ("strangers:Nonsense", "'nap'"),
         ("strangers:Other", "speaks version 7 of the protocol, and this is 1"),
@@ -177,12 +177,13 @@ def test_a_package_brings_an_implementation(
     )
     (tmp_path / "strangers_brought.py").write_text(CLASSES)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert known() == ("numpy", "mojo", "lost", "strange")
+    assert known()[-2:] == ("lost", "strange")
+    assert {"numpy", "mojo"} <= set(known())
     assert implementation("strange").name == "whole"
     assert implementation("mojo").name == "mojo"  # nobody takes the place of ours
     with pytest.raises(UsageError, match="'lost' is registered as nowhere_at_all:X and cannot be"):
         implementation("lost")
-    with pytest.raises(UsageError, match="there are: numpy, mojo, lost, strange"):
+    with pytest.raises(UsageError, match=r"there are: .*mojo.*, lost, strange"):
         implementation("nobody")
 
 
