@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert f"gcc {' '.join(FLAGS)} -o" in page
     line = ["gcc", *FLAGS, "-o", str(folder / "mlp"), str(source), "-lm"]
     subprocess.run(line, check=True)
-    package = [str(EXAMPLES / "python-package"), "--target", str(folder / "site")]
+    # pip builds where the sources lie: in a copy, as other tests read them meanwhile.
+    left = shutil.ignore_patterns("build", "*.egg-info")
+    shutil.copytree(EXAMPLES / "python-package", folder / "package", ignore=left)
+    package = [str(folder / "package"), "--target", str(folder / "site")]
     quiet = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation")
     subprocess.run(
         [sys.executable, "-m", "pip", "install", *quiet, *package],
