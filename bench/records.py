@@ -117,6 +117,7 @@ class WorkerSpec:
     label: str
     implementation: str
     role: Literal["baseline", "again", "candidate"]
+    phases: tuple[Phase, ...] = ()  # those it offers; empty: all
 
 
 @dataclass(frozen=True, slots=True)

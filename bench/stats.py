@@ -227,8 +227,10 @@ def log_ratios(
 ) -> Floats:
     """Return per invocation the median over rounds of log(baseline / other).
 
-    Pairs the readings of a round; where there are no rounds, takes the medians of each side.
+    Pairs the readings of a round; where there are no rounds, takes the medians of each side. Empty
+    where the other has no reading.
     """
+    invocations = [one for one in invocations if other.label in one]
     if run.source != "bench":
         medians = [(np.median(t[baseline.label]), np.median(t[other.label])) for t in invocations]
         return np.array([math.log(ours / theirs) for ours, theirs in medians])
