@@ -57,10 +57,11 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
         try:
             _keep_to(session, clauses)
         finally:
-            for result in results:  # last: where they are, all of the problem is
+            candidates = session.seats_of(problem)[1:]
+            for result, spec in zip(results, candidates, strict=True):  # last: then all of it is
                 session.save(result)
                 if not result.ok:
-                    session.exclude(session.names_of(problem))
+                    session.leave_out(spec.label, session.names_of(problem))
                     session.progress.note(f"parity failed: {result.problem}: {result.reason}")
         session.progress.advance(1)
 
@@ -68,7 +69,7 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
         group = [problem for problem in problems if problem.threads == threads]
         needed = {spec for problem in group for spec in session.seats_of(problem)}
         crew = [spec for spec in session.pair if spec in needed]
-        session.with_crew(crew, threads, group, session.names_of, compare)
+        session.with_crew(crew, threads, group, session.names_of, compare, again=True)
 
 
 def _compare(
@@ -120,16 +121,25 @@ def _compare(
     return results, clauses
 
 
-def _keep_to(session: Session, clauses: Sequence[Clause]) -> None:
+def _keep_to(session: Session, clauses: Sequence[Clause], who: Sequence[str] = ()) -> None:
     """Save lines of the contract; a broken one is a fault of what was being worked on.
+
+    Args:
+        session: The run.
+        clauses: The lines.
+        who: Whom each is about; where one of several candidates broke it, the fault is its own.
 
     Raises:
         WorkerError: One is broken, other than by results that differ: these are told by tensor.
     """
     for clause in clauses:
         session.save(clause)
-    if words := contract.first_broken(one for one in clauses if one.name != "results"):
-        raise WorkerError("the contract", words)
+    candidates = [spec.label for spec in session.pair if spec.role == "candidate"]
+    for place, clause in enumerate(clauses):
+        if clause.name != "results" and (words := contract.first_broken([clause])):
+            label = who[place] if who else ""
+            own = label in candidates and len(candidates) > 1
+            raise WorkerError(label if own else "the contract", words)
 
 
 def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]) -> None:
@@ -146,24 +156,29 @@ def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
     Raises:
         WorkerError: A line of the contract is broken.
     """
-    peak = _peak(crew, case)
+    peak = _peak(session, crew, case)
     rates = [
-        contract.of_rate(case_id(case), spec.label, flops(case) / each_ns[spec.label] * 1e9, peak)
-        for spec in seats_of(case, session.pair)
+        contract.of_rate(case_id(case), label, flops(case) / nanoseconds * 1e9, peak)
+        for label, nanoseconds in each_ns.items()
         if peak
     ]
-    _keep_to(session, rates)
+    _keep_to(session, rates, [*each_ns])
     for _ in range(ATTEMPTS):
-        clauses = _tried(session, crew, case, common_loops(each_ns.values()))
+        clauses, who = _tried(session, crew, case, common_loops(each_ns.values()))
         if not contract.first_broken(clauses):
             break
-    _keep_to(session, clauses)
+    _keep_to(session, clauses, who)
 
 
-def _tried(session: Session, crew: Crew, case: Case, loops: int) -> list[Clause]:
-    """Take some samples of every worker and judge them; those that tell too little are let pass."""
+def _tried(session: Session, crew: Crew, case: Case, loops: int) -> tuple[list[Clause], list[str]]:
+    """Take some samples of every worker and judge them; those that tell too little are let pass.
+
+    Returns:
+        The lines of the contract, and whom each is about.
+    """
     clauses: list[Clause] = []
-    for spec in seats_of(case, session.pair):
+    who: list[str] = []
+    for spec in session.turns(case, session.pair):
         wait_s = patience_s(case, 3 * loops)
         if crew.threads > 1:
             session.edges.sleep(SETTLE_S)
@@ -178,14 +193,16 @@ def _tried(session: Session, crew: Crew, case: Case, loops: int) -> list[Clause]
         ]
         whole = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
         if whole:
-            clauses += contract.of_trials(case_id(case), spec.label, whole, crew.threads)
-    return clauses
+            judged = contract.of_trials(case_id(case), spec.label, whole, crew.threads)
+            clauses += judged
+            who += [spec.label] * len(judged)
+    return clauses, who
 
 
-def _peak(crew: Crew, case: Case) -> float:
+def _peak(session: Session, crew: Crew, case: Case) -> float:
     """Probe how fast the machine multiplies now, in FLOP/s; 0 where no worker can."""
     probe = replace(case, phase="peak")
-    for spec in seats_of(probe, crew.specs):
+    for spec in seats_of(probe, session.turns(case, crew.specs)):
         time = partial(_probe, crew, spec.label, probe)
         loops = common_loops([calibrate(time)])
         best = min(time(loops) / loops for _ in range(TRIALS))

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from bench.cases import PEAK_FLOPS, TRIAD_ELEMENTS
 from bench.entry_points import registered
 from bench.errors import UsageError
-from bench.records import PROBES, WIDTH_ONE, Phase, Problem
+from bench.records import PARTS, PROBES, WIDTH_ONE, Phase, Problem
 from bench.registry import RUNGS, missing
-from bench.timed import Calls, TimedByPython, time_calls, time_floor, time_repeated
+from bench.timed import TimedByPython, time_calls, time_floor, time_repeated
 
 if TYPE_CHECKING:  # to import it is part of what `load` does
     from python_impl.parts import Parts
@@ -102,15 +102,16 @@ class NumPy(TimedByPython):
 
         return MLP
 
-    def calls(self, network: Any) -> Calls:
-        """Say what is timed of a network; the memory of parts is not needed any more."""
-        self._parts = None
-        return super().calls(network)
+    def time(self, phase: Phase, *rest: Any) -> int:
+        """Repeat a phase `loops` times; parts keep their memory until something else is timed."""
+        if phase not in PARTS:
+            self._parts = None
+        return super().time(phase, *rest)
 
     def time_part(
         self, phase: Phase, loops: int, network: Any, X: Array, y: Array, batch_size: int
     ) -> int:
-        """Time a part of a phase, in memory that stays until a phase is timed."""
+        """Time a part of a phase, in memory that stays until something else is timed."""
         from python_impl.parts import Parts
 
         if self._parts is None or not self._parts.are_of(network, X, y, batch_size):

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bench import contract
 from bench.admission import on_trial
-from bench.cases import case_id, case_text, compared, crew_of, seats_of
+from bench.cases import case_id, case_text, compared
 from bench.crew import ROUSE_ALONE_NS, ROUSE_NS, Crew
 from bench.errors import WorkerError
 from bench.readings import read_each
@@ -81,10 +81,10 @@ def pilot(session: Session) -> Plan:
     def try_out(crew: Crew, case: Case) -> None:
         session.progress.now(case_text(case))
         began_ns = clock_ns()
-        session.prepare(crew, case.problem)
+        session.prepare_case(crew, case)
         preparing_ns.append(clock_ns() - began_ns)
         each_ns = {}
-        for spec in seats_of(case, session.pair):
+        for spec in session.turns(case, session.pair):
 
             def time(loops: int, label: str = spec.label) -> int:
                 if loops > contract.MOST_LOOPS:
@@ -100,8 +100,10 @@ def pilot(session: Session) -> Plan:
 
     for threads in session.thread_counts:
         for group in by_problem(session.remaining(threads)):
-            seats = crew_of(group, order.workers)
-            session.with_crew(seats, threads, group, lambda case: [case_id(case)], try_out)
+            seats = session.crew_of(group)
+            session.with_crew(
+                seats, threads, group, lambda case: [case_id(case)], try_out, again=True
+            )
     cases = [case for threads in session.thread_counts for case in session.remaining(threads)]
     loops = {
         name: (aside_loops if case.phase in ASIDE else common_loops)(times[name].values())
@@ -213,7 +215,7 @@ def _left_s(session: Session, budget_s: float) -> float:
 def _start_ns(session: Session, crew: Sequence[Case]) -> float:
     """Tell what it took to start the workers of these cases, or, if not known, any workers."""
     started = session.start_ns
-    seats = crew_of(crew, session.order.workers)
+    seats = session.crew_of(crew)
     longest = max(started.values(), default=0)
     return started.get((crew[0].problem.threads, len(seats)), longest)
 
@@ -222,7 +224,7 @@ def _round_ns(
     session: Session, case: Case, loops: dict[str, int], times: dict[str, dict[str, float]]
 ) -> float:
     """Estimate what one round of all workers takes."""
-    name, workers = case_id(case), seats_of(case, session.order.workers)
+    name, workers = case_id(case), session.turns(case)
     again_ns = times[name].get(session.pair[0].label, 0.0)
     samples_ns = sum(loops[name] * times[name].get(spec.label, again_ns) for spec in workers)
     several = case.problem.threads > 1

@@ -7,7 +7,7 @@ short goes on where it stopped.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,12 +22,9 @@ from bench.cases import (
     case_id,
     case_text,
     compared,
-    crew_of,
     flops,
     has_phase,
     problem_id,
-    seats_compared,
-    seats_of,
 )
 from bench.comparable import differences
 from bench.costs import PROBLEM as TRAINING
@@ -122,17 +119,17 @@ def resume(path: Path, now: datetime, progress: Progress, edges: Edges | None = 
     with RunWriter.reopen(path, run) as writer:
         stored = store.load(path)  # once more, now that nobody else can write it
         session = Session(order, progress, edges, writer.add)
-        out = [fault.case for fault in stored.faults]
-        failed = {result.problem for result in stored.parity if not result.ok}
-        out += [
-            name
-            for problem in compared(plan.cases)
-            if problem_id(problem) in failed
-            for name in session.names_of(problem)
-        ]
+        for fault in stored.faults:
+            session.leave_out(fault.worker, [fault.case])
+        problems = {problem_id(problem): problem for problem in compared(plan.cases)}
+        label_of = {spec.implementation: spec.label for spec in plan.workers}
+        for result in stored.parity:
+            if not result.ok:
+                names = session.names_of(problems[result.problem])
+                session.leave_out(label_of[result.candidate], names)
         last_ns = max((sample.at_ns for sample in stored.samples), default=0)
-        session.take_up(run.environment, out, last_ns)
-        return _go_on(session, writer, run, _done(stored))
+        session.take_up(run.environment, last_ns)
+        return _go_on(session, writer, run, _done(stored, session))
 
 
 def _must_be_same(path: Path, before: Run, now: Run) -> None:
@@ -152,18 +149,18 @@ def _must_be_same(path: Path, before: Run, now: Run) -> None:
         )
 
 
-def _done(stored: Stored) -> Done:
-    """Count what is whole in a run."""
-    plan = stored.run.plan
-    had = Counter(result.problem for result in stored.parity)
-    candidates = [spec for spec in plan.workers if spec.role == "candidate"]
+def _done(stored: Stored, session: Session) -> Done:
+    """Count what is whole in a run; who failed in a problem is not waited for."""
+    had: defaultdict[str, set[str]] = defaultdict(set)
+    for result in stored.parity:
+        had[result.problem].add(result.candidate)
     due = {
-        problem_id(problem): len(seats_compared(problem, plan.cases, candidates))
-        for problem in compared(plan.cases)
+        problem_id(problem): {spec.implementation for spec in session.seats_of(problem)[1:]}
+        for problem in compared(stored.run.plan.cases)
     }
     readings = read(stored.run, stored.samples, stored.parity, stored.faults)
     return Done(
-        frozenset(problem for problem, count in had.items() if count == due.get(problem)),
+        frozenset(name for name, found in had.items() if due.get(name, found) <= found),
         {name: len(mine.invocations) for name, mine in readings.items()},
         max((sample.invocation + 1 for sample in stored.samples), default=0),
         bool(stored.training),
@@ -225,8 +222,8 @@ def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int)
         loops = plan.loops[name]
         wait_s = max(PATIENCE_S, HANGING * loops * plan.pilot[name].each_ns / 1e9)
         session.progress.now(case_text(case))
-        session.prepare(crew, case.problem)
-        orders = turns(seats_of(case, crew.specs), number, plan.rounds[name])
+        session.prepare_case(crew, case)
+        orders = turns(session.turns(case, crew.specs), number, plan.rounds[name])
         for turn, order in enumerate([orders[0], *orders]):  # round 0 is a warm-up
             for position, spec in enumerate(order):
                 if crew.threads > 1 and len(crew.specs) > 1:
@@ -251,7 +248,7 @@ def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int)
         for threads in session.random.sample(session.thread_counts, len(session.thread_counts)):
             mine = [case for count, case in due if count == threads]
             for cases in shuffled(mine, session.random):
-                seats = crew_of(cases, plan.workers)
+                seats = session.crew_of(cases)
                 session.with_crew(
                     seats, threads, cases, lambda case: [case_id(case)], take_rounds, number
                 )

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from bench.cases import case_id, flops, seats_compared
+from bench.cases import case_id, flops, seats_compared, seats_of
 from bench.crew import PATIENCE_S, Crew, StartSeat, WorkerProcess
 from bench.datasets import data_folder
 from bench.environment import PROJECT, read_environment, without_paths
@@ -130,6 +130,7 @@ class Session:
         self.thread_counts = list(dict.fromkeys(case.problem.threads for case in order.cases))
         self.start_ns: dict[tuple[int, int], int] = {}  # of a crew, last; by threads and seats
         self._out: set[str] = set()
+        self._left: dict[str, set[str]] = {}  # by case id: labels of candidates that failed in it
         self._data: dict[Problem, tuple[Path, str]] = {}
         self._descriptions: dict[tuple[str, int], dict[str, Any]] = {}
 
@@ -155,6 +156,45 @@ class Session:
         cases = (case for case in self.order.cases if case.problem == problem)
         return [case_id(case) for case in cases if case.phase in PHASES]
 
+    def leave_out(self, label: str, names: Iterable[str]) -> bool:
+        """Give up what these cases cannot have any more because of a worker.
+
+        Of several candidates that one alone, else the cases.
+
+        Args:
+            label: Who failed.
+            names: Ids of the cases.
+
+        Returns:
+            Whether any of the cases goes on without it.
+        """
+        names = set(names)
+        candidates = [spec.label for spec in self.order.workers if spec.role == "candidate"]
+        if label not in candidates or len(candidates) == 1:
+            self.exclude(names)
+            return False
+        for name in names:
+            self._left.setdefault(name, set()).add(label)
+        mine = [case for case in self.order.cases if case_id(case) in names]
+        alone = [case for case in mine if not set(candidates) & {*map(_label, self.turns(case))}]
+        self.exclude(map(case_id, alone))
+        return len(alone) < len(mine)
+
+    def turns(
+        self, case: Case, specs: Iterable[WorkerSpec] | None = None
+    ) -> tuple[WorkerSpec, ...]:
+        """Choose the workers that take turns in a case: all of a run, or of these.
+
+        Those that offer it and have not failed in it.
+        """
+        seats = seats_of(case, self.order.workers if specs is None else specs)
+        return tuple(spec for spec in seats if not self._failed(case, spec))
+
+    def crew_of(self, cases: Iterable[Case]) -> tuple[WorkerSpec, ...]:
+        """Choose the workers that have a turn in any of these cases."""
+        needed = {spec for case in cases for spec in self.turns(case)}
+        return tuple(spec for spec in self.order.workers if spec in needed)
+
     def with_crew(
         self,
         specs: Sequence[WorkerSpec],
@@ -163,46 +203,76 @@ class Session:
         names_of: Callable[[Item], Iterable[str]],
         work: Callable[[Crew, Item], None],
         invocation: int = 0,
+        *,
+        again: bool = False,
     ) -> None:
         """Work item by item with one crew, and with a fresh one after a fault.
 
-        A fault counts for the names of its item. A crew that does not even start will not start
-        for the next item either: its fault counts for all items left.
+        A fault counts for the names of its item: for one of several candidates, or for all. A crew
+        that does not even start will not start for the next item either: its fault counts for all
+        items left, and where others can go on they do without that worker.
+
+        Args:
+            specs: The seats.
+            threads: Of every worker.
+            items: What to work on.
+            names_of: Ids of the cases that a fault in an item counts for.
+            work: What to do with an item; asks `turns` or `seats_of` who takes part.
+            invocation: Number of the invocation.
+            again: Whether an item is worked on once more without the candidate that failed.
         """
         crew: Crew | None = None
+        waiting = list(items)
         try:
-            for place, item in enumerate(items):
-                failed = items[place:]
+            while waiting:
+                failed = waiting
                 try:
                     crew = crew or self._start(specs, threads)
-                    failed = [item]
-                    work(crew, item)
+                    failed = waiting[:1]
+                    work(crew, waiting[0])
+                    waiting = waiting[1:]
                 except WorkerError as error:
                     names = [name for one in failed for name in names_of(one)]
-                    self._record(error, names, invocation)
+                    others = self._record(error, names, invocation)
                     if crew is None:
-                        return
+                        specs = [spec for spec in specs if spec.label != error.worker]
+                        if not others or all(spec.role == "candidate" for spec in specs):
+                            return
+                        continue
                     crew.end()
                     crew = None
+                    if not (again and others):
+                        waiting = waiting[1:]
         finally:
             if crew is not None:
                 crew.end()
 
     def seats_of(self, problem: Problem) -> tuple[WorkerSpec, ...]:
         """Choose the workers that are compared on a problem; each implementation once."""
-        return seats_compared(problem, self.order.cases, self.pair)
+        mine = [case for case in self.order.cases if case.problem == problem]
+        return tuple(
+            spec
+            for spec in seats_compared(problem, mine, self.pair)
+            if any(not self._failed(case, spec) for case in mine if case.phase in PHASES)
+            or all(case.phase not in PHASES for case in mine)
+        )
 
     def prepare(
         self,
         crew: Crew,
         problem: Problem,
         seed: int | None = None,
-        specs: Sequence[WorkerSpec] | None = None,
+        specs: Iterable[WorkerSpec] | None = None,
     ) -> None:
         """Have every worker of a crew, or these, hold a problem with fresh weights."""
         seed = self.order.seed if seed is None else seed
         for spec in crew.specs if specs is None else specs:
             crew.prepare(spec.label, problem, self.data_of(problem), seed)
+
+    def prepare_case(self, crew: Crew, case: Case) -> None:
+        """Have every worker of a crew that has not failed in a case hold its problem."""
+        specs = [spec for spec in crew.specs if not self._failed(case, spec)]
+        self.prepare(crew, case.problem, specs=specs)
 
     def data_of(self, problem: Problem) -> Path:
         """Return the data folder of a problem; its checksum is kept for the run."""
@@ -220,15 +290,13 @@ class Session:
         data = {path.name: digest for path, digest in self._data.values()}
         return replace(environment, workers=workers, data={**environment.data, **data})
 
-    def take_up(self, environment: Environment, out: Iterable[str], at_ns: int) -> None:
+    def take_up(self, environment: Environment, at_ns: int) -> None:
         """Go on where a run was cut short.
 
         Args:
             environment: What it had recorded: the workers must still be those.
-            out: The cases that it had given up.
             at_ns: When its last reading was taken, from its start.
         """
-        self.exclude(out)
         self.began_ns -= at_ns
         for name, key in self._seats().items():
             if name in environment.workers:
@@ -258,13 +326,22 @@ class Session:
                 )
         return crew
 
-    def _record(self, error: WorkerError, names: Sequence[str], invocation: int) -> None:
+    def _failed(self, case: Case, spec: WorkerSpec) -> bool:
+        return spec.label in self._left.get(case_id(case), ())
+
+    def _record(self, error: WorkerError, names: Sequence[str], invocation: int) -> bool:
+        """Save a fault; tell whether others go on with what it was in."""
         first, *others = dict.fromkeys(names)
-        self.exclude(names)
+        goes_on = self.leave_out(error.worker, names)
         for name in (first, *others):
             self.save(Fault(name, error.worker, invocation, error.reason))
         more = f" and {len(others)} more" if others else ""
         self.progress.note(f"fault in {first}{more}: {error}")
+        return goes_on
+
+
+def _label(spec: WorkerSpec) -> str:
+    return spec.label
 
 
 def patience_s(case: Case, times: float) -> float:

@@ -6,13 +6,14 @@ confirmed where they count. A rung that is not installed is skipped and says wha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pretence import NOW, SMALL, WIDE, World
+from pretence import NOW, SMALL, WIDE, Event, World, dies
 
 from bench.admission import check_parity
 from bench.cases import cases_of, seats_of
@@ -22,10 +23,10 @@ from bench.implementations import implementation
 from bench.parity import demanded
 from bench.records import PHASES, Case, Problem
 from bench.registry import RUNGS, missing
-from bench.runner import measure
+from bench.runner import measure, resume
 from bench.session import Edges, Order
 from bench.stats import results
-from bench.store import load
+from bench.store import Stored, load
 from bench.tensors import phases_of
 
 OTHERS = [name for name in RUNGS if name not in ("numpy", "mojo")]
@@ -118,12 +119,11 @@ def test_several_rungs_take_turns(tmp_path: Path) -> None:
             seats = [taken[case, turn, place] for place in range(len(labels))]
             assert set(seats) == labels
     found = results(stored.run, stored.samples, stored.parity, stored.faults)
-    assert len(found) == len(cases) * len(names)
-    pairs = [(case, spec) for case in cases for spec in order.workers if spec.role == "candidate"]
-    for result, (case, candidate) in zip(found, pairs, strict=True):
-        assert result.case == case
+    expected = [(case, name) for case in cases for name in names]
+    assert [(result.case, result.candidate) for result in found] == expected
+    for result in found:
         assert result.ratio is not None
-        assert result.ratio.candidate == candidate.label
+        assert result.ratio.candidate == result.candidate
 
 
 def test_who_has_no_seat_has_no_turn_no_parity_and_no_result(
@@ -150,11 +150,119 @@ def test_who_has_no_seat_has_no_turn_no_parity_and_no_result(
     assert ("forward", "1-4-1", "python") in turns
     assert not any(shape == "1-8-1" and who == "python" for _, shape, who in turns)
     found = results(run, stored.samples, stored.parity, stored.faults)
-    for one in found:
-        seats = seats_of(one.case, workers_of([one.candidate]))
-        assert set(one.times) == {seat.label for seat in seats}
-    assert not any(one.candidate == "python" for one in found if one.case.problem == WIDE)
-    assert {one.case.phase for one in found if one.candidate == "sklearn"} & {*PHASES} == {"epoch"}
-    assert all(one.incomplete == 0 for one in found)
+    pairs = {(one.case, one.candidate) for one in found}
+    seats = {(case, seat.label) for case in order.cases for seat in seats_of(case, workers[2:])}
+    assert pairs == seats
+    assert all(one.incomplete == 0 and len(one.times) == 3 for one in found)
     # Of a hundred epochs of the seed network plain Python would be minutes behind.
     assert {event.worker for event in world.asked("train")} == {"numpy", "mojo", "sklearn"}
+
+
+NAMES = ("mojo", "numpy-tuned", "torch")
+
+
+def world_of(folder: Path, trouble: Callable[[Event], object]) -> World:
+    names = ("numpy", *NAMES)
+    return World(
+        folder,
+        trouble=trouble,
+        each_ns=dict.fromkeys(names, 300_000),
+        y_hat=dict.fromkeys(names, 1.0),
+    )
+
+
+def order_of_three() -> Order:
+    cases = tuple(Case(phase, SMALL) for phase in PHASES)
+    return Order("quick", cases, workers_of(NAMES), invocations=3, seconds=0.0)
+
+
+def complete(stored: Stored) -> dict[str, set[str]]:
+    """Name by candidate the phases in which it has a ratio of all three invocations."""
+    found: dict[str, set[str]] = {name: set() for name in NAMES}
+    for one in results(stored.run, stored.samples, stored.parity, stored.faults):
+        if one.ratio and one.ratio.estimate.count == 3:
+            found[one.candidate].add(one.case.phase)
+    return found
+
+
+@pytest.mark.parametrize("op", ["describe", "prepare", "tensors"])
+def test_a_rung_that_does_not_work_leaves_the_others_alone(op: str, tmp_path: Path) -> None:
+    def trouble(event: Event) -> None:
+        if event.worker == "torch" and event.op == op:
+            dies(event)
+
+    run, stored = world_of(tmp_path, trouble).run(order_of_three())
+    assert run.status == "finished"
+    assert {fault.worker for fault in stored.faults} == {"torch"}
+    assert {fault.case.split("/")[0] for fault in stored.faults} == set(PHASES)
+    assert {result.candidate for result in stored.parity} == {"mojo", "numpy-tuned"}
+    everything = set(PHASES)
+    assert complete(stored) == {"mojo": everything, "numpy-tuned": everything, "torch": set()}
+    invalid = [
+        one for one in results(stored.run, stored.samples, stored.parity, stored.faults)
+        if one.verdict and one.verdict.kind == "INVALID"
+    ]  # fmt: skip
+    assert {one.candidate for one in invalid} == {"torch"}
+    assert len(invalid) == len(PHASES)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_rung_that_fails_in_one_case_stays_in_the_others(first: bool, tmp_path: Path) -> None:
+    """In the pilot, or after it had an invocation: the others have all of theirs."""
+    seen: list[str] = []
+
+    def trouble(event: Event) -> None:
+        if event.worker == "torch" and event.fields.get("phase") == "backprop":
+            seen.append(event.worker)
+            if first or len(seen) > 16:
+                dies(event)
+
+    _, stored = world_of(tmp_path, trouble).run(order_of_three())
+    assert [(fault.case.split("/")[0], fault.worker) for fault in stored.faults] == [
+        ("backprop", "torch")
+    ]
+    found = complete(stored)
+    assert found["mojo"] == found["numpy-tuned"] == set(PHASES)
+    assert found["torch"] == {"forward", "epoch"}
+    keys = [(one.case, one.worker, one.invocation, one.round) for one in stored.samples]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_rung_that_computes_something_else_is_alone_in_that(tmp_path: Path) -> None:
+    world = world_of(tmp_path, lambda event: None)
+    world.y_hat = {**world.y_hat, "torch": 2.0}
+    _, stored = world.run(order_of_three())
+    assert stored.faults == ()
+    assert {one.candidate for one in stored.parity if not one.ok} == {"torch"}
+    found = complete(stored)
+    assert found["mojo"] == found["numpy-tuned"] == set(PHASES)
+    assert found["torch"] == set()
+    assert "torch" not in {one.worker for one in stored.samples}
+
+
+def test_a_rung_with_a_false_clock_is_alone_in_that(tmp_path: Path) -> None:
+    def trouble(event: Event) -> None:
+        if event.worker == "torch" and event.op == "sample":
+            event.answer["wall_ns"] = 3 * 300_000 * event.fields["loops"]
+
+    _, stored = world_of(tmp_path, trouble).run(order_of_three())
+    assert {(one.worker, one.reason.split(":")[0]) for one in stored.faults} == {("torch", "clock")}
+    assert complete(stored)["mojo"] == set(PHASES)
+
+
+def test_a_run_that_goes_on_leaves_out_who_failed_before(tmp_path: Path) -> None:
+    def trouble(event: Event) -> None:
+        if event.worker == "torch" and event.fields.get("phase") == "backprop":
+            dies(event)
+        if event.worker == "mojo" and event.op == "sample" and world.stages[-1] == "timing":
+            raise KeyboardInterrupt
+
+    world = world_of(tmp_path, trouble)
+    run, _ = world.run(order_of_three())
+    assert run.status == "interrupted"
+    again = world_of(tmp_path, lambda event: None)
+    assert resume(tmp_path / "run", NOW, again, again.edges()).status == "finished"
+    stored = load(tmp_path / "run")
+    assert again.asked("tensors") == []
+    assert complete(stored)["mojo"] == set(PHASES)
+    assert complete(stored)["torch"] == {"forward", "epoch"}

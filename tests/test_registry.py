@@ -18,6 +18,7 @@ from bench.options import PresetName
 from bench.parity import check, demanded, phase_of
 from bench.records import PHASES, Case, Problem, WorkerSpec
 from bench.registry import RUNGS, Rung, installed, lacks, missing, offers, trains
+from bench.rungs import ORDER
 
 ROOT = Path(__file__).parent.parent
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
@@ -50,6 +51,10 @@ def test_every_rung_is_where_the_table_says(rung: Rung) -> None:
         node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)
     }
     assert name in classes
+
+
+def test_the_report_has_them_in_the_same_order() -> None:
+    assert [name for name in ORDER if name in RUNGS] == list(RUNGS)
 
 
 def test_docs_name_every_rung() -> None:
