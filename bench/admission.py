@@ -14,7 +14,8 @@ from bench import contract, parity
 from bench.cases import case_id, compared, flops, network_text, problem_id, seats_of
 from bench.crew import Crew
 from bench.errors import WorkerError
-from bench.records import Case, Clause, Fault, ParityResult, Problem
+from bench.exchange import needed
+from bench.records import PHASES, Case, Clause, Fault, ParityResult, Problem
 from bench.registry import flushes
 from bench.schedule import calibrate, common_loops
 from bench.session import SETTLE_S, Edges, Order, Progress, Record, Session, ask_arrays, patience_s
@@ -99,8 +100,8 @@ def _compare(
             problem,
             baseline.implementation,
             spec.implementation,
-            reference,
-            computed[spec.label],
+            needed(reference, spec.phases or PHASES),
+            needed(computed[spec.label], spec.phases or PHASES),
             exact or reference,
         )
         for spec in candidates

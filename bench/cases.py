@@ -314,16 +314,17 @@ def compared(cases: Iterable[Case]) -> tuple[Problem, ...]:
 def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...]:
     """Choose the workers that take turns in a case: the one place that says so.
 
-    All whose implementation offers it, by `bench.registry`; for what is timed aside, those without
-    the second seat of the baseline; for a probe the one that holds it.
+    All that offer it, by what their seats say and by `bench.registry`; for what is timed aside,
+    those without the second seat of the baseline; for a probe the one that holds it.
     """
+    workers = [worker for worker in workers if has_phase(worker, case.phase)]
     if case.phase in PROBES:
         return tuple(worker for worker in workers if worker.implementation == PROBER)[:1]
     epoch, threads = flops(replace(case, phase="epoch")), case.problem.threads
     return tuple(
         worker
         for worker in workers
-        if offers(worker.implementation, case.phase, epoch, threads)
+        if offers(worker.implementation, epoch, threads)
         and not (case.phase in ASIDE and worker.role == "again")
     )
 
@@ -334,6 +335,11 @@ def seats_compared(
     """Choose the workers whose tensors are compared: those with a turn in a case of the problem."""
     mine = [case for case in cases if case.problem == problem and case.phase not in PROBES]
     return crew_of(mine, workers)
+
+
+def has_phase(worker: WorkerSpec, phase: Phase) -> bool:
+    """Tell whether a worker has a phase."""
+    return not worker.phases or phase in worker.phases
 
 
 def crew_of(cases: Iterable[Case], workers: Sequence[WorkerSpec]) -> tuple[WorkerSpec, ...]:

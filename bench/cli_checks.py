@@ -22,12 +22,13 @@ from bench.command import (
     phases_of,
     planned,
     problems_of,
-    workers_for,
+    seats_for,
 )
 from bench.errors import StoreError
 from bench.options import (
     BatchOption,
     DTypeOption,
+    ImplementationOption,
     LadderOption,
     LayersOption,
     PartName,
@@ -43,6 +44,7 @@ from bench.options import (
     epilog=epilog(
         "bench parity --preset full",
         "bench parity --layers 7,13,5 --batch 1 --rows 40 --dtype float32",
+        "bench parity --preset quick --implementation mine:Network",
     ),
 )
 def parity(
@@ -53,18 +55,20 @@ def parity(
     dtype: DTypeOption = None,
     threads: ThreadsOption = None,
     ladder: LadderOption = False,
+    implementation: ImplementationOption = None,
 ) -> None:
     """Check, tensor by tensor, that all implementations compute the same; time nothing."""
     from bench.admission import check_parity
     from bench.progress import ScreenProgress
     from bench.screen import console, show_parity
-    from bench.session import Order
+    from bench.session import Edges, Order
 
     cases = cases_of(problems_of(preset, layers, batch, rows, dtype, threads))
-    workers = workers_for(preset, ladder)
-    build_mojo(workers=workers)
+    seats = seats_for(implementation, preset, ladder)
+    build_mojo(workers=seats.specs)
     with ScreenProgress(console(sys.stderr)) as progress:
-        results, faults = check_parity(Order(preset, cases, workers), progress)
+        order = Order(preset, cases, seats.specs)
+        results, faults = check_parity(order, progress, Edges(start=seats.start))
     show_parity(results, faults)
     raise typer.Exit(int(bool(faults) or not all(result.ok for result in results)))
 

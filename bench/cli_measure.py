@@ -25,13 +25,14 @@ from bench.command import (
     phases_of,
     planned,
     problems_of,
-    workers_for,
+    seats_for,
 )
 from bench.errors import UsageError
 from bench.options import (
     BatchOption,
     BudgetOption,
     DTypeOption,
+    ImplementationOption,
     InvocationsOption,
     IsaOption,
     LadderOption,
@@ -54,13 +55,14 @@ from bench.records import Phase, Problem, WorkerSpec
 from bench.threads import cores
 
 if TYPE_CHECKING:
+    from bench.crew import StartSeat
     from bench.records import Plan, Run
     from bench.session import Order, Progress
 
 INTERRUPTED = 130
 COST_ROUNDS = 5
-LEFT_OUT = {"--no-training", "--no-costs"}
-"""What an option leaves out does not make a preset another one."""
+NO_CHANGE = {"--no-training", "--no-costs", "--implementation"}
+"""What is left out does not make a preset another one, nor does who is measured by it."""
 
 
 @app.command(
@@ -72,6 +74,7 @@ LEFT_OUT = {"--no-training", "--no-costs"}
         "bench run --invocations 30 --seconds 600 --name long",
         "bench run --ladder --preset quick",
         "bench run --resume results/long",
+        "bench run --implementation mojo --implementation 'exec:./mlp' --preset quick",
         "bench run --plain > log",
     ),
 )
@@ -85,6 +88,7 @@ def run(
     phase: PhaseOption = None,
     same_isa: IsaOption = None,
     ladder: LadderOption = False,
+    implementation: ImplementationOption = None,
     invocations: InvocationsOption = None,
     seconds: SecondsOption = None,
     target: TargetOption = None,
@@ -98,16 +102,17 @@ def run(
 ) -> None:
     """Check, measure, report: the whole path.
 
-    Builds the Mojo library if needed. Checks, tensor by tensor, that both implementations compute
+    Builds the Mojo library if needed. Checks, tensor by tensor, that all implementations compute
     the same; a case that fails is not timed. Times NumPy, NumPy again (the noise floor) and Mojo
     in turns, in fresh processes for each network and invocation, and saves every reading as it
-    comes. Trains the seed network in both, and takes what each costs besides. Writes raw data,
+    comes. Trains the seed network in each, and takes what each costs besides. Writes raw data,
     charts, report.html and report.md to OUT/NAME, and prints the table and a sentence of
     conclusion.
 
     A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. With --ladder every other rung
-    that is installed takes its turns too (`bench list` names them). Ctrl-C ends early and reports
-    what is complete.
+    that is installed takes its turns too (`bench list` names them); with --implementation others
+    take Mojo's place (docs/adding-an-implementation.md). Ctrl-C ends early and reports what is
+    complete.
     """
     from bench.showing import show_run
 
@@ -120,6 +125,7 @@ def run(
         "--phase": phase,
         "--same-isa": same_isa,
         "--ladder": ladder,
+        "--implementation": _without_folders(implementation),
         "--invocations": invocations,
         "--seconds": seconds,
         "--target": target,
@@ -128,15 +134,16 @@ def run(
         "--no-costs": no_costs,
     }
     if resume is not None:
-        if name is not None or any(value for value in given.values()):
+        others = (value for option, value in given.items() if option != "--implementation")
+        if name is not None or any(others):
             raise UsageError("--resume goes on with what the run was asked for: no other options")
-        path, status = _go_on(resume, plain=plain)
+        path, status = _go_on(resume, implementation or [], plain=plain)
         wrong = show_run(path, plain=plain)
         raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    workers = workers_for(preset, ladder)
-    order = _order("run", preset, problems, phases_of(phase), given, workers)
-    path, status = _measure(order, out, name, plain=plain)
+    seats = seats_for(implementation, preset, ladder)
+    order = _order("run", preset, problems, phases_of(phase), given, seats.specs)
+    path, status = _measure(order, out, name, seats.start, plain=plain)
     invalid = show_run(path, plain=plain)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))
 
@@ -154,6 +161,7 @@ def plan(
     phase: PhaseOption = None,
     same_isa: IsaOption = None,
     ladder: LadderOption = False,
+    implementation: ImplementationOption = None,
     invocations: InvocationsOption = None,
     seconds: SecondsOption = None,
     budget: BudgetOption = None,
@@ -170,6 +178,7 @@ def plan(
     from bench.pilot import plan_only
     from bench.progress import ScreenProgress
     from bench.screen import console
+    from bench.session import Edges
     from bench.showing import show_plan
 
     given = {
@@ -177,16 +186,17 @@ def plan(
         "--seconds": seconds,
         "--same-isa": same_isa,
         "--ladder": ladder,
+        "--implementation": _without_folders(implementation),
         "--budget": budget,
         "--no-training": no_training,
         "--no-costs": no_costs,
     }
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    workers = workers_for(preset, ladder)
-    order = _order("plan", preset, problems, phases_of(phase), given, workers)
+    seats = seats_for(implementation, preset, ladder)
+    order = _order("plan", preset, problems, phases_of(phase), given, seats.specs)
     build_mojo(order.isa, order.workers)
     with alone("bench plan"), ScreenProgress(console(sys.stderr)) as progress:
-        found, faults = plan_only(order, progress)
+        found, faults = plan_only(order, progress, Edges(start=seats.start))
     show_plan(found, faults, as_json=as_json)
     raise typer.Exit(int(bool(faults)))
 
@@ -263,7 +273,7 @@ def _order(
 
     asked = PRESETS[preset]
     changed = {option for option, value in given.items() if value not in (None, False)}
-    changed -= LEFT_OUT | ({"--ladder"} if asked.ladder else set())
+    changed -= NO_CHANGE | ({"--ladder"} if asked.ladder else set())
     named = {"--preset": preset} if command == "run" else {}
     invocations, seconds = given["--invocations"], given["--seconds"]
     return Order(
@@ -281,28 +291,55 @@ def _order(
     )
 
 
-def _measure(order: Order, out: Path, name: str | None, *, plain: bool = False) -> tuple[Path, str]:
+def _without_folders(names: list[str] | None) -> list[str] | None:
+    """Write names of implementations as they are recorded: a run tells of no machine's folders."""
+    from bench.environment import without_paths
+
+    return [str(without_paths(name)) for name in names] if names else None
+
+
+def _measure(
+    order: Order,
+    out: Path,
+    name: str | None,
+    start: StartSeat | None = None,
+    *,
+    plain: bool = False,
+) -> tuple[Path, str]:
     """Make a run and its report; return its folder and status."""
     from bench.runner import measure
+    from bench.session import Edges
 
     if name is not None and (Path(name).name != name or name.startswith(".")):
         raise UsageError(f"--name {name!r} is not the name of a folder; write one without / or .")
     started = datetime.now(UTC)
     path = out / (name or f"{started:%Y%m%d-%H%M%S}-{order.preset}")
+    edges = Edges(start=start) if start else Edges()
     return path, _take(
-        order, path, lambda progress: measure(order, path, started, progress), order.command, plain
+        order,
+        path,
+        lambda progress: measure(order, path, started, progress, edges),
+        order.command,
+        plain,
     )
 
 
-def _go_on(path: Path, *, plain: bool = False) -> tuple[Path, str]:
+def _go_on(path: Path, names: list[str], *, plain: bool = False) -> tuple[Path, str]:
     """Go on with a run and make its report; return its folder and status."""
     from bench import store
     from bench.runner import resume
+    from bench.seating import seated_again
+    from bench.session import Edges
 
     run = store.load(path).run
     command = f"bench run --resume {path.name}"
+    edges = Edges(start=seated_again(run.plan, names))
     return path, _take(
-        run.plan, path, lambda progress: resume(path, datetime.now(UTC), progress), command, plain
+        run.plan,
+        path,
+        lambda progress: resume(path, datetime.now(UTC), progress, edges),
+        command,
+        plain,
     )
 
 

@@ -6,25 +6,31 @@ What is heavy to import is imported where it is used, so that `--help` comes at 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from typer.core import TyperGroup
 
 from bench.cases import (
     PRESETS,
+    PROBER,
     WITH_PARTS,
     Preset,
     cases_of,
+    has_phase,
     parse_layers,
     preset_problems,
 )
-from bench.errors import BuildError
+from bench.errors import BuildError, UsageError
 from bench.isa import ISAS
 from bench.options import DTypeName, PhaseName, PresetName
 from bench.records import PHASES, Case, DType, Phase, Problem, WorkerSpec
 from bench.registry import RUNGS, installed, missing
+from bench.registry import phases_of as phases_of_rung
 from bench.threads import cores
+
+if TYPE_CHECKING:
+    from bench.seating import Seated
 
 BASELINE = "numpy"
 
@@ -34,25 +40,39 @@ def workers_of(candidates: Iterable[str]) -> tuple[WorkerSpec, ...]:
     return (
         WorkerSpec(BASELINE, BASELINE, "baseline"),
         WorkerSpec(f"{BASELINE}-again", BASELINE, "again"),
-        *(WorkerSpec(name, name, "candidate") for name in dict.fromkeys(candidates)),
+        *(
+            WorkerSpec(name, name, "candidate", phases_of_rung(name))
+            for name in dict.fromkeys(candidates)
+        ),
     )
 
 
 WORKERS = workers_of(["mojo"])
 
 
-def workers_for(preset: PresetName, ladder: bool) -> tuple[WorkerSpec, ...]:
-    """Seat whom an order asks for: Mojo, or all rungs that are installed.
+def seats_for(names: Sequence[str] | None, preset: PresetName, ladder: bool) -> Seated:
+    """Seat the baseline twice, and beside it what was named, the whole ladder, or Mojo.
 
-    Mojo comes first there too: what tells of one candidate tells of the first. What is not
-    installed is named on standard error, a line each.
+    Of the ladder all rungs that are installed; what is not is named on standard error, a line each.
+    Mojo comes first there too.
+
+    Raises:
+        UsageError: A name is none, or what it names cannot be used; or both were asked for.
     """
+    from bench.seating import Seated, seated
+
+    if ladder and names:
+        raise UsageError("--ladder and --implementation are two ways to say who takes part")
+    if names:
+        pair = workers_of([])
+        found = seated(names, [worker.label for worker in pair])
+        return Seated((*pair, *found.specs), found.start)
     if not (ladder or PRESETS[preset].ladder):
-        return WORKERS
+        return Seated(WORKERS)
     for rung in RUNGS.values():
         if words := missing(rung):
             typer.echo(words, err=True)
-    return workers_of(["mojo", *(name for name in installed() if name != BASELINE)])
+    return Seated(workers_of(["mojo", *(name for name in installed() if name != BASELINE)]))
 
 
 ORDER = (
@@ -67,6 +87,7 @@ ORDER = (
     "train",
     "predict",
     "parity",
+    "check-worker",
     "list",
     "doctor",
     "validate",
@@ -142,14 +163,21 @@ def planned(
 ) -> tuple[Case, ...]:
     """List the cases of a run: with probes of this machine, and parts, where the preset has them.
 
-    Parts only where all workers time them.
+    Probes only where a worker holds them, parts only where all workers time them, and no phase that
+    no candidate offers.
     """
-    return cases_of(
+    found = cases_of(
         problems,
         phases,
-        probes=preset.probes,
+        probes=preset.probes and any(one.implementation == PROBER for one in workers),
         cores=cores(),
         parts=preset.parts and all(one.implementation in WITH_PARTS for one in workers),
+    )
+    candidates = [one for one in workers if one.role == "candidate"]
+    return tuple(
+        case
+        for case in found
+        if case.phase not in PHASES or any(has_phase(one, case.phase) for one in candidates)
     )
 
 

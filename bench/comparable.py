@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.cases import crew_of
-from bench.records import Run
+from bench.records import Run, WorkerSpec
 
 OF_MACHINE = (
     *("cpu", "architecture", "extensions", "logical cores", "physical cores", "cores allowed"),
@@ -159,12 +159,16 @@ def _seats(a: Run, b: Run) -> list[Difference]:
     """Find seats that are filled otherwise, and whether a pair to compare is there at all."""
     seats = [{spec.label: spec for spec in run.plan.workers} for run in (a, b)]
     found = [
-        Difference(label, *(f"{s[label].implementation} as {s[label].role}" for s in seats))
+        Difference(label, *(_who(s[label]) for s in seats))
         for label in seats[0]
-        if label in seats[1] and seats[0][label] != seats[1][label]
+        if label in seats[1] and _who(seats[0][label]) != _who(seats[1][label])
     ]
     for role in ("baseline", "candidate"):
         labels = [[spec.label for spec in run.plan.workers if spec.role == role] for run in (a, b)]
         if not set(labels[0]) & set(labels[1]):
             found.append(Difference(f"{role} by its label", *map(", ".join, labels)))
     return found
+
+
+def _who(spec: WorkerSpec) -> str:
+    return f"{spec.implementation} as {spec.role}"

@@ -115,7 +115,7 @@ def of_data(subject: str, answers: Mapping[str, Mapping[str, Any]]) -> list[Clau
         Clause(
             subject,
             "inputs",
-            f"sha256 {digest[:16]}",
+            f"CRC-32 {digest[:16]}",
             f"{different[0]} holds other data than {first}" if different else "",
         ),
         Clause(

@@ -15,14 +15,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from bench.cases import has_phase
 from bench.environment import PROJECT, without_paths
 from bench.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
+from bench.protocol import PROTOCOL
 from bench.records import Case, Phase, Problem, WorkerSpec
 from bench.registry import flushes
 from bench.sanity import is_reading
@@ -41,6 +44,9 @@ the weights of a wide network takes longer than many a sample."""
 GOODBYE_S = 2.0
 PADDING_BYTES = 4096
 LAST_WORDS = 3
+MOST_WORDS = 4096
+LONGEST_LINE = 1 << 20
+"""Bytes of what a process said last, and of an answer."""
 
 
 class Seat(Protocol):
@@ -74,6 +80,8 @@ class WorkerProcess:
         spec: The seat.
         variables: Added to the environment of this process.
         command: What to start; by default `bench.worker` in this Python.
+        folder: Where it works.
+        more_path: Where `bench.worker` looks for modules too.
 
     Raises:
         WorkerError: The system does not start it.
@@ -84,8 +92,16 @@ class WorkerProcess:
         spec: WorkerSpec,
         variables: Mapping[str, str],
         command: Sequence[str] | None = None,
+        *,
+        folder: Path = PROJECT,
+        more_path: Path | None = None,
     ) -> None:
         self._label = spec.label
+        paths = [Path(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+        paths += [more_path] if more_path is not None else []
+        if paths and command is None:  # it works in another folder than we do
+            path = os.pathsep.join(str(part.absolute()) for part in paths)
+            variables = {**variables, "PYTHONPATH": path}
         worker = [sys.executable, "-m", "bench.worker", "--implementation", spec.implementation]
         self._unread = b""
         self._replies, their_end = os.pipe()
@@ -103,7 +119,7 @@ class WorkerProcess:
                     "BENCH_REPLY_FD": str(their_end),
                     "PYTHONUNBUFFERED": "1",  # last words come in the order they were said
                 },
-                cwd=PROJECT,
+                cwd=folder,
                 start_new_session=True,
             )
         except OSError as error:
@@ -115,13 +131,22 @@ class WorkerProcess:
 
     def ask(self, op: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
         """Send a request and return the answer (see `Seat`)."""
-        request = json.dumps({"op": op, **fields}).encode() + b"\n"
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(request)
-            self._process.stdin.flush()
-        except OSError:
-            raise self._death(op) from None
+        request = json.dumps({"op": op, **fields}).encode()
+        return self.answer_to(request, op, timeout_s)
+
+    def answer_to(self, request: bytes, what: str, timeout_s: float) -> dict[str, Any]:
+        """Send a line, whatever it holds, and return the answer.
+
+        Args:
+            request: The line, without its end.
+            what: It is called in words.
+            timeout_s: How long to wait.
+
+        Raises:
+            WorkerError: As of `ask`.
+        """
+        op = what
+        self.send(request, op)
         line = self._read_line(op, timeout_s)
         try:
             answer = json.loads(line)
@@ -132,6 +157,45 @@ class WorkerProcess:
             nonsense = f"answered {op} with {line[:80]!r}, which is no answer"
             raise WorkerError(self._label, without_paths(nonsense)) from None
         raise WorkerRefusalError(self._label, without_paths(refusal))
+
+    def send(self, request: bytes, what: str) -> None:
+        """Send a line and wait for no answer.
+
+        Raises:
+            WorkerError: The worker is gone.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(request + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._death(what) from None
+
+    def leave(self, timeout_s: float) -> tuple[int | None, bytes]:
+        """End the worker's input and see how it ends: its exit code, and what it still answered.
+
+        The code is None where it did not end in time, and was ended.
+        """
+        process = self._process
+        assert process.stdin is not None
+        with suppress(OSError):
+            process.stdin.close()
+        code: int | None
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            code = None
+        rest = self._unread
+        while select.select([self._replies], [], [], 0)[0]:  # a child of it may keep it open
+            part = os.read(self._replies, 65536)
+            if not part:
+                break
+            rest += part
+        os.close(self._replies)
+        self._output.close()
+        return code, rest
 
     def end(self) -> None:
         """End the worker: ask it to go, and make it go if it does not."""
@@ -159,11 +223,14 @@ class WorkerProcess:
             if not readable:
                 self._process.kill()
                 words = f"did not answer {op} within {timeout_s:.0f} s and was ended"
-                raise WorkerTimeoutError(self._label, words)
+                raise WorkerTimeoutError(self._label, words + self._last_words())
             part = os.read(self._replies, 65536)
             if not part:
                 raise self._death(op)
             self._unread += part
+            if len(self._unread) > LONGEST_LINE:
+                self._process.kill()
+                raise WorkerError(self._label, f"answered {op} with a line without end")
         line, _, self._unread = self._unread.partition(b"\n")
         return line
 
@@ -176,13 +243,14 @@ class WorkerProcess:
             return WorkerError(self._label, f"closed its answers during {op} and was ended")
         names = {number.value: number.name for number in signal.Signals}
         how = f"exit code {status}" if status >= 0 else f"signal {names.get(-status, -status)}"
-        self._output.seek(0)
+        return WorkerError(self._label, f"died during {op} ({how})" + self._last_words())
+
+    def _last_words(self) -> str:
+        """Return what the process said last to people, after a colon; empty if it said nothing."""
+        self._output.seek(-min(MOST_WORDS, self._output.seek(0, os.SEEK_END)), os.SEEK_END)
         lines = self._output.read().decode(errors="replace").strip().splitlines()
         words = " | ".join(line.strip() for line in lines[-LAST_WORDS:])
-        return WorkerError(
-            self._label,
-            f"died during {op} ({how})" + (f": {without_paths(words)}" if words else ""),
-        )
+        return f": {without_paths(words)}" if words else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +295,7 @@ class Crew:
         self._prepared: dict[str, tuple[Problem, int]] = {}
         self._trained: dict[str, Problem] = {}
         self._moved: set[str] = set()  # who no longer has the weights and stream of `prepare`
+        self._trainable = {spec.label for spec in specs if has_phase(spec, "epoch")}
         self._seats: dict[str, Seat] = {}
         try:
             for spec in random.sample(specs, len(specs)):  # starting first favours nobody
@@ -265,7 +334,7 @@ class Crew:
         """
         if case.phase == "epoch":
             self._refresh(label)
-        elif self._trained.get(label) != case.problem:
+        elif label in self._trainable and self._trained.get(label) != case.problem:
             batches = max(1, case.problem.rows // case.problem.batch_size)
             self._moved.add(label)
             self.ask(label, "sample", timeout_s * batches, phase="epoch", loops=1)
@@ -303,6 +372,9 @@ class Crew:
     def _check_contract(self, label: str) -> None:
         mine = self.descriptions[label]
         first_label, first = next(iter(self.descriptions.items()))
+        if mine.get("protocol", PROTOCOL) != PROTOCOL:
+            words = f"speaks version {mine['protocol']!r} of the protocol, and this is {PROTOCOL}"
+            raise WorkerError(label, f"{words}: see docs/protocol.md")
         if mine.get("threads") != self.threads:
             raise WorkerError(
                 label, f"was started with {self.threads} threads and has {mine.get('threads')}"

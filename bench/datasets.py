@@ -1,4 +1,4 @@
-"""The data of both sides: made from a seed, cached in one file that every worker reads.
+"""The data of both sides: made from a seed, cached in a folder that every worker reads.
 
 Random numbers come from one legacy `numpy.random.RandomState` stream per data set and only by
 `uniform` and `randn`, which NumPy promises never to change, so another language can make the same
@@ -23,6 +23,7 @@ from bench.records import Problem
 
 Array = NDArray[Any]
 
+NAMES = ("X", "y", "X_val", "y_val", "X_test", "y_test")
 SINC_NOISE = 0.001
 REGRESSION_NOISE = 0.05
 TEACHER_WIDTH = 32
@@ -49,8 +50,7 @@ class DataSet:
 
     def arrays(self) -> dict[str, Array]:
         """Return the six arrays by name, in the order in which they are declared."""
-        names = ("X", "y", "X_val", "y_val", "X_test", "y_test")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in NAMES}
 
 
 def true_sinc(x: ArrayLike) -> NDArray[np.float64]:
@@ -132,12 +132,12 @@ def data_for(problem: Problem) -> DataSet:
     return DataSet(data.name, *(a.astype(problem.dtype) for a in data.arrays().values()))
 
 
-def data_file(problem: Problem, cache: Path) -> tuple[Path, str]:
-    """Return the file that holds the data of a problem, and its sha256.
+def data_folder(problem: Problem, cache: Path) -> tuple[Path, str]:
+    """Return the folder that holds the data of a problem, and a sha256 of all of it.
 
-    An `.npz` without pickle, with the arrays of `DataSet`, made on first use; several processes
-    may ask at once. The file's name carries a digest of this module, so data made by older rules
-    is never taken; the checksum lies beside it, so a damaged file is made again.
+    A file `NAME.npy` for each array of `DataSet`, made on first use; several processes may ask at
+    once. The folder's name carries a digest of this module, so data made by older rules is never
+    taken; the checksum lies beside it, so what is damaged is made again.
 
     Args:
         problem: Only its input and output width, rows and dtype matter.
@@ -149,24 +149,27 @@ def data_file(problem: Problem, cache: Path) -> tuple[Path, str]:
     rules = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
     width_in, width_out = problem.layer_sizes[0], problem.layer_sizes[-1]
     stem = f"data-{width_in}-{width_out}-n{problem.rows}-{problem.dtype}-{rules}"
-    path, checksum = cache / f"{stem}.npz", cache / f"{stem}.sha256"
+    folder, checksum = cache / stem, cache / f"{stem}.sha256"
     try:
         recorded = checksum.read_text().strip()
-        if _sha256(path) == recorded:
-            return path, recorded
+        if _sha256(folder) == recorded:
+            return folder, recorded
     except (OSError, UnicodeDecodeError):
         pass
     data = data_for(problem)
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        digest = _replace(path, data.arrays())
+        folder.mkdir(parents=True, exist_ok=True)
+        # File by file: whoever makes them makes the same bytes, so any mixture is whole.
+        for name, array in data.arrays().items():
+            _replace(folder / f"{name}.npy", array)
+        digest = _sha256(folder)
         _replace(checksum, digest)
     except OSError as error:
         raise UsageError(
             f"cannot write the data of {data.name} to {cache}: {error.strerror}; "
             "free some space there or make the folder writable"
         ) from error
-    return path, digest
+    return folder, digest
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -180,23 +183,25 @@ def _check_rows(rows: int) -> None:
         raise UsageError(f"a data set needs at least 1 row; got {rows}")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(folder: Path) -> str:
+    """Return a checksum of all arrays of a folder, their names with them."""
+    whole = hashlib.sha256()
+    for name in NAMES:
+        content = (folder / f"{name}.npy").read_bytes()
+        whole.update(f"{name} {len(content)} ".encode() + content)
+    return whole.hexdigest()
 
 
-def _replace(path: Path, content: dict[str, Array] | str) -> str:
-    """Write a file in one move, so that no reader sees half of it; return its sha256."""
+def _replace(path: Path, content: Array | str) -> None:
+    """Write a file in one move, so that no reader sees half of it."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             if isinstance(content, str):
                 file.write(f"{content}\n".encode())
             else:
-                np.savez(file, **content)  # type: ignore[arg-type]  # stubs mix in allow_pickle
-        digest = _sha256(Path(temporary))
+                np.save(file, np.ascontiguousarray(content), allow_pickle=False)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return digest

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cases import PEAK_FLOPS, TRIAD_ELEMENTS
+from bench.entry_points import registered
 from bench.errors import UsageError
 from bench.records import PARTS, PROBES, WIDTH_ONE, Phase, Problem
 from bench.registry import RUNGS, missing
@@ -220,21 +221,31 @@ BASELINE = "numpy"
 def implementation(name: str) -> Implementation:
     """Return an implementation by name, or by where its class is: `package.module:Class`.
 
+    The names are ours, and those of the entry points that other packages bring.
+
     Raises:
         UsageError: There is none of this name, it lacks a package, or there is no such class.
     """
+    if name not in known() and ":" not in name:
+        there = ", ".join(known())
+        raise UsageError(f"no implementation is called {name!r}; there are: {there}")
     rung = RUNGS.get(name)
     if rung is not None and (words := missing(rung)):
         raise UsageError(words)
-    module, colon, attribute = (rung.where if rung else name).partition(":")
-    if not colon:
-        known = ", ".join(RUNGS)
-        raise UsageError(f"no implementation is called {name!r}; there are: {known}")
+    point = None if rung or ":" in name else registered()[name]
     try:
-        found = getattr(import_module(module), attribute)()
+        if point is not None:
+            return cast("Implementation", point.load()())
+        module, _, attribute = (rung.where if rung else name).partition(":")
+        return cast("Implementation", getattr(import_module(module), attribute)())
     except (ImportError, ValueError, AttributeError) as error:
-        raise UsageError(f"implementation {name!r} cannot be made: {error}") from None
-    return cast("Implementation", found)
+        how = f" is registered as {point.value} and" if point is not None else ""
+        raise UsageError(f"implementation {name!r}{how} cannot be made: {error}") from None
+
+
+def known() -> tuple[str, ...]:
+    """Name all implementations: ours, and those that other packages register."""
+    return tuple(dict.fromkeys((*RUNGS, *registered())))
 
 
 def thread_count() -> int:

@@ -101,6 +101,17 @@ LadderOption = Annotated[
         "are not are named with the command that installs them.",
     ),
 ]
+ImplementationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--implementation",
+        metavar="NAME",
+        rich_help_panel=WHAT,
+        help="What is compared with NumPy: a registered name, module:attribute, or a program as "
+        "'exec:./worker --its-options'. May be repeated; name mojo too to keep it. "
+        "[default: mojo]",
+    ),
+]
 OutOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", rich_help_panel=WHERE, help="Folder of the runs.")
 ]

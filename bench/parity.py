@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cases import problem_id
-from bench.records import ParityResult, Phase, Problem, TensorCheck
-from bench.registry import flushes, phases_of
+from bench.records import ParityResult, Problem, TensorCheck
+from bench.registry import flushes
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
@@ -108,31 +108,13 @@ TOLERANCES: dict[str, Tolerance] = {
 }  # fmt: skip
 
 
-def phase_of(name: str) -> Phase | None:
-    """Say to which phase a tensor belongs; None: to every implementation, whatever it offers."""
-    name = name.removeprefix(ANOTHER_SEED)
-    plain = name.removeprefix(TIMED)
-    if plain in (*TRAJECTORIES, FIRST_LOSS) or (
-        name.startswith(TIMED) and plain.startswith(("weights[", "biases["))
-    ):
-        return "epoch"
-    if plain.startswith(("grads_", "stepped ")):
-        return "backprop"
-    if plain.startswith(("activations[", EXTREME)) or plain in ("y_hat", "loss"):
-        return "forward"
-    return None
-
-
 def demanded(name: str, implementation: str) -> bool:
     """Tell whether a tensor is demanded of an implementation.
 
-    All of the phases that it offers are; and of numbers that are subnormal those of every one that
-    does not say that it cannot keep them, both by `bench.registry`.
+    Of numbers that are subnormal, of every one that does not say, by `bench.registry`, that it
+    cannot keep them; the others of all.
     """
-    if name.startswith(EXTREME) and "subnormal" in name and flushes(implementation):
-        return False
-    phase = phase_of(name)
-    return phase is None or phase in phases_of(implementation)
+    return not (name.startswith(EXTREME) and "subnormal" in name and flushes(implementation))
 
 
 def check(

@@ -117,6 +117,7 @@ class WorkerSpec:
     label: str
     implementation: str
     role: Literal["baseline", "again", "candidate"]
+    phases: tuple[Phase, ...] = ()  # those it offers; empty: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +340,7 @@ class Result:
     """All that is derived for one case and one candidate."""
 
     case: Case
-    times: dict[str, TimeEstimate]  # by worker label
+    times: dict[str, TimeEstimate]  # by label, of all workers; each of the invocations it completed
     ratio: Ratio | None  # None: no ratio may be formed (see the verdict)
     again: Ratio | None  # the baseline against itself: the noise floor
     verdict: Verdict | None  # None: a floor, or a run whose kind of data supports none

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from bench.records import PHASES, Phase
+from bench.records import FLOORS, PHASES, Phase
 
 PROJECT = "python-vs-mojo"
 MODULES = {"scikit-learn": "sklearn", "max-core": "max"}
@@ -87,21 +87,19 @@ RUNGS: dict[str, Rung] = {
 """By name, in the order of the ladder."""
 
 
-def offers(name: str, phase: Phase, flops: int, threads: int) -> bool:
-    """Tell whether an implementation takes part in a case; what is no rung offers all.
+def offers(name: str, flops: int, threads: int) -> bool:
+    """Tell whether an implementation takes on a problem; what is no rung takes on all.
 
     Args:
         name: Of the implementation.
-        phase: Of the case.
-        flops: Arithmetic of an epoch of its problem.
+        flops: Arithmetic of an epoch of the problem.
         threads: Of its problem.
     """
     rung = RUNGS.get(name)
     if rung is None:
         return True
     return not (
-        (phase in PHASES and phase not in rung.phases)
-        or (rung.most_flops is not None and flops > rung.most_flops)
+        (rung.most_flops is not None and flops > rung.most_flops)
         or (rung.most_threads is not None and threads > rung.most_threads)
     )
 
@@ -113,8 +111,9 @@ def trains(name: str, flops: int) -> bool:
 
 
 def phases_of(name: str) -> tuple[Phase, ...]:
-    """List the phases that an implementation must be compared in; what is no rung, in all."""
-    return RUNGS[name].phases if name in RUNGS else PHASES
+    """List the phases that a rung has a seat in; empty: all, as of what is no rung."""
+    rung = RUNGS.get(name)
+    return () if rung is None or rung.phases == PHASES else (*rung.phases, *FLOORS)
 
 
 def flushes(name: str) -> bool:

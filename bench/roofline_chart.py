@@ -91,6 +91,8 @@ def points_of(results: Iterable[Result], labels: Mapping[str, str]) -> list[Poin
         case = result.case
         if case.phase not in PHASES or result.ratio is None or case in found:
             continue
+        if labels["candidate"] not in result.times:  # it does not offer this phase
+            continue
         amount = flops(case)
         reached = {}
         for role in COLOURS:

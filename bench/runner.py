@@ -23,6 +23,7 @@ from bench.cases import (
     case_text,
     compared,
     flops,
+    has_phase,
     problem_id,
 )
 from bench.comparable import differences
@@ -260,7 +261,11 @@ def _train(session: Session) -> dict[str, Any]:
     if not epochs:
         return {}
     arithmetic = epochs * flops(Case("epoch", TRAINING))
-    pupils = [spec for spec in session.pair if trains(spec.implementation, arithmetic)]
+    pupils = [
+        spec
+        for spec in session.pair
+        if has_phase(spec, "epoch") and trains(spec.implementation, arithmetic)
+    ]
     session.progress.stage("training", len(pupils))
     found: dict[str, Any] = {}
 
@@ -273,8 +278,8 @@ def _train(session: Session) -> dict[str, Any]:
 
     for spec in pupils:  # each alone, so that a fault of one leaves the other's curve
         session.with_crew([spec], TRAINING.threads, [spec], lambda _: ["training"], train)
-    with np.load(session.data_of(TRAINING), allow_pickle=False) as data:
-        return {"X": data["X"], "y": data["y"], **found}
+    data = session.data_of(TRAINING)
+    return {**{name: np.load(data / f"{name}.npy") for name in ("X", "y")}, **found}
 
 
 def _time(moment: datetime) -> str:

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from bench.cases import case_id, flops
+from bench.cases import case_id, flops, has_phase
 from bench.intervals import Floats, estimate, t_interval
 from bench.readings import read
 from bench.records import (
@@ -141,6 +141,8 @@ def settings_of(
         case = result.case
         mine = readings[case_id(case)]
         if case.phase not in PHASES or case in seen or mine.invalid or not mine.invocations:
+            continue
+        if not has_phase(candidate, case.phase):
             continue
         seen.add(case)
         logs = log_ratios(run, mine.invocations.values(), baseline, candidate)

@@ -7,7 +7,6 @@ crew. What is worked on, and in which order, is decided in `bench.runner`.
 from __future__ import annotations
 
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +18,10 @@ import numpy as np
 
 from bench.cases import case_id, flops, seats_compared, seats_of
 from bench.crew import PATIENCE_S, Crew, StartSeat, WorkerProcess
-from bench.datasets import data_file
+from bench.datasets import data_folder
 from bench.environment import PROJECT, read_environment, without_paths
 from bench.errors import WorkerError
+from bench.exchange import read, tensor_shapes, training_shapes
 from bench.footprint import Footprint, read_footprint
 from bench.isa import environment_of
 from bench.records import (
@@ -42,6 +42,8 @@ SLOWEST_FLOPS_PER_S = 1e8
 SLOWEST_BATCH_S = 1e-3
 """A worker that is slower than both together is taken for hanging."""
 
+DATA = PROJECT / "build" / "data"
+"""Where data is made once for all runs."""
 SETTLE_S = 0.08
 """Pause before a sample when there are several threads: those of OpenBLAS spin on for up to 60 ms
 after a call, and would take a core from the next worker."""
@@ -88,8 +90,8 @@ class Order:
     cost_rounds: int = 0  # fresh processes that tell what each costs besides; 0: none
 
 
-def _data_file(problem: Problem) -> tuple[Path, str]:
-    return data_file(problem, PROJECT / "build" / "data")
+def _data_folder(problem: Problem) -> tuple[Path, str]:
+    return data_folder(problem, DATA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Edges:
     clock_ns: Callable[[], int] = time.perf_counter_ns
     sleep: Callable[[float], None] = time.sleep
     environment: Callable[[], Environment] = read_environment
-    data_file: Callable[[Problem], tuple[Path, str]] = _data_file
+    data_folder: Callable[[Problem], tuple[Path, str]] = _data_folder
     footprint: Callable[[str, str], Footprint] = read_footprint
 
 
@@ -273,9 +275,9 @@ class Session:
         self.prepare(crew, case.problem, specs=specs)
 
     def data_of(self, problem: Problem) -> Path:
-        """Return the data file of a problem; its checksum is kept for the run."""
+        """Return the data folder of a problem; its checksum is kept for the run."""
         if problem not in self._data:
-            self._data[problem] = self.edges.data_file(problem)
+            self._data[problem] = self.edges.data_folder(problem)
         return self._data[problem][0]
 
     def describe(self, environment: Environment) -> Environment:
@@ -285,7 +287,7 @@ class Session:
             for name, key in self._seats().items()
             if (found := self._descriptions.get(key))
         }
-        data = {path.stem: digest for path, digest in self._data.values()}
+        data = {path.name: digest for path, digest in self._data.values()}
         return replace(environment, workers=workers, data={**environment.data, **data})
 
     def take_up(self, environment: Environment, at_ns: int) -> None:
@@ -353,12 +355,12 @@ def ask_arrays(
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
     """Have a worker write the arrays of `tensors` or `train`; read them, and what it answered."""
     wait_s = patience_s(Case("epoch", problem), 2 * (epochs + 2))  # validation takes time as well
+    shapes = (tensor_shapes if op == "tensors" else training_shapes)(problem, epochs)
     with TemporaryDirectory() as folder:
-        path = Path(folder) / f"{op}.npz"
-        answer = crew.ask(label, op, wait_s, path=str(path), epochs=epochs)
+        answer = crew.ask(label, op, wait_s, folder=folder, epochs=epochs)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}, answer
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            reason = f"answered {op} without a readable file: {type(error).__name__}"
+            return read(Path(folder), shapes), answer
+        except (OSError, ValueError) as error:
+            words = error.strerror if isinstance(error, OSError) else str(error)
+            reason = f"answered {op} without files that can be read: {words}"
             raise WorkerError(label, reason) from error

@@ -66,8 +66,12 @@ def results(
     p_of = {
         (one.case, one.candidate): p_holm for one, p_holm in zip(judged, corrected, strict=True)
     }
+    times_of = [_times(list(one.readings.invocations.values())) for one in compared]
+    everybodys: dict[Case, dict[str, TimeEstimate]] = {}
+    for one, times in zip(compared, times_of, strict=True):
+        everybodys.setdefault(one.case, {}).update(times)
     found = []
-    for one in compared:
+    for one, own in zip(compared, times_of, strict=True):
         name = case_id(one.case)
         invocations = list(one.readings.invocations.values())
         verdict = None
@@ -81,7 +85,7 @@ def results(
         found.append(
             Result(
                 one.case,
-                times=_times(invocations),
+                times=own | {k: v for k, v in everybodys[one.case].items() if k not in own},
                 ratio=_ratio(name, baseline.label, one.candidate.label, one.logs),
                 again=_ratio(name, baseline.label, again.label, one.floor_logs) if again else None,
                 verdict=verdict,
@@ -227,8 +231,10 @@ def log_ratios(
 ) -> Floats:
     """Return per invocation the median over rounds of log(baseline / other).
 
-    Pairs the readings of a round; where there are no rounds, takes the medians of each side.
+    Pairs the readings of a round; where there are no rounds, takes the medians of each side. Empty
+    where the other has no reading.
     """
+    invocations = [one for one in invocations if other.label in one]
     if run.source != "bench":
         medians = [(np.median(t[baseline.label]), np.median(t[other.label])) for t in invocations]
         return np.array([math.log(ours / theirs) for ours, theirs in medians])

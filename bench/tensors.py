@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.exchange import EXTREME_ACTIVATIONS, EXTREME_ROWS, EXTREME_Y_HAT
 from bench.implementations import Array, Implementation, Network
-from bench.parity import EXTREME, TIMED
+from bench.parity import TIMED
 from bench.records import PHASES, Phase
 
 
@@ -72,7 +73,7 @@ def timed_tensors(
     if "forward" in phases:
         y_hat = np.full(batch_size * y.shape[1], np.nan, X.dtype)
         mine.time("forward", 2, network, X, y, batch_size, y_hat)
-        found[f"{TIMED}y_hat"] = y_hat
+        found[f"{TIMED}y_hat"] = y_hat.reshape(batch_size, -1)
     if "backprop" in phases:
         gradients = np.full(sum(sizes), np.nan, X.dtype)
         mine.time("backprop", 2, network, X, y, batch_size, gradients)
@@ -96,15 +97,15 @@ def extreme_tensors(network: Network, data: Mapping[str, Array]) -> dict[str, Ar
     here. Then the first layer's outputs, without biases, of inputs below the smallest normal
     number: who flushes those to zero shows here. Changes the biases.
     """
-    X = data["X"][:3].copy()
+    X = data["X"][:EXTREME_ROWS].copy()
     limits = np.finfo(X.dtype)
     # Eleven bits of float32, and forty of float64, are left to inputs of this size.
     tiny = X * limits.smallest_normal * 2.0 ** (-12 if X.dtype == np.float64 else -4)
     X[0, 0] = np.nan
     X[1:2, 0] = np.inf
     with np.errstate(all="ignore"):
-        found = {f"{EXTREME}y_hat of NaN and infinity": np.array(network.forward(X))}
+        found = {EXTREME_Y_HAT: np.array(network.forward(X))}
         network.biases = [np.zeros_like(bias) for bias in network.biases]
         network.forward(tiny.astype(X.dtype))
-        found[f"{EXTREME}activations[1] of subnormal X"] = np.array(network.activations[1])
+        found[EXTREME_ACTIVATIONS] = np.array(network.activations[1])
     return found

@@ -120,8 +120,8 @@ NAMES = {"numpy": "NumPy", "mojo": "Mojo"}
 
 
 def implementation_name(name: str) -> str:
-    """Write an implementation's name as people do."""
-    return NAMES.get(name, name)
+    """Write an implementation's name as people do: of a class or a program its own name alone."""
+    return NAMES.get(name, name.rpartition(":")[2] or name)
 
 
 def seat_names(run: Run) -> tuple[str, str]:

@@ -1,29 +1,31 @@
 """One process, one implementation: prepare, repeat, time, answer. Holds no policy.
 
-Speaks the lines of docs/design.md, "A worker's life": a JSON request a line in, a JSON answer a
-line out, in order. A request that cannot be served is answered with its error; only `quit`, the
-end of the input and signals end a worker.
+Speaks the lines of docs/protocol.md: a JSON request a line in, a JSON answer a line out, in order.
+A request that cannot be served is answered with its error; only `quit`, the end of the input and
+signals end a worker.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import hashlib
 import json
 import os
 import resource
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO, get_args
 
 import msgspec
 import numpy as np
 
 from bench.errors import UsageError
+from bench.exchange import GRID, write
 from bench.implementations import (
     Array,
     Implementation,
@@ -31,15 +33,14 @@ from bench.implementations import (
     implementation,
 )
 from bench.process import loading, peak_memory
-from bench.records import PHASES, Phase, Problem
+from bench.protocol import PROTOCOL
+from bench.records import FLOORS, PHASES, Phase, Problem
 from bench.tensors import extreme_tensors, phases_of, tensors, timed_tensors
 
 DATA = ("X", "y", "X_val", "y_val")
 METERS = ("preempted", "page_faults", "cpu_ns", "wall_ns")
 """What happened during a sample beside it: how often another process took a core, pages that came
 for the first time, processor time of all threads, and time by the worker's own clock."""
-GRID = (-6.0, 6.0, 601)
-"""Where `train` draws its curve: first point, last point, how many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,8 +96,10 @@ class Worker:
         mine = self._implementation
         self._load()
         return {
+            "protocol": PROTOCOL,
             "implementation": mine.name,
             "language": mine.language,
+            "phases": list(dict.fromkeys((*getattr(mine, "phases", PHASES), *FLOORS))),
             **mine.describe(),
             "rounding": _rounding(),  # afterwards: to load a library may change it
         }
@@ -104,8 +107,8 @@ class Worker:
     def _prepare(self, problem: object, data: str, seed: int = 1) -> dict[str, Any]:
         self._prepared = None  # a failure must not leave the last problem in place
         checked = msgspec.convert(problem, Problem)
-        with np.load(data, allow_pickle=False) as arrays:
-            loaded = {name: arrays[name] for name in DATA}
+        folder = Path(data)
+        loaded = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in DATA}
         network = self._implementation.create(checked, seed=seed)
         self._prepared = Prepared(checked, seed, loaded, network)
         # Set all that lives aside, so that the collector has next to nothing to look through.
@@ -114,7 +117,7 @@ class Worker:
         gc.freeze()
         return {}
 
-    def _tensors(self, path: str, epochs: int) -> dict[str, Any]:
+    def _tensors(self, folder: str, epochs: int) -> dict[str, Any]:
         """Save every tensor; with no epochs only those of one batch and one step.
 
         Answers with a checksum of the data and with how data and parameters lie in memory.
@@ -132,8 +135,8 @@ class Worker:
             found |= losses | timed
             found |= extreme_tensors(network, data) if "forward" in phases else {}
         network.reset()
-        _save(path, found)
-        return {"inputs": _digest(data), "layout": _layout({**data, **_parameters(network)})}
+        write(Path(folder), found)
+        return {"inputs": _checksum(data), "layout": _layout({**data, **_parameters(network)})}
 
     def _sample(self, phase: Phase, loops: int, rouse_ns: int = 0) -> dict[str, Any]:
         ready = self._ready()
@@ -169,13 +172,13 @@ class Worker:
         self._ready().network.reset()
         return {}
 
-    def _train(self, path: str, epochs: int) -> dict[str, Any]:
+    def _train(self, folder: str, epochs: int) -> dict[str, Any]:
         ready = self._ready()
         network, found = self._fit(ready, epochs)
         if ready.problem.layer_sizes[0] == 1:
             grid = np.linspace(*GRID, dtype=ready.problem.dtype)[:, np.newaxis]
             found |= {"grid": grid, "curve": network.predict(grid)}
-        _save(path, found)
+        write(Path(folder), found)
         return {}
 
     def _costs(self) -> dict[str, Any]:
@@ -236,12 +239,12 @@ def _rounding() -> str:
     return "to nearest" if all(result.all() for result in results) else "not to nearest"
 
 
-def _digest(arrays: dict[str, Array]) -> str:
-    """Return a checksum of arrays: names, types, shapes and numbers."""
-    whole = hashlib.sha256()
-    for name, array in arrays.items():
-        whole.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
-    return whole.hexdigest()
+def _checksum(arrays: dict[str, Array]) -> str:
+    """Return a CRC-32 of the numbers of arrays, one after the other: which any language has."""
+    whole = 0
+    for array in arrays.values():
+        whole = zlib.crc32(array.astype(array.dtype.newbyteorder("<")).tobytes(), whole)
+    return f"{whole:08x}"
 
 
 def _layout(arrays: dict[str, Array]) -> str:
@@ -249,10 +252,6 @@ def _layout(arrays: dict[str, Array]) -> str:
     plain = [a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative for a in arrays.values()]
     odd = [name for name, good in zip(arrays, plain, strict=True) if not good]
     return f"not dense in C order: {', '.join(odd)}" if odd else "dense, C order"
-
-
-def _save(path: str, arrays: dict[str, Array]) -> None:
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # the stubs mix in allow_pickle
 
 
 def serve(worker: Worker, requests: Iterable[str], replies: TextIO) -> None:

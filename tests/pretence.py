@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from bench.cases import cases_of
-from bench.datasets import data_file
+from bench.datasets import data_folder
 from bench.errors import WorkerError
+from bench.exchange import write
 from bench.records import Environment, Phase, Problem, Run, WorkerSpec
 from bench.runner import measure
 from bench.session import Edges, Order
@@ -64,7 +65,7 @@ class World:
             clock_ns=lambda: self.now_ns,
             sleep=self.pauses.append,
             environment=lambda: Environment({"cpu": "pretended"}, {}),
-            data_file=lambda problem: data_file(problem, self.folder / "data"),
+            data_folder=lambda problem: data_folder(problem, self.folder / "data"),
             footprint=lambda name, isa: self.footprint.get(name, {}),
         )
 
@@ -124,10 +125,10 @@ class Actor:
             self.dtype = fields["problem"]["dtype"]
         elif op == "tensors":
             y_hat = np.full(3, self.world.y_hat[self.spec.implementation], self.dtype)
-            np.savez(fields["path"], y_hat=y_hat)
+            write(Path(fields["folder"]), {"y_hat": y_hat})
             answer = {"inputs": "ab", "layout": "dense, C order"}
         elif op == "train":
-            np.savez(fields["path"], training_loss=np.ones(fields["epochs"]))
+            write(Path(fields["folder"]), {"training_loss": np.ones(fields["epochs"])})
         return answer | event.answer
 
     def end(self) -> None:

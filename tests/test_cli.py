@@ -23,7 +23,7 @@ from bench.records import PHASES, Case, Fault
 from bench.store import load
 
 Bench = Callable[..., tuple[int, str, str]]
-WITH_CODES_OF_THEIR_OWN = ("gate", "train", "predict")
+WITH_CODES_OF_THEIR_OWN = ("gate", "train", "predict", "check-worker")
 
 
 # Help
@@ -51,6 +51,15 @@ def test_the_help_of_the_gate_has_its_own_exit_codes(bench: Bench) -> None:
     assert "bench gate --baseline" in out
     codes = " ".join(out.partition("Exit codes of the gate:")[2].split())
     for words in ("0 passed", "1 failed", "2 not resolved", "3 could not be told", "130 "):
+        assert words in codes
+
+
+def test_the_help_of_the_kit_has_its_own_exit_codes(bench: Bench) -> None:
+    code, out, err = bench("check-worker", "--help")
+    assert (code, err) == (0, "")
+    assert "bench check-worker ./mlp" in out
+    codes = " ".join(out.partition("Exit codes:")[2].split())
+    for words in ("0 all is well", "1 something is wrong", "2 there is no such worker"):
         assert words in codes
 
 

@@ -18,7 +18,7 @@ from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 from bench import footprint, process, stats
 from bench.cases import case_id
 from bench.costs import BY_PROCESS, PROBLEM
-from bench.datasets import data_file
+from bench.datasets import data_folder
 from bench.errors import WorkerRefusalError
 from bench.evidence import Facts
 from bench.footprint import closure, packages
@@ -140,7 +140,7 @@ def test_a_run_cut_short_goes_on_with_the_costs_that_are_missing(world: World) -
 @pytest.mark.parametrize("kind", [NumPy, Mojo])
 def test_a_worker_tells_what_loading_and_the_first_calls_took(kind: Any, tmp_path: Path) -> None:
     worker = Worker(kind())
-    path, _ = data_file(PROBLEM, tmp_path)
+    path, _ = data_folder(PROBLEM, tmp_path)
     assert json.loads(json.dumps(worker.answer(json.dumps({"op": "costs"}))))["ok"] is False
     request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path)}
     assert worker.answer(json.dumps(request)) == {"ok": True}
@@ -161,7 +161,7 @@ def test_an_implementation_that_cannot_be_loaded_apart_tells_the_rest(tmp_path: 
         create = NumPy().create
 
     worker = Worker(Odd())  # type: ignore[arg-type]
-    path, _ = data_file(PROBLEM, tmp_path)
+    path, _ = data_folder(PROBLEM, tmp_path)
     request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path)}
     worker.answer(json.dumps(request))
     answer = worker.answer(json.dumps({"op": "costs"}))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
-import zipfile
+import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import datasets
-from bench.datasets import DataSet, data_file, data_for, regression, sinc, true_sinc
+from bench.datasets import NAMES, DataSet, data_folder, data_for, regression, sinc, true_sinc
 from bench.errors import UsageError
 from bench.records import DType, Problem
 
@@ -143,42 +143,50 @@ def test_data_for_chooses_by_widths_and_casts_last() -> None:
             np.testing.assert_array_equal(array, double[name].astype(np.float32))
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+def load(folder: Path) -> dict[str, np.ndarray]:
+    return {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in NAMES}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_data_file_holds_the_data_without_pickle(tmp_path: Path, dtype: DType) -> None:
+def test_data_folder_holds_the_data_without_pickle(tmp_path: Path, dtype: DType) -> None:
     case = problem(3, 4, 2, dtype=dtype)
-    path, digest = data_file(case, tmp_path / "deep" / "cache")
-    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    path, digest = data_folder(case, tmp_path / "deep" / "cache")
+    assert path.with_name(f"{path.name}.sha256").read_text() == f"{digest}\n"
+    assert re.fullmatch("[0-9a-f]{64}", digest)
     stored, expected = load(path), data_for(case).arrays()
-    assert list(stored) == list(expected) == ["X", "y", "X_val", "y_val", "X_test", "y_test"]
+    assert contents(path).keys() == {f"{name}.npy" for name in expected}
+    assert list(expected) == ["X", "y", "X_val", "y_val", "X_test", "y_test"]
+    # What any program can read: version 1, little-endian, C order, the header as long as it says.
+    heads = [content[:128] for content in contents(path).values()]
+    opening = f"{{'descr': '<f{np.dtype(dtype).itemsize}', 'fortran_order': False, 'shape': ("
+    assert all(head[:10] == b"\x93NUMPY\x01\x00v\x00" for head in heads)
+    assert all(head[10:].startswith(opening.encode()) and head[-1:] == b"\n" for head in heads)
     for name, array in expected.items():
         assert stored[name].dtype == np.dtype(dtype)
         np.testing.assert_array_equal(stored[name], array)
 
 
-def test_data_file_is_the_same_bytes_each_time(tmp_path: Path) -> None:
-    one, first = data_file(problem(2, 2), tmp_path / "one")
-    two, second = data_file(problem(2, 2), tmp_path / "two")
+def test_data_folder_is_the_same_bytes_each_time(tmp_path: Path) -> None:
+    one, first = data_folder(problem(2, 2), tmp_path / "one")
+    two, second = data_folder(problem(2, 2), tmp_path / "two")
     assert first == second
-    assert one.read_bytes() == two.read_bytes()
-    with zipfile.ZipFile(one) as archive:
-        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert contents(one) == contents(two)
 
 
-def test_data_file_is_shared_by_networks_with_the_same_ends(tmp_path: Path) -> None:
+def test_data_folder_is_shared_by_networks_with_the_same_ends(tmp_path: Path) -> None:
     paths = {
-        data_file(case, tmp_path)[0]
+        data_folder(case, tmp_path)[0]
         for case in (
             problem(1, 50, 1), problem(1, 1), Problem((1, 1), 20, 30, "float64", 2),
         )
     }  # fmt: skip
     assert len(paths) == 1
     others = (problem(1, 1, rows=31), problem(1, 1, dtype="float32"), problem(1, 2))
-    assert len({data_file(case, tmp_path)[0] for case in others} | paths) == 4
+    assert len({data_folder(case, tmp_path)[0] for case in others} | paths) == 4
 
 
 class Counter:
@@ -199,44 +207,47 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Counter:
     return counter
 
 
-def test_data_file_is_made_once(tmp_path: Path, made: Counter) -> None:
-    assert data_file(problem(1, 1), tmp_path) == data_file(problem(1, 1), tmp_path)
+def test_data_folder_is_made_once(tmp_path: Path, made: Counter) -> None:
+    assert data_folder(problem(1, 1), tmp_path) == data_folder(problem(1, 1), tmp_path)
     assert made.count == 1
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npz", ".sha256"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".sha256"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "gone", "no checksum", "odd checksum"])
-def test_a_damaged_file_is_made_again(tmp_path: Path, made: Counter, damage: str) -> None:
-    path, digest = data_file(problem(1, 1), tmp_path)
-    whole, checksum = path.read_bytes(), path.with_suffix(".sha256")
+@pytest.mark.parametrize("damage", ["cut", "bit", "gone", "none", "no checksum", "odd checksum"])
+def test_what_is_damaged_is_made_again(tmp_path: Path, made: Counter, damage: str) -> None:
+    folder, digest = data_folder(problem(1, 1), tmp_path)
+    whole, checksum = contents(folder), tmp_path / f"{folder.name}.sha256"
+    path = folder / "y_val.npy"
     if damage == "cut":
-        path.write_bytes(whole[: len(whole) // 2])
+        path.write_bytes(path.read_bytes()[:200])
     elif damage == "bit":
-        path.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
     elif damage == "gone":
         path.unlink()
+    elif damage == "none":
+        shutil.rmtree(folder)
     elif damage == "no checksum":
         checksum.unlink()
     else:
         checksum.write_bytes(b"\xff\xfe")
-    assert data_file(problem(1, 1), tmp_path) == (path, digest)
+    assert data_folder(problem(1, 1), tmp_path) == (folder, digest)
     assert made.count == 2
-    assert path.read_bytes() == whole
+    assert contents(folder) == whole
 
 
 def test_data_made_by_older_rules_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old, _ = data_file(problem(1, 1), tmp_path)
+    old, _ = data_folder(problem(1, 1), tmp_path)
     changed = tmp_path / "datasets.py"
     changed.write_bytes(Path(datasets.__file__).read_bytes() + b"# changed\n")
     monkeypatch.setattr(datasets, "__file__", str(changed))
-    assert data_file(problem(1, 1), tmp_path)[0] != old
+    assert data_folder(problem(1, 1), tmp_path)[0] != old
 
 
 def test_several_may_ask_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = set(pool.map(lambda _: data_file(problem(4, 3), tmp_path), range(16)))
+        answers = set(pool.map(lambda _: data_folder(problem(4, 3), tmp_path), range(16)))
     assert len(answers) == 1
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -244,4 +255,4 @@ def test_several_may_ask_at_once(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match=r"cannot write the data of sinc-n30 to .*file"):
-        data_file(problem(1, 1), tmp_path / "file")
+        data_folder(problem(1, 1), tmp_path / "file")

@@ -16,6 +16,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 CODE = (".py", ".pyi", ".mojo")
+SHELL = ("rm", "cp", "sed", "gcc", "pip", "pytest", "ruff", "mblack", "git", ".ci/run", "cd")
 SCRIPTS = ("Makefile", "pixi.toml", "pyproject.toml", "constraints.txt", "constraints-ladder.txt",
            ".ci/run", ".ci/check",
            ".github/workflows/check.yml", ".gitignore")  # fmt: skip
@@ -31,7 +32,17 @@ def tracked() -> tuple[Path, ...]:
         ).stdout.split("\0")
         paths = [ROOT / name for name in listed if name]
     except (OSError, subprocess.CalledProcessError):
-        folders = ("bench", "docs", "ladder", "mojo_impl", "python_impl", "tests", ".ci", ".github")
+        folders = (
+            "bench",
+            "docs",
+            "examples",
+            "ladder",
+            "mojo_impl",
+            "python_impl",
+            "tests",
+            ".ci",
+            ".github",
+        )
         paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
         paths += [path for path in ROOT.iterdir() if path.suffix in (".md", ".toml", ".txt")]
         paths = [path for path in paths if "__pycache__" not in path.parts]
@@ -44,7 +55,7 @@ def name(path: Path) -> str:
 
 def texts() -> list[Path]:
     """Tell the files that people wrote; results are made by the program."""
-    known = (*CODE, ".md", ".toml", ".txt", ".yml", ".html", ".css", ".js", "")
+    known = (*CODE, ".c", ".md", ".toml", ".txt", ".yml", ".html", ".css", ".js", "")
     return [p for p in tracked() if p.suffix in known and not name(p).startswith("results/")]
 
 
@@ -170,7 +181,7 @@ def test_links_of_documents_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_files_named_in_documents_exist(document: Path) -> None:
-    folders = "python_impl|mojo_impl|bench|ladder|tests|docs|results"
+    folders = "python_impl|mojo_impl|bench|ladder|tests|docs|examples|results"
     text = document.read_text()
     for target in re.findall(rf"`((?:{folders})/[\w./-]*)`", text):
         # A run's own files, such as results/<run>/report.md, are described and not there.
@@ -203,7 +214,7 @@ def assert_command_exists(command: str) -> None:
     elif words[:2] == ["mojo", "build"]:
         assert (ROOT / next(word for word in words if word.endswith(".mojo"))).exists()
     else:
-        assert program in ("rm", "pytest", "ruff", "mblack", "git", ".ci/run", "cd"), command
+        assert program in SHELL, command
 
 
 @cache

@@ -17,7 +17,7 @@ from pretence import NOW, SEATS, SMALL, WIDE, World, order_of
 from bench.admission import check_parity
 from bench.cases import case_id, cases_of, problem_id
 from bench.crew import ROUSE_ALONE_NS, ROUSE_NS
-from bench.datasets import data_file
+from bench.datasets import data_folder
 from bench.records import PROBES, Case, DType, Phase, Problem, WorkerSpec
 from bench.runner import measure
 from bench.session import SETTLE_S, Edges, Order
@@ -202,7 +202,7 @@ def test_real_workers_of_numpy_make_a_run(
     seats = (*SEATS[:2], WorkerSpec("numpy-too", "numpy", "candidate"))
     cases = cases_of([Problem((1, 4, 1), 5, 20, "float32", 1)])
     order = Order("smoke", cases, seats, invocations=1, seconds=0.1, training_epochs=1)
-    edges = Edges(data_file=lambda problem: data_file(problem, tmp_path / "data"))
+    edges = Edges(data_folder=lambda problem: data_folder(problem, tmp_path / "data"))
     run = measure(order, tmp_path / "run", NOW, World(tmp_path), edges)
     stored = load(tmp_path / "run")
     assert (run.status, stored.faults) == ("finished", ())

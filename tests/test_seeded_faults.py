@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from pretence import World
 
-from bench.datasets import data_file
+from bench.datasets import data_folder
 from bench.errors import WorkerError
 from bench.implementations import implementation
 from bench.records import WorkerSpec
@@ -58,7 +58,7 @@ def edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edges:
         World(tmp_path).edges(),
         start=InProcess,
         clock_ns=Edges().clock_ns,
-        data_file=lambda problem: data_file(problem, cache),
+        data_folder=lambda problem: data_folder(problem, cache),
     )
 
 

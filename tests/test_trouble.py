@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from pretence import SMALL, WIDE, Event, World, dies, order_of
+from test_hostile_files import npy
 
 from bench.cases import case_id, problem_id
 from bench.records import Case
@@ -78,17 +80,60 @@ def test_a_fault_in_parity_counts_for_the_cases_of_its_problem(
     assert {sample.case for sample in stored.samples}.isdisjoint(failed)
 
 
-def test_a_worker_that_writes_no_arrays_costs_its_problem(world: World) -> None:
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("y_hat.npy", b"not an array", "'y_hat.npy' is no .npy file: "),
+        ("y_hat.npy", npy((2,), "|O", b"cos\nsystem\n"), "'y_hat.npy' is of object, not float64"),
+        ("y_hat.npy", npy((10**9,), "<f8", b""), "'y_hat.npy' is too short for its shape"),
+        ("y_hat.npy", npy((90,), "<f8", bytes(720)), "'y_hat.npy' has "),
+        ("y_hat.npy", npy((1,), "<f8", bytes(9)), "'y_hat.npy' has 9 bytes for its shape"),
+        ("secret.npy", b"", "'secret.npy' is none of the files that were asked for"),
+        ("y_hat.txt", b"", "'y_hat.txt' is none of the files that were asked for"),
+        ("y_hat.npy", "link", "Too many levels of symbolic links"),
+        ("y_hat.npy", "folder", "Is a directory"),
+        ("y_hat.npy", "pipe", "'y_hat.npy' is no plain file"),
+    ],
+)  # fmt: skip
+def test_files_of_a_worker_that_are_not_what_was_asked_for_cost_its_problem(
+    world: World, file: str, content: bytes | str, words: str
+) -> None:
     def trouble(event: Event) -> None:
         if event.op == "tensors" and event.worker == "mojo":
-            Path(event.fields["path"]).write_text("not an archive")
+            path = Path(event.fields["folder"]) / file
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            elif content == "link":
+                path.symlink_to("/etc/passwd")
+            elif content == "folder":
+                path.mkdir()
+            else:
+                os.mkfifo(path)
             event.op = "told"  # so that the pretender writes nothing itself
 
     world.trouble = trouble
     _, stored = world.run(order_of(SMALL))
     (fault,) = stored.faults
-    assert fault.reason == "answered tensors without a readable file: ValueError"
+    assert fault.reason.startswith(f"answered tensors without files that can be read: {words}")
     assert stored.samples == ()
+
+
+def test_a_worker_that_writes_nothing_is_told_tensor_by_tensor(world: World) -> None:
+    def trouble(event: Event) -> None:
+        if event.op == "tensors" and event.worker == "mojo":
+            event.op = "told"
+
+    world.trouble = trouble
+    _, stored = world.run(order_of(SMALL))
+    assert stored.parity[0].reason == "y_hat is missing from mojo (and 1 more)"
+
+
+def test_another_protocol_is_refused_in_words(world: World) -> None:
+    world.describes = {"mojo": {"protocol": 2}}
+    _, stored = world.run(order_of(SMALL))
+    assert {fault.reason for fault in stored.faults} == {
+        "speaks version 2 of the protocol, and this is 1: see docs/protocol.md"
+    }
 
 
 def test_workers_that_do_not_start_cost_all_cases_at_once(world: World) -> None:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.datasets import data_file
+from bench.datasets import data_folder
+from bench.exchange import read, tensor_shapes, training_shapes
 from bench.implementations import NumPy
 from bench.records import Phase, Problem
 from bench.worker import Worker, main, serve
@@ -55,17 +56,22 @@ def ask(worker: Worker, **request: Any) -> dict[str, Any]:
 
 
 def prepare(worker: Worker, cache: Path, problem: Problem) -> None:
-    path, _ = data_file(problem, cache)
+    path, _ = data_folder(problem, cache)
     answer = ask(worker, op="prepare", problem=asdict(problem), data=str(path), seed=5)
     assert answer == {"ok": True}
 
 
-def arrays(worker: Worker, op: str, path: Path, epochs: int) -> dict[str, Any]:
-    answer = ask(worker, op=op, path=str(path), epochs=epochs)
+def arrays(
+    worker: Worker, op: str, folder: Path, epochs: int, problem: Problem = PROBLEM
+) -> dict[str, Any]:
+    folder.mkdir()
+    answer = ask(worker, op=op, folder=str(folder), epochs=epochs)
     assert answer.pop("ok")
     assert answer.keys() == ({"inputs", "layout"} if op == "tensors" else set())
-    with np.load(path, allow_pickle=False) as found:
-        return dict(found)
+    shapes = (tensor_shapes if op == "tensors" else training_shapes)(problem, epochs)
+    found = read(folder, shapes)
+    assert {name: array.shape for name, array in found.items()} == shapes
+    return found
 
 
 def test_describe_tells_the_contract() -> None:
@@ -116,12 +122,12 @@ def test_rousing_leaves_the_weights_as_they_were(worker: Worker) -> None:
 def test_tensors_and_training_start_from_fresh_weights_whatever_came_before(
     worker: Worker, tmp_path: Path
 ) -> None:
-    fresh = arrays(worker, "tensors", tmp_path / "a.npz", 2)
+    fresh = arrays(worker, "tensors", tmp_path / "a", 2)
     ask(worker, op="sample", phase="epoch", loops=3)
-    again = arrays(worker, "tensors", tmp_path / "b.npz", 2)
+    again = arrays(worker, "tensors", tmp_path / "b", 2)
     assert fresh.keys() == again.keys()
     assert all(np.array_equal(fresh[n], again[n], equal_nan=True) for n in fresh)
-    trained = arrays(worker, "train", tmp_path / "c.npz", 2)
+    trained = arrays(worker, "train", tmp_path / "c", 2)
     assert np.array_equal(trained["training_loss"], fresh["training_loss"])
     assert np.array_equal(trained["validation_loss"], fresh["validation_loss"])
 
@@ -140,7 +146,7 @@ def test_reset_brings_back_weights_and_random_stream(worker: Worker, tmp_path: P
 
 
 def test_training_writes_losses_and_the_curve(worker: Worker, tmp_path: Path) -> None:
-    found = arrays(worker, "train", tmp_path / "train.npz", 4)
+    found = arrays(worker, "train", tmp_path / "train", 4)
     assert found["training_loss"].shape == found["validation_loss"].shape == (4 * 3,)
     assert found["grid"].shape == found["curve"].shape == (601, 1)
     assert (found["grid"][0, 0], found["grid"][-1, 0]) == (-6, 6)
@@ -148,8 +154,9 @@ def test_training_writes_losses_and_the_curve(worker: Worker, tmp_path: Path) ->
 
 def test_a_wide_input_has_no_curve(tmp_path: Path) -> None:
     worker = Worker(NumPy())
-    prepare(worker, tmp_path, Problem((2, 3, 1), 3, 10, "float32", 1))
-    found = arrays(worker, "train", tmp_path / "train.npz", 1)
+    problem = Problem((2, 3, 1), 3, 10, "float32", 1)
+    prepare(worker, tmp_path, problem)
+    found = arrays(worker, "train", tmp_path / "train", 1, problem)
     assert found.keys() == {"training_loss", "validation_loss"}
 
 
@@ -166,8 +173,8 @@ def test_a_wide_input_has_no_curve(tmp_path: Path) -> None:
         ({"no": "op"}, "UsageError", 'an object with an "op"'),
         ([1, 2], "UsageError", 'an object with an "op"'),
         ({"op": "prepare", "problem": {"rows": "many"}, "data": "x"}, "ValidationError", ""),
-        ({"op": "tensors", "path": "/nowhere/x.npz", "epochs": 1}, "FileNotFoundError", ""),
-        ({"op": "train", "path": "x.npz", "epochs": -1}, "ValueError", "max_epochs"),
+        ({"op": "tensors", "folder": "/nowhere", "epochs": 1}, "FileNotFoundError", ""),
+        ({"op": "train", "folder": ".", "epochs": -1}, "ValueError", "max_epochs"),
     ],
 )
 def test_what_cannot_be_served_is_answered_and_the_worker_lives(
@@ -182,7 +189,7 @@ def test_what_cannot_be_served_is_answered_and_the_worker_lives(
 
 def test_nothing_runs_before_prepare_nor_after_a_failed_one(worker: Worker) -> None:
     for lost in (Worker(NumPy()), worker):
-        ask(lost, op="prepare", problem=asdict(PROBLEM), data="/nowhere.npz")
+        ask(lost, op="prepare", problem=asdict(PROBLEM), data="/nowhere")
         for request in ({"op": "reset"}, {"op": "sample", "phase": "forward", "loops": 1}):
             answer = ask(lost, **request)
             assert answer["message"] == "nothing is prepared; send prepare first"
