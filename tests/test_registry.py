@@ -5,19 +5,19 @@ from __future__ import annotations
 import ast
 import tomllib
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 
-from bench.cases import PRESETS, cases_of, preset_problems, seats_of
-from bench.command import workers_for, workers_of
+from bench.cases import PRESETS, cases_of, flops, preset_problems, seats_of
+from bench.command import seats_for, workers_of
 from bench.contract import of_workers
 from bench.errors import UsageError
 from bench.implementations import implementation
 from bench.options import PresetName
-from bench.parity import check, demanded, phase_of
-from bench.records import PHASES, Case, Problem, WorkerSpec
-from bench.registry import RUNGS, Rung, installed, lacks, missing, offers, trains
+from bench.parity import check, demanded
+from bench.records import FLOORS, Case, Problem, WorkerSpec
+from bench.registry import RUNGS, Rung, installed, lacks, missing, offers, phases_of, trains
 from bench.rungs import ORDER
 
 ROOT = Path(__file__).parent.parent
@@ -88,17 +88,19 @@ def test_an_implementation_that_lacks_a_package_says_how_to_get_it(
     monkeypatch.setitem(RUNGS, "flax", rung)
     with pytest.raises(UsageError, match=r"pip install 'python-vs-mojo\[flax\]'"):
         implementation("flax")
-    assert "flax" not in [spec.label for spec in workers_for(PresetName.quick, ladder=True)]
+    assert "flax" not in [
+        spec.label for spec in seats_for(None, PresetName.quick, ladder=True).specs
+    ]
 
 
 def test_what_a_rung_offers() -> None:
-    assert offers("python", "epoch", 1_000_000, 1)
-    assert not offers("python", "epoch", 1_000_000, 2)
-    assert not offers("python", "call", 10**12, 1)
-    assert offers("sklearn", "epoch", 10**12, 4)
-    assert offers("sklearn", "timer", 10**12, 4)
-    assert not offers("sklearn", "backprop", 1, 1)
-    assert all(offers("a.stranger:Class", phase, 10**15, 64) for phase in PHASES)
+    assert offers("python", 1_000_000, 1)
+    assert not offers("python", 1_000_000, 2)
+    assert not offers("python", 10**12, 1)
+    assert offers("sklearn", 10**12, 4)
+    assert offers("a.stranger:Class", 10**15, 64)
+    assert phases_of("sklearn") == ("epoch", *FLOORS)
+    assert phases_of("python") == phases_of("a.stranger:Class") == ()
     assert trains("mojo", 10**15)
     assert not trains("python", 10**11)
 
@@ -113,63 +115,37 @@ def test_seats_follow_the_table() -> None:
     assert labels(Case("forward", SMALL)) == ["numpy", "numpy-again", "mojo", "python"]
     assert labels(Case("epoch", WIDE)) == ["numpy", "numpy-again", "mojo", "sklearn"]
     assert labels(Case("peak", WIDE)) == ["mojo"]
-    assert labels(Case("loss", SMALL)) == ["numpy", "mojo", "python", "sklearn"]
+    assert labels(Case("timer", SMALL)) == labels(Case("epoch", SMALL))
+    assert labels(Case("loss", SMALL)) == ["numpy", "mojo", "python"]
 
 
 def test_the_preset_seats_what_is_installed_mojo_first(capsys: pytest.CaptureFixture[str]) -> None:
-    workers = workers_for(PresetName.ladder, ladder=False)
+    workers = seats_for(None, PresetName.ladder, ladder=False).specs
     assert [spec.role for spec in workers[:3]] == ["baseline", "again", "candidate"]
     assert workers[2] == WorkerSpec("mojo", "mojo", "candidate")
     assert {spec.label for spec in workers} == {*installed(), "numpy-again"}
     told = capsys.readouterr().err.splitlines()
     assert told == [words for rung in RUNGS.values() if (words := missing(rung))]
-    assert workers_for(PresetName.ladder, ladder=True) == workers
-    assert len(workers_for(PresetName.quick, ladder=False)) == 3
+    assert seats_for(None, PresetName.ladder, ladder=True).specs == workers
+    assert len(seats_for(None, PresetName.quick, ladder=False).specs) == 3
     cases = cases_of(preset_problems(PRESETS["ladder"]))
-    assert any(offers("python", case.phase, 60_250_000, 1) for case in cases)
+    assert any(offers("python", flops(case), 1) for case in cases if case.phase == "epoch")
+    assert not all(offers("python", flops(case), 1) for case in cases if case.phase == "epoch")
 
 
-@pytest.mark.parametrize(
-    ("name", "phase"),
-    [
-        ("initial weights[0]", None),
-        ("activations[1]", "forward"),
-        ("y_hat", "forward"),
-        ("loss", "forward"),
-        ("timed: y_hat", "forward"),
-        ("extreme: y_hat of NaN and infinity", "forward"),
-        ("grads_w[0]", "backprop"),
-        ("another seed: grads_b[1]", "backprop"),
-        ("timed: grads_w[0]", "backprop"),
-        ("stepped biases[1]", "backprop"),
-        ("timed: weights[0]", "epoch"),
-        ("training_loss", "epoch"),
-        ("training_loss[0]", "epoch"),
-        ("something else", None),
-    ],
-)
-def test_every_tensor_has_its_phase(name: str, phase: Any) -> None:
-    assert phase_of(name) == phase
-
-
-def test_parity_demands_all_of_what_is_offered_and_nothing_else() -> None:
-    import numpy as np
-
-    reference = {name: np.ones(2) for name in ("initial weights[0]", "y_hat", "timed: weights[0]")}
-    offered = {name: array for name, array in reference.items() if name != "y_hat"}
-    result = check(SMALL, "numpy", "sklearn", reference, offered, reference)
-    assert result.ok
-    assert [one.name for one in result.tensors] == ["initial weights[0]", "timed: weights[0]"]
-    assert not check(SMALL, "numpy", "mojo", reference, offered, reference).ok
-    without = {"initial weights[0]": np.ones(2)}
-    assert (
-        "timed: weights[0] is missing from sklearn"
-        in check(SMALL, "numpy", "sklearn", reference, without, reference).reason
-    )
-    subnormal = "extreme: activations[1] of subnormal X"
-    assert not demanded(subnormal, "jax")
+def test_of_subnormal_inputs_nothing_is_demanded_of_who_flushes_them() -> None:
+    ordinary, subnormal = "y_hat", "extreme: activations[1] of subnormal X"
     assert demanded(subnormal, "torch")
+    assert not demanded(subnormal, "jax")
     assert demanded("extreme: y_hat of NaN and infinity", "jax")
+    reference = {ordinary: np.ones(2), subnormal: np.full(2, 1e-310)}
+    flushed = {**reference, subnormal: np.zeros(2)}
+    found = check(SMALL, "numpy", "jax", reference, flushed, reference)
+    assert found.ok
+    assert [one.name for one in found.tensors] == [ordinary]
+    assert not check(SMALL, "numpy", "torch", reference, flushed, reference).ok
+    missing_one = check(SMALL, "numpy", "jax", reference, {}, reference)
+    assert missing_one.reason == "y_hat is missing from jax"
 
 
 def test_who_cannot_keep_subnormal_numbers_must_say_so_and_is_named() -> None:
