@@ -18,7 +18,7 @@ from bench.command import planned, workers_of
 from bench.environment import PROJECT
 from bench.errors import UsageError
 from bench.implementations import implementation, known
-from bench.named import candidates, program_or_name
+from bench.naming import candidates, program_or_name
 from bench.records import Case, Plan, Problem
 from bench.seating import seated, seated_again
 from bench.store import load
