@@ -48,8 +48,8 @@ def check_worker(
     expected, what came, and what to do next. Options come before CMD. docs/protocol.md is the
     document, docs/adding-an-implementation.md the way there.
     """
-    from bench.candidates import program_or_name
     from bench.conformance import check_worker as check
+    from bench.naming import program_or_name
     from bench.seating import to_be_checked
     from bench.session import DATA
 

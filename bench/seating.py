@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from bench.candidates import Candidate, candidates
 from bench.crew import PATIENCE_S, StartSeat, WorkerProcess
 from bench.errors import UsageError, WorkerError
 from bench.implementations import IMPLEMENTATIONS, known
+from bench.naming import Candidate, candidates
 from bench.protocol import PROTOCOL
 from bench.records import FLOORS, PHASES, Phase, Plan, WorkerSpec
 from bench.threads import thread_environment

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from sample_run import Truth, write_run
 
-from bench.candidates import candidates, program_or_name
 from bench.cases import PRESETS, case_id, seats_of
 from bench.command import planned, workers_of
 from bench.environment import PROJECT
 from bench.errors import UsageError
 from bench.implementations import implementation, known
+from bench.naming import candidates, program_or_name
 from bench.records import Case, Plan, Problem
 from bench.seating import seated, seated_again
 from bench.store import load
