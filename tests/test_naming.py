@@ -251,7 +251,8 @@ def test_a_run_with_strangers_only_needs_no_mojo_and_says_what_they_lack(
     problem = stored.run.plan.cases[0].problem
     for phase, count in (("forward", 4), ("epoch", 3), ("timer", 4)):
         name = case_id(Case(phase, problem))
-        assert len(seats.get(name, range(count))) == count
+        if name not in {fault.case for fault in stored.faults}:
+            assert len(seats[name]) == count
     assert {spec.implementation for spec in stored.run.plan.workers} == {
         "numpy", "strangers:Forward", "strangers:Whole",
     }  # fmt: skip
