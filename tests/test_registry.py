@@ -5,18 +5,19 @@ from __future__ import annotations
 import ast
 import tomllib
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
-from bench.cases import PRESETS, cases_of, flops, preset_problems, seats_of
+from bench.cases import seats_of
 from bench.command import seats_for, workers_of
 from bench.contract import of_workers
 from bench.errors import UsageError
+from bench.exchange import needed, phase_of
 from bench.implementations import implementation
 from bench.options import PresetName
 from bench.parity import check, demanded
-from bench.records import FLOORS, Case, Problem, WorkerSpec
+from bench.records import Case, Problem, WorkerSpec
 from bench.registry import RUNGS, Rung, installed, lacks, missing, offers, phases_of, trains
 from bench.rungs import ORDER
 
@@ -99,8 +100,8 @@ def test_what_a_rung_offers() -> None:
     assert not offers("python", 10**12, 1)
     assert offers("sklearn", 10**12, 4)
     assert offers("a.stranger:Class", 10**15, 64)
-    assert phases_of("sklearn") == ("epoch", *FLOORS)
-    assert phases_of("python") == phases_of("a.stranger:Class") == ()
+    assert phases_of("sklearn") == ("epoch", "call", "timer")
+    assert phases_of("mojo") == phases_of("a.stranger:Class") == ()  # all
     assert trains("mojo", 10**15)
     assert not trains("python", 10**11)
 
@@ -115,8 +116,8 @@ def test_seats_follow_the_table() -> None:
     assert labels(Case("forward", SMALL)) == ["numpy", "numpy-again", "mojo", "python"]
     assert labels(Case("epoch", WIDE)) == ["numpy", "numpy-again", "mojo", "sklearn"]
     assert labels(Case("peak", WIDE)) == ["mojo"]
-    assert labels(Case("timer", SMALL)) == labels(Case("epoch", SMALL))
     assert labels(Case("loss", SMALL)) == ["numpy", "mojo", "python"]
+    assert labels(Case("timer", SMALL)) == ["numpy", "numpy-again", "mojo", "python", "sklearn"]
 
 
 def test_the_preset_seats_what_is_installed_mojo_first(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,24 +129,50 @@ def test_the_preset_seats_what_is_installed_mojo_first(capsys: pytest.CaptureFix
     assert told == [words for rung in RUNGS.values() if (words := missing(rung))]
     assert seats_for(None, PresetName.ladder, ladder=True).specs == workers
     assert len(seats_for(None, PresetName.quick, ladder=False).specs) == 3
-    cases = cases_of(preset_problems(PRESETS["ladder"]))
-    assert any(offers("python", flops(case), 1) for case in cases if case.phase == "epoch")
-    assert not all(offers("python", flops(case), 1) for case in cases if case.phase == "epoch")
+    with pytest.raises(UsageError, match="two ways to say who takes part"):
+        seats_for(["mojo"], PresetName.quick, ladder=True)
 
 
-def test_of_subnormal_inputs_nothing_is_demanded_of_who_flushes_them() -> None:
-    ordinary, subnormal = "y_hat", "extreme: activations[1] of subnormal X"
-    assert demanded(subnormal, "torch")
+@pytest.mark.parametrize(
+    ("name", "phase"),
+    [
+        ("initial weights[0]", None),
+        ("activations[1]", "forward"),
+        ("y_hat", "forward"),
+        ("loss", "forward"),
+        ("timed: y_hat", "forward"),
+        ("extreme: y_hat of NaN and infinity", "forward"),
+        ("grads_w[0]", "backprop"),
+        ("another seed: grads_b[1]", "backprop"),
+        ("timed: grads_w[0]", "backprop"),
+        ("stepped biases[1]", "backprop"),
+        ("timed: weights[0]", "epoch"),
+        ("training_loss", "epoch"),
+    ],
+)
+def test_every_tensor_has_its_phase(name: str, phase: Any) -> None:
+    assert phase_of(name) == phase
+
+
+def test_parity_demands_all_of_what_is_offered_and_nothing_else() -> None:
+    import numpy as np
+
+    whole = {name: np.ones(2) for name in ("initial weights[0]", "y_hat", "timed: weights[0]")}
+    reference = needed(whole, phases_of("sklearn"))
+    offered = {name: array for name, array in whole.items() if name != "y_hat"}
+    result = check(SMALL, "numpy", "sklearn", reference, offered, whole)
+    assert result.ok
+    assert [one.name for one in result.tensors] == ["initial weights[0]", "timed: weights[0]"]
+    assert not check(SMALL, "numpy", "mojo", whole, offered, whole).ok
+    without = {"initial weights[0]": np.ones(2)}
+    assert (
+        "timed: weights[0] is missing from sklearn"
+        in check(SMALL, "numpy", "sklearn", reference, without, reference).reason
+    )
+    subnormal = "extreme: activations[1] of subnormal X"
     assert not demanded(subnormal, "jax")
+    assert demanded(subnormal, "torch")
     assert demanded("extreme: y_hat of NaN and infinity", "jax")
-    reference = {ordinary: np.ones(2), subnormal: np.full(2, 1e-310)}
-    flushed = {**reference, subnormal: np.zeros(2)}
-    found = check(SMALL, "numpy", "jax", reference, flushed, reference)
-    assert found.ok
-    assert [one.name for one in found.tensors] == [ordinary]
-    assert not check(SMALL, "numpy", "torch", reference, flushed, reference).ok
-    missing_one = check(SMALL, "numpy", "jax", reference, {}, reference)
-    assert missing_one.reason == "y_hat is missing from jax"
 
 
 def test_who_cannot_keep_subnormal_numbers_must_say_so_and_is_named() -> None:
