@@ -98,6 +98,9 @@ def check_run(run: Run) -> None:
     for what, numbers in (("rounds", plan.rounds), ("loops", plan.loops), ("more", plan.more)):
         for number in numbers.values():
             _check_number(what, number, 0)
+    for tried in plan.pilot.values():
+        for number in tried.fewer.values():
+            _check_number("loops", number, 1)
     for problem in dict.fromkeys(case.problem for case in plan.cases):
         _check_problem(problem)
     for case in plan.cases:
