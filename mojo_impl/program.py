@@ -48,8 +48,11 @@ def program_recipe(cpu: str | None = None) -> Recipe:
 def program_command(what: Recipe, output: Path) -> list[str]:
     """Write the compiler's command line. Pure."""
     target = [] if what.cpu == "native" else ["--target-cpu", what.cpu]
+    # What a library's facts file says of it, the program says itself.
+    known = {"VERSION": what.version, "FLAGS": " ".join(what.flags)}
+    told = [word for name, text in known.items() for word in ("-D", f"MOJO_IMPL_{name}={text}")]
     places = ["-I", str(PACKAGE), "-o", str(output), str(MAIN)]
-    return [what.compiler, "build", *what.flags, *target, *places]
+    return [what.compiler, "build", *what.flags, *told, *target, *places]
 
 
 def build_program(
