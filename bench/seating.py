@@ -7,7 +7,7 @@ command.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -18,6 +18,7 @@ from bench.implementations import IMPLEMENTATIONS, known
 from bench.named import Candidate, candidates
 from bench.protocol import PROTOCOL
 from bench.records import FLOORS, PHASES, Phase, Plan, WorkerSpec
+from bench.registry import is_program, phases_of
 from bench.threads import thread_environment
 
 
@@ -92,6 +93,8 @@ def _spec(one: Candidate, start: StartSeat) -> WorkerSpec:
     _must_be_known(one)
     if one.name in IMPLEMENTATIONS:
         return spec
+    if is_program(one.name):  # compiled when all seats are known, and what for
+        return replace(spec, phases=phases_of(one.name))
     try:
         seat = start(spec, thread_environment(1))
         try:

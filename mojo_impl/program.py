@@ -1,8 +1,8 @@
 """Builds the stand-alone program `train`, which trains a network with no Python in its process.
 
-Only when asked, as it takes as long as the library again: `make program`, or
-`python -m mojo_impl.build --program`. It goes beside the library, into a folder named by all that
-decides what it is. docs/train.md says how to use it.
+Only when asked, as it takes as long as the library again: `make program`,
+`python -m mojo_impl.build --program`, or a benchmark in which it is a worker. It goes beside the
+library, into a folder named by all that decides what it is. docs/train.md says how to use it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from mojo_impl import build as building
@@ -87,3 +88,18 @@ def build_program(
     program = building.library_at(path)
     check_cpu(program)
     return program
+
+
+@cache
+def worker(cpu: str) -> tuple[str, ...]:
+    """Return the command line of the program as a worker of a benchmark, compiled if need be.
+
+    Looked at once in a process: a run does not change its program on the way.
+
+    Args:
+        cpu: What to compile for.
+
+    Raises:
+        BuildError: As of `build_program`.
+    """
+    return (str(build_program(cpu).path), "--worker")

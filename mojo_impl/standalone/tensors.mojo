@@ -46,6 +46,7 @@ def write_tensors[
         prepared.reset()
         _write_batch(prepared, folder)
         if epochs > 0:
+            prepared.reset()
             _write_losses(prepared, folder, epochs)
             prepared.reset()
             _write_timed(prepared, folder)
