@@ -190,8 +190,7 @@ def build_mojo(isa: str = "", workers: Sequence[WorkerSpec] = WORKERS) -> None:
         isa: The instruction set to compile for, by `bench.isa`; empty: that of this machine.
         workers: Who loads them.
     """
-    from mojo_impl import build
-    from mojo_impl import program
+    from mojo_impl import build, program
     from mojo_impl.libraries import LIBRARY_OF
 
     cpu = ISAS[isa].mojo_cpu if isa else build.wanted_cpu()

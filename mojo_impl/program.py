@@ -56,6 +56,11 @@ def program_command(what: Recipe, output: Path) -> list[str]:
     return [what.compiler, "build", *what.flags, *told, *target, *places]
 
 
+def program_path(what: Recipe, where: Path | None = None) -> Path:
+    """Say where the program of a recipe is, or would be."""
+    return (where or building.folder()) / what.key / NAME
+
+
 def build_program(
     cpu: str | None = None,
     where: Path | None = None,
@@ -76,7 +81,7 @@ def build_program(
     """
     what = what or program_recipe(cpu)
     where = where or building.folder()
-    path = where / what.key / NAME
+    path = program_path(what, where)
     if not building._facts(path).is_file():
         try:
             where.mkdir(parents=True, exist_ok=True)

@@ -200,9 +200,7 @@ def _write_batch[
     )
     _ = y_hat^
     _write_gradients(prepared, folder, "", gradients)
-    prepared.network.step(
-        gradients.w.start, gradients.b.start, prepared.rate()
-    )
+    prepared.network.step(gradients.w.start, gradients.b.start, prepared.rate())
     _ = gradients^
     _write_parameters(prepared, folder, "stepped")
 
@@ -291,9 +289,7 @@ def _write_extreme[
     var y_hat = Buffer[Scalar[dt]](rows * width_out)
     prepared.network.forward(prepared.team, X.start(), rows, y_hat.start)
     _ = X^
-    _write(
-        folder, "extreme-y_hat-of-nan-and-infinity", rows, width_out, y_hat
-    )
+    _write(folder, "extreme-y_hat-of-nan-and-infinity", rows, width_out, y_hat)
     for place in range(prepared.network.depth):
         var layer = prepared.network.layers[place]
         var zeros = Buffer[Scalar[dt]](layer.width_out)
@@ -314,8 +310,7 @@ def _write_extreme[
 def _write_curve[
     dt: DType, //
 ](mut prepared: Prepared[dt], folder: String) raises:
-    """Write points from one end to the other, as `numpy.linspace` has them, and the output there.
-    """
+    """Write points from one end to the other, as `numpy.linspace` has them, and the output there."""
     comptime step = 2 * GRID_END / (GRID_POINTS - 1)
     var width_out = prepared.network.width_out
     var grid = Buffer[Scalar[dt]](GRID_POINTS)

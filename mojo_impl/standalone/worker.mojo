@@ -156,7 +156,9 @@ def _sample[
     return told
 
 
-def _costs[dt: DType, //](mut prepared: Prepared[dt], memory: Int) raises -> String:
+def _costs[
+    dt: DType, //
+](mut prepared: Prepared[dt], memory: Int) raises -> String:
     """Serve `costs`; return them as fields of JSON.
 
     Nothing is imported, so no time of that is told; `memory` is what the process took until then.
