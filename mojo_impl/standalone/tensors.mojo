@@ -6,7 +6,6 @@ from std.collections import Array
 from std.sys import size_of
 from std.utils.numerics import inf, nan
 
-from mlp.data import DataSet
 from mlp.loops import loss
 from mlp.memory import Buffer, Plan
 from mlp.timing import Gradients, time_backprop, time_epoch, time_forward
