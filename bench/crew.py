@@ -30,6 +30,7 @@ from bench.records import Case, Phase, Problem, WorkerSpec
 from bench.registry import flushes
 from bench.sanity import is_reading
 from bench.threads import thread_environment
+from bench.workload import batches_of
 
 PATIENCE_S = 60.0
 """Least time to wait for any answer: long for a busy machine, short for a person."""
@@ -335,7 +336,7 @@ class Crew:
         if case.phase == "epoch":
             self._refresh(label)
         elif label in self._trainable and self._trained.get(label) != case.problem:
-            batches = max(1, case.problem.rows // case.problem.batch_size)
+            batches = max(1, batches_of(case.problem))
             self._moved.add(label)
             self.ask(label, "sample", timeout_s * batches, phase="epoch", loops=1)
             self._refresh(label)
