@@ -17,6 +17,7 @@ from scipy import stats as distributions
 
 from bench.cases import case_id
 from bench.intervals import CONFIDENCE, Floats, estimate, holm
+from bench.readings import Readings, read
 from bench.records import (
     PHASES,
     Case,
@@ -30,7 +31,7 @@ from bench.records import (
     VerdictKind,
     WorkerSpec,
 )
-from bench.stats import BAND, LEAST_FOR_VERDICT, Readings, log_ratios, read, results
+from bench.stats import BAND, LEAST_FOR_VERDICT, log_ratios, results
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ import msgspec
 import pandas as pd
 from pytest_benchmark.stats import Stats
 
-from bench import stats, store
+from bench import readings, store
 from bench.cases import case_id, case_text, problem_id
 from bench.errors import StoreError, UsageError
 from bench.pytest_import import EXTRA, Extra
@@ -236,8 +236,8 @@ def _row(
 
 def _invalid(stored: Stored) -> dict[str, str]:
     """Tell by case id why nothing may be said of it."""
-    read = stats.read(stored.run, stored.samples, stored.parity, stored.faults)
-    return {name: readings.invalid for name, readings in read.items() if readings.invalid}
+    read = readings.read(stored.run, stored.samples, stored.parity, stored.faults)
+    return {name: one.invalid for name, one in read.items() if one.invalid}
 
 
 def _groups(stored: Stored) -> dict[tuple[Case, WorkerSpec], list[Sample]]:

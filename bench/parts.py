@@ -14,8 +14,8 @@ import numpy as np
 
 from bench.cases import case_id
 from bench.intervals import Floats, t_interval
+from bench.readings import Readings, read
 from bench.records import Case, Estimate, Fault, ParityResult, Phase, Run, Sample
-from bench.stats import Readings, read
 
 PRODUCTS = "matrix products"
 ELEMENTWISE = "bias and activation"

@@ -14,6 +14,7 @@ from bench.admission import on_trial
 from bench.cases import case_id, case_text, compared, crew_of, seats_of
 from bench.crew import ROUSE_ALONE_NS, ROUSE_NS, Crew
 from bench.errors import WorkerError
+from bench.readings import read
 from bench.records import ASIDE, PHASES, Case, Fault, Pilot, Plan
 from bench.schedule import (
     FEW_ROUNDS,
@@ -29,7 +30,7 @@ from bench.schedule import (
     share_rounds,
 )
 from bench.session import SETTLE_S, Edges, Order, Progress, Record, Session, patience_s
-from bench.stats import read, spread_of_invocations, spreads
+from bench.stats import spread_of_invocations, spreads
 from bench.store import Stored
 from bench.wording import count_text
 

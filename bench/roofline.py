@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.cases import case_id, flops, seats_of, triad_bytes
 from bench.intervals import Floats, estimate
+from bench.readings import read
 from bench.records import (
     PHASES,
     PROBES,
@@ -23,7 +24,6 @@ from bench.records import (
     Sample,
     Share,
 )
-from bench.stats import read
 
 
 def shares(

@@ -25,10 +25,10 @@ from bench.costs import take_costs
 from bench.crew import PATIENCE_S, Crew
 from bench.errors import UsageError
 from bench.pilot import aim, pilot, plan_of
+from bench.readings import read
 from bench.records import Case, Cost, Plan, Run, Sample, WorkerSpec
 from bench.schedule import shuffled, turns
 from bench.session import SETTLE_S, Edges, Order, Progress, Session, ask_arrays
-from bench.stats import read
 from bench.store import RunWriter, Stored
 
 HANGING = 20

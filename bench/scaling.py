@@ -19,6 +19,7 @@ from scipy.optimize import isotonic_regression
 
 from bench.cases import case_id, flops
 from bench.intervals import Floats, estimate, t_interval
+from bench.readings import read
 from bench.records import (
     PHASES,
     Case,
@@ -32,7 +33,7 @@ from bench.records import (
     Run,
     Sample,
 )
-from bench.stats import log_ratios, read
+from bench.stats import log_ratios
 
 Axis = Literal["width", "depth", "batch", "rows"]
 AXES: tuple[Axis, ...] = ("width", "depth", "batch", "rows")

@@ -9,7 +9,6 @@ worked example, are in docs/method.md.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 from scipy import stats as distributions
 
-from bench.cases import case_id, problem_id, seats_of
+from bench.cases import case_id
 from bench.intervals import CONFIDENCE, Floats, estimate, holm, p_value, quantile, t_interval
+from bench.readings import Readings, Times, read
 from bench.records import (
     PHASES,
     Case,
@@ -34,9 +34,6 @@ from bench.records import (
     VerdictKind,
     WorkerSpec,
 )
-
-Times = Mapping[str, Floats]
-"""One invocation of one case: ns per repetition by worker label, in the order of the rounds."""
 
 BAND = 0.02
 """Differences up to this are of no interest: a ratio from 1/1.02 to 1.02 counts as equal."""
@@ -61,8 +58,15 @@ def results(
     interval, and no verdicts. An invocation counts for a case when every worker finished every
     planned round of it; others are counted in `incomplete`.
     """
+    return results_of(run, read(run, samples, parity, faults), band)
+
+
+def results_of(
+    run: Run, readings: Mapping[str, Readings], band: float = BAND
+) -> tuple[Result, ...]:
+    """Derive the same from what `read` or `sorted_readings` returns."""
     baseline, again, _ = _seats(run)
-    compared = _compare(run, read(run, samples, parity, faults))
+    compared = _compare(run, readings)
     judged = [one for one in compared if one.enough and run.source == "bench"]
     corrected = holm([p_value(one.logs) for one in judged])
     p_of = {
@@ -87,11 +91,9 @@ def results(
                 ratio=_ratio(name, baseline.label, one.candidate.label, one.logs),
                 again=_ratio(name, baseline.label, again.label, one.floor_logs) if again else None,
                 verdict=verdict,
-                drifting=sum(
-                    drifts(np.log(times[baseline.label] / times[one.candidate.label]), band)
-                    for times in invocations
-                    if len(one.logs) and run.source == "bench"
-                ),
+                drifting=_drifting(invocations, baseline.label, one.candidate.label, band)
+                if len(one.logs) and run.source == "bench"
+                else 0,
                 incomplete=one.readings.incomplete,
             )
         )
@@ -186,17 +188,35 @@ def drifts(log_ratios: Floats, band: float = BAND) -> bool:
         return False
     half = len(log_ratios) // 2
     moved = abs(np.median(log_ratios[-half:]) - np.median(log_ratios[:half]))
+    if not moved > math.log1p(band):  # asked first: the test of the trend takes most of the time
+        return False
     trend = distributions.kendalltau(np.arange(len(log_ratios)), log_ratios)
-    return bool(moved > math.log1p(band) and trend.pvalue < DRIFT_LEVEL)
+    return bool(trend.pvalue < DRIFT_LEVEL)
 
 
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """What was read of one case."""
+def _drifting(invocations: Sequence[Times], baseline: str, other: str, band: float) -> int:
+    """Count the invocations that drift; those that did not move need no look of their own."""
+    logs = [
+        np.log(ours / theirs)
+        for ours, theirs in _stacked([(t[baseline], t[other]) for t in invocations])
+    ]
+    found = 0
+    for rows in logs:
+        half = rows.shape[-1] // 2
+        if half:
+            moved = np.abs(np.median(rows[:, -half:], -1) - np.median(rows[:, :half], -1))
+            found += sum(drifts(row, band) for row in rows[moved > math.log1p(band)])
+    return found
 
-    invocations: dict[int, Times]  # the complete ones
-    incomplete: int
-    invalid: str  # why nothing may be said of the case; empty if something may
+
+def _stacked(pairs: Sequence[tuple[Floats, ...]]) -> list[tuple[Floats, ...]]:
+    """Stack arrays of invocations, which have mostly as many rounds, into rows of one array each.
+
+    Where they have not, each invocation is one row of its own. The order stays.
+    """
+    if len({tuple(map(len, pair)) for pair in pairs}) == 1:
+        return [tuple(np.stack(column) for column in zip(*pairs, strict=True))]
+    return [tuple(column[np.newaxis] for column in pair) for pair in pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,55 +238,6 @@ def _seats(run: Run) -> tuple[WorkerSpec, WorkerSpec | None, list[WorkerSpec]]:
     seats = {spec.role: spec for spec in run.plan.workers}
     candidates = [spec for spec in run.plan.workers if spec.role == "candidate"]
     return seats["baseline"], seats.get("again"), candidates
-
-
-def read(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> dict[str, Readings]:
-    """Sort what was recorded by case id, for what is derived here and in `bench.roofline`."""
-    times: defaultdict[str, defaultdict[int, defaultdict[str, dict[int, float]]]]
-    times = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
-    for sample in samples:
-        if not sample.warmup:
-            per_repetition = sample.elapsed_ns / sample.loops
-            times[sample.case][sample.invocation][sample.worker][sample.round] = per_repetition
-    invalid = _invalid(run, parity, faults)
-    found: dict[str, Readings] = {}
-    for case in run.plan.cases:
-        name = case_id(case)
-        labels = [spec.label for spec in seats_of(case, run.plan.workers)]
-        # Files of pytest-benchmark have no rounds that belong together, and as many as it liked.
-        rounds = max(1, run.plan.rounds.get(name, 0) if run.source == "bench" else 1)
-        complete: dict[int, Times] = {
-            number: {
-                label: np.array([by_label[label][turn] for turn in sorted(by_label[label])])
-                for label in labels
-            }
-            for number, by_label in sorted(times[name].items())
-            if all(len(by_label[label]) >= rounds for label in labels)
-        }
-        found[name] = Readings(complete, len(times[name]) - len(complete), invalid.get(name, ""))
-    return found
-
-
-def _invalid(run: Run, parity: Iterable[ParityResult], faults: Iterable[Fault]) -> dict[str, str]:
-    """Say by case id why nothing may be said of it."""
-    reasons: dict[str, str] = {}
-    for fault in faults:
-        reasons.setdefault(fault.case, f"{fault.worker}: {fault.reason}")
-    if run.source != "bench":
-        return reasons
-    checked: dict[str, str] = {}
-    for result in parity:
-        checked[result.problem] = checked.get(result.problem) or result.reason
-    for case in run.plan.cases:
-        failed = checked.get(problem_id(case.problem), "parity was not checked")
-        if failed and case.phase in PHASES:
-            reasons.setdefault(case_id(case), failed)
-    return reasons
 
 
 def _compare(run: Run, readings: Mapping[str, Readings]) -> list[_Comparison]:
@@ -293,9 +264,8 @@ def log_ratios(
     if run.source != "bench":
         medians = [(np.median(t[baseline.label]), np.median(t[other.label])) for t in invocations]
         return np.array([math.log(ours / theirs) for ours, theirs in medians])
-    return np.array(
-        [log_ratio_of_rounds(t[baseline.label], t[other.label]) for t in invocations], np.float64
-    )
+    pairs = _stacked([(t[baseline.label], t[other.label]) for t in invocations])
+    return np.concatenate([np.empty(0), *(log_ratio_of_rounds(*pair) for pair in pairs)])
 
 
 def log_ratio_of_rounds(baseline: Floats, other: Floats) -> Floats:
@@ -314,10 +284,11 @@ def _times(invocations: Sequence[Times]) -> dict[str, TimeEstimate]:
     return {
         label: TimeEstimate(
             label,
-            estimate(np.array([np.log(np.median(times[label])) for times in invocations])),
-            float(min(times[label].min() for times in invocations)),
+            estimate(np.concatenate([np.log(np.median(rows, -1)) for (rows,) in stacked])),
+            float(min(rows.min() for (rows,) in stacked)),
         )
         for label in invocations[0]
+        for stacked in [_stacked([(times[label],) for times in invocations])]
     }
 
 

@@ -17,10 +17,11 @@ from bench.conduct import shortfalls
 from bench.intervals import CONFIDENCE, quantile
 from bench.options import parse_duration
 from bench.pilot import eta_s, plan_only
+from bench.readings import read
 from bench.records import Case
 from bench.runner import measure
 from bench.schedule import Cost, invocations_to_add
-from bench.stats import read, results, spreads
+from bench.stats import results, spreads
 from bench.store import load
 
 
