@@ -12,11 +12,11 @@ from typing import NoReturn
 
 import typer
 
-from bench import cli_checks, cli_measure, cli_stored
+from bench import cli_checks, cli_fleet_store, cli_measure, cli_stored
 from bench.command import app
 from bench.errors import BenchError
 
-COMMANDS = (cli_measure, cli_stored, cli_checks)
+COMMANDS = (cli_measure, cli_stored, cli_fleet_store, cli_checks)
 """To import them is to add their commands."""
 
 

@@ -76,6 +76,14 @@ RESULTS = pa.schema(
     }
 )
 """Columns of the results. `worker`: the candidate's label; numbers that are not there are null."""
+ALWAYS = {
+    "runs": ("name", "started", "status", "source", "samples"),
+    "results": (
+        *("case", "phase", "layer_sizes", "batch_size", "data_rows", "dtype", "threads"),
+        *("baseline", "candidate", "worker", "invocations", "drifting", "incomplete"),
+    ),
+}
+"""Columns that are never null."""
 NAME = pa.dictionary(pa.int32(), TEXT)
 READINGS = pa.schema(
     {
@@ -236,7 +244,7 @@ def clean(path: Path, manifest: Manifest) -> None:
     named = {path / entry.file for entry in manifest.runs}
     named |= {path / TABLES / f"{kind}-{part}.parquet" for kind in KINDS for part in manifest.parts}
     for folder in (TABLES, SAMPLES):
-        for file in _own_folder(path / folder).rglob("*.parquet"):
+        for file in own_folder(path / folder).rglob("*.parquet"):
             if file not in named:
                 file.unlink()
 
@@ -251,11 +259,11 @@ def commit(
         StoreError: A folder of it is a link, or a table of it is damaged.
     """
     os.sync()  # the readings of all runs, before anything names them
-    _own_folder(path / SAMPLES)
+    own_folder(path / SAMPLES)
     for entry in entries:
         target = path / entry.file
-        _own_folder(target.parent.parent)
-        _own_folder(target.parent)
+        own_folder(target.parent.parent)
+        own_folder(target.parent)
         (path / INCOMING / target.name).replace(target)
     parts = manifest.parts
     whole = {"runs": runs, "results": results}
@@ -266,7 +274,7 @@ def commit(
     part = _part_name(whole["runs"]["run"].to_pylist())
     for kind in KINDS:
         content = parquet(whole[kind].sort_by("run"))
-        write_whole(_own_folder(path / TABLES) / f"{kind}-{part}.parquet", content)
+        write_whole(own_folder(path / TABLES) / f"{kind}-{part}.parquet", content)
     everything = sorted((*manifest.runs, *entries), key=lambda entry: entry.run)
     made = Manifest(runs=tuple(everything), parts=(*parts, part))
     write_manifest(path, made)
@@ -300,7 +308,7 @@ def _part_name(runs: Iterable[str]) -> str:
     return hashlib.sha256(" ".join(sorted(runs)).encode()).hexdigest()[:16]
 
 
-def _own_folder(path: Path) -> Path:
+def own_folder(path: Path) -> Path:
     """Make a folder of the store; a link in its place would lead elsewhere.
 
     Raises:
@@ -324,4 +332,9 @@ def _read(path: Path, manifest: Manifest, kind: str, schema: pa.Schema) -> pa.Ta
         if table.schema.names != schema.names or table.schema.types != schema.types:
             raise StoreError(f"{file} is damaged: other columns; merge the runs again")
         parts.append(table)
-    return pa.concat_tables(parts) if parts else schema.empty_table()
+    whole = pa.concat_tables(parts) if parts else schema.empty_table()
+    known = {(entry.run, entry.machine, entry.date) for entry in manifest.runs}
+    told = zip(*(whole[name].to_pylist() for name in WHO), strict=True)
+    if not known.issuperset(told) or any(whole[name].null_count for name in ALWAYS[kind]):
+        raise StoreError(f"{path} is damaged: its {kind} are not those of its manifest")
+    return whole

@@ -80,7 +80,7 @@ class Simulated:
         if case.phase in FLOORS:
             return 1.0
         _, _, extensions, l2_kib, _, _ = self.kind
-        of_size = 1 + 2 / math.log(10 + flops(Case("forward", case.problem)))
+        of_size = 2.6 * flops(Case("forward", case.problem)) ** -0.06
         of_vectors = 1.15 if "avx512f" in extensions else 1.0
         own = np.random.default_rng((2, self.number)).normal(0, OWN_SPREAD)
         cache = (l2_kib / 512) ** 0.05
