@@ -317,7 +317,7 @@ def _result_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     cell = Cell(row["run"], ratio, low, high, row["verdict"] or "")
     floor = row["noise_floor"]
     return (
-        row["case"],
+        row["case_id"],
         *(_time(row, side) for side in ("baseline", "candidate")),
         cell_text(cell),
         DASH if floor is None or not math.isfinite(floor) else f"±{floor:.1%}",

@@ -61,7 +61,7 @@ RUNS = pa.schema(
 RESULTS = pa.schema(
     {
         **WHO,
-        **dict.fromkeys(("case", "phase", "layer_sizes"), TEXT),
+        **dict.fromkeys(("case_id", "phase", "layer_sizes"), TEXT),
         **dict.fromkeys(("batch_size", "data_rows"), INTEGER),
         "dtype": TEXT,
         "threads": INTEGER,
@@ -79,7 +79,7 @@ RESULTS = pa.schema(
 ALWAYS = {
     "runs": ("name", "started", "status", "source", "samples"),
     "results": (
-        *("case", "phase", "layer_sizes", "batch_size", "data_rows", "dtype", "threads"),
+        *("case_id", "phase", "layer_sizes", "batch_size", "data_rows", "dtype", "threads"),
         *("baseline", "candidate", "worker", "invocations", "drifting", "incomplete"),
     ),
 }
@@ -87,7 +87,7 @@ ALWAYS = {
 NAME = pa.dictionary(pa.int32(), TEXT)
 READINGS = pa.schema(
     {
-        **dict.fromkeys(("run", "case", "worker"), NAME),
+        **dict.fromkeys(("run", "case_id", "worker"), NAME),
         **dict.fromkeys(("invocation", "round", "position", "loops"), INTEGER),
         **dict.fromkeys(("elapsed_ns", "at_ns"), INTEGER),
         "warmup": pa.bool_(),

@@ -20,6 +20,8 @@ from bench.wording import VERDICTS, implementation_name
 MOST_COLUMNS = 24
 MOST_MACHINES = 2000
 """What a page has room for; the store has all, and `bench query` shows it."""
+FEWEST = 0.1
+"""A case is shown that was measured by this share of the machines that measured the commonest."""
 Network = tuple[str, int, int, str, int]
 """Layer sizes as text, batch, rows, dtype, threads."""
 
@@ -103,7 +105,11 @@ def fleet_of(runs: Any, results: Any) -> Fleet:
         seen[column].append(row["baseline_ns"] or math.inf)
     # Where many machines are, the networks that most of them measured.
     counts = Counter(column for one in machines.values() for column in one.cells)
-    common = sorted(seen, key=lambda one: (-counts[one], _order(one, seen)))[:MOST_COLUMNS]
+    enough = FEWEST * max(counts.values(), default=0)
+    common = sorted(
+        (column for column in seen if counts[column] >= enough),
+        key=lambda one: (-counts[one], _order(one, seen)),
+    )[:MOST_COLUMNS]
     shown = sorted(
         machines.values(), key=lambda one: (-len(one.cells), str(one.facts["cpu"]), one.name)
     )[:MOST_MACHINES]

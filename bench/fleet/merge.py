@@ -31,7 +31,7 @@ from bench.wording import count_text
 
 DEEPEST = 12
 """Folders below one that is named, in which runs are looked for."""
-FEW = 8
+FEW = 40
 """Runs that are taken by this process itself: others take longer to start."""
 AT_A_TIME = 4
 

@@ -80,5 +80,7 @@ def show_answer(answer: Answer, form: str) -> None:
 def show_fleet(fleet: Fleet, paths: ReportPaths) -> None:
     """Print counts over machines, and where the page is."""
     page = fleet_page(fleet)
-    show_table(page.over.heads, page.over.rows, tight=True)
+    # Of verdicts only the marks, so that a line fits into eighty columns.
+    heads = [head.split()[0] if " " in head else head for head in page.over.heads]
+    show_table(heads, page.over.rows, tight=True)
     show_lines([f"{page.conclusion}.", *page.notices, f"Report: {paths.html}"])

@@ -83,7 +83,7 @@ def readings_table(run: str, columns: Columns) -> Any:
     """Put columns into a table of Arrow with the columns `READINGS`."""
     names = {
         "run": _named(np.zeros(len(columns), np.int32), [run]),
-        "case": _named(columns.case, columns.cases),
+        "case_id": _named(columns.case, columns.cases),
         "worker": _named(columns.worker, columns.workers),
         **{name: pa.array(columns.numbers[name]) for name in NUMBERS},
         "warmup": pa.array(columns.warmup),
@@ -135,7 +135,7 @@ def _result_row(
     verdict = result.verdict
     return {
         **_who(entry),
-        "case": case_id(result.case),
+        "case_id": case_id(result.case),
         "phase": result.case.phase,
         "layer_sizes": format_layers(problem.layer_sizes),
         "batch_size": problem.batch_size,
