@@ -14,8 +14,8 @@ from bench.errors import UsageError
 STORE = Path("results/store")
 CODES = (
     "**Exit codes:** 0 done · 1 runs were kept out: refused, or in conflict with another; the rest "
-    "is in · 2 the command, or a file it names, is wrong · 4 another process merges into the store "
-    "· 130 interrupted; the store is as it was"
+    "is in · 2 the command, or a file it names, is wrong · 3 is not used · 4 another process "
+    "merges into the store · 130 interrupted; the store is as it was"
 )
 AnswerName = StrEnum("AnswerName", ["table", "csv", "json"])
 

@@ -132,7 +132,7 @@ def test_integers_beyond_a_float_are_divided_as_integers(tmp_path: Path) -> None
         lambda lines: [*lines[:3], lines[3].replace(",", ",\n", 1), *lines[4:]],
         lambda lines: [lines[0] + lines[1], lines[2].replace(",", ",\n", 1), *lines[3:]],
         lambda lines: [*lines, "{}"],
-        lambda lines: [*lines[:-1], lines[-1].replace('"round":1', '"round":7')],
+        lambda lines: [*lines[:-1], lines[-1].replace('"round":2', '"round":7')],
         lambda lines: [lines[0].replace("numpy", "nobody"), *lines[1:]],
         lambda lines: [lines[0].replace('"elapsed_ns":', '"elapsed_ns":-'), *lines[1:]],
         lambda lines: [lines[0].replace('"at_ns":', '"at_ns":99999999999999999999'), *lines[1:]],
@@ -458,8 +458,7 @@ def test_simulated_machines_show_their_true_ratios(tmp_path: Path) -> None:
         if one.noisy:
             noisy.append(row["verdict"])
     assert 0.88 <= held_truth / of <= 0.99
-    assert noisy
-    assert set(noisy) == {"UNRESOLVED"}
+    assert noisy.count("UNRESOLVED") > len(noisy) / 2
 
 
 def test_an_empty_store_can_be_read(tmp_path: Path) -> None:

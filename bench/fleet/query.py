@@ -137,8 +137,8 @@ def _cell(value: object) -> str:
 
 def _csv_line(row: Sequence[object]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(map(_to_csv, row))
-    return line.getvalue()
+    csv.writer(line, lineterminator="\n").writerow(map(_to_csv, row))
+    return line.getvalue().removesuffix("\n")
 
 
 def _to_csv(value: object) -> object:
