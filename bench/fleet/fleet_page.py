@@ -95,8 +95,13 @@ class MachinePage:
     more: str  # what was left out
 
 
-def fleet_page(fleet: Fleet) -> FleetPage:
-    """Say what many machines show, each of its own ratios."""
+def fleet_page(fleet: Fleet, *, whole: bool = True) -> FleetPage:
+    """Say what many machines show, each of its own ratios.
+
+    Args:
+        fleet: The machines.
+        whole: With a row for each of them, and charts.
+    """
     name = namer([column.network for column in fleet.columns])
     cells = fleet.cells
     counts = counts_of(cells)
@@ -116,8 +121,8 @@ def fleet_page(fleet: Fleet) -> FleetPage:
             if (count := sum(column.phase == phase for column in fleet.columns))
         ],
         networks=[name(column.network) for column in fleet.columns],
-        machines=_shown(fleet),
-        charts=fact_charts(fleet, name),
+        machines=_shown(fleet) if whole else (),
+        charts=fact_charts(fleet, name) if whole else (),
     )
 
 

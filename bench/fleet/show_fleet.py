@@ -79,7 +79,7 @@ def show_answer(answer: Answer, form: str) -> None:
 
 def show_fleet(fleet: Fleet, paths: ReportPaths) -> None:
     """Print counts over machines, and where the page is."""
-    page = fleet_page(fleet)
+    page = fleet_page(fleet, whole=False)
     # Of verdicts only the marks, so that a line fits into eighty columns.
     heads = [head.split()[0] if " " in head else head for head in page.over.heads]
     show_table(heads, page.over.rows, tight=True)
