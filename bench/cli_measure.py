@@ -157,9 +157,7 @@ def run(
         problems = problems_of(preset, layers, batch, rows, dtype, threads)
         seats = seats_for(implementation, preset, ladder)
         order = _order("run", preset, problems, phases_of(phase), given, seats.specs)
-        path, status = _measure(
-            order, out, name, seats.start, plain=plain, report=not no_report
-        )
+        path, status = _measure(order, out, name, seats.start, plain=plain, report=not no_report)
     wrong = not no_report and show_run(path, plain=plain)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
 

@@ -111,7 +111,7 @@ def _local(count: int) -> Iterator[Any]:
         number: {
             "cls": Nanny,
             "options": {**plain, "nthreads": 1, "memory_limit": 0, "dashboard": False,
-                        "env": {PRETENDED: str(number)}},
+                        "env": {PRETENDED: str(number), "DASK_LOGGING__DISTRIBUTED": "error"}},
         }
         for number in range(1, count + 1)
     }  # fmt: skip

@@ -50,7 +50,9 @@ class Depot:
         if checked(name) in self.submissions:
             return False
         if len(self.submissions) >= MOST_SUBMISSIONS:
-            raise ValueError(f"there are {MOST_SUBMISSIONS} submissions; attach to some and end them")
+            raise ValueError(
+                f"there are {MOST_SUBMISSIONS} submissions; attach to some and end them"
+            )
         self.submissions[name] = Submission(facts)
         return True
 
@@ -131,5 +133,7 @@ class Depot:
 
     def _room(self, size: int) -> None:
         if self.held + size > MOST_HELD:
-            raise ValueError(f"the scheduler keeps {MOST_HELD >> 30} GiB already; attach, and end some")
+            raise ValueError(
+                f"the scheduler keeps {MOST_HELD >> 30} GiB already; attach, and end some"
+            )
         self.held += size

@@ -109,7 +109,10 @@ def _make(folder: Path, python: Path, wanted: Sequence[str], constraints: str) -
     limits.write_text(constraints)
     line = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(
-        [*line, "--ignore-installed", "--no-deps", *wanted], capture_output=True, text=True, check=False
+        [*line, "--ignore-installed", "--no-deps", *wanted],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode == 0:  # what they need and is not there in a version that fits
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`bench run` on other hosts or in other environments, and `bench attach`: from words to reports."""
+"""`bench run` on other hosts or in other environments, and `bench attach`: to the reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.errors import BenchError, UsageError
 from bench.files import write_whole
 from bench.fleet.clusters import Cluster, connected
 from bench.fleet.collect import follow
-from bench.fleet.environments import Environments, parse, prepare, variables_of
+from bench.fleet.environments import Environments, parse, prepare
 from bench.fleet.host import sources_digest
 from bench.fleet.measure import child_variables
 from bench.fleet.parcels import RUN, Task, checked
