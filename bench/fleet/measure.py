@@ -20,7 +20,7 @@ from bench import store
 from bench.environment import PROJECT, without_paths
 from bench.errors import BenchError, BusyError
 from bench.fleet.environments import cache, prepare, variables_of
-from bench.fleet.parcels import APPENDED, PIECE, REPLACED, RUN, Task, run_name
+from bench.fleet.parcels import APPENDED, PIECE, REPLACED, Task, run_name
 
 POLL_S = 1.0
 """How often is looked for new lines: seldom, as it takes time from what is measured."""
@@ -131,11 +131,11 @@ def _measure(
     folder = cache() / "fleet" / task.submission / run
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _held(folder.with_name(f"{run}.lock"), sleep) as lock:
-        if not (folder / RUN).is_file():
+        if not (folder / store.RUN).is_file():
             _restore(folder, run, line)
         shipper = Shipper(folder, run, line)
         while True:
-            if (folder / RUN).is_file():
+            if (folder / store.RUN).is_file():
                 shipper.ship()
                 if store.load_run(folder).status == "finished":
                     line.say(run, "finished", "finished")
@@ -144,8 +144,9 @@ def _measure(
             else:
                 words = ["run", *task.arguments, "--out", str(folder.parent), "--name", run]
             try:
-                _watch([str(python), "-m", "bench.fleet.child", *words, "--no-report", "--plain"],
-                       child_variables(python), folder, run, lock, shipper, line, sleep)  # fmt: skip
+                command = [str(python), "-m", "bench.fleet.child", *words, "--no-report", "--plain"]
+                variables = child_variables(python)
+                _watch(command, variables, folder, run, lock, shipper, line, sleep)
             except BusyError as error:
                 line.say(run, "running", f"waiting: {error}")
                 sleep(BUSY_S)
@@ -189,7 +190,7 @@ def _watch(
 
 def _restore(folder: Path, run: str, line: Line) -> None:
     """Write what this host had sent before its folder was lost, if anything."""
-    facts = line.read(run, RUN, 0)
+    facts = line.read(run, store.RUN, 0)
     if not facts:
         return
     unfinished = folder.with_name(f"{run}.restored")

@@ -19,13 +19,14 @@ from bench.fleet.collect import follow
 from bench.fleet.environments import Environments, parse, prepare
 from bench.fleet.host import sources_digest
 from bench.fleet.measure import child_variables
-from bench.fleet.parcels import RUN, Task, checked
+from bench.fleet.parcels import Task, checked
 from bench.fleet.show_hosts import HostsScreen
 from bench.report import build
 from bench.screen import console, show_lines
 from bench.several_report import build_several
 from bench.show_several import show_several
 from bench.showing import show_run
+from bench.store import RUN
 
 INTERRUPTED = 130
 NOTE = "fleet.json"
