@@ -122,7 +122,10 @@ def perform(task: Task, line: Line, sleep: Callable[[float], None] = time.sleep)
 def child_variables(python: Path) -> dict[str, str]:
     """Return the environment of a process that measures."""
     mine = {name: value for name, value in os.environ.items() if name not in OF_DASK}
-    return {**mine, **variables_of(python)}
+    # Where the project is installed, and no checkout, its folder holds other packages too: those of
+    # the environment must be found first.
+    safe = {} if (PROJECT / "pyproject.toml").is_file() else {"PYTHONSAFEPATH": "1"}
+    return {**mine, **safe, **variables_of(python)}
 
 
 def _measure(
