@@ -149,8 +149,14 @@ def slurm(options: Mapping[str, Any]) -> Any:
     if not any("--exclusive" in one for one in directives):
         directives.append("--exclusive")  # a neighbour on the node would be measured too
     arguments = [*more.pop("worker_extra_args", []), "--resources", "bench=1"]
+    quiet = [
+        f"export DASK_{name.replace('.', '__').replace('-', '_').upper()}={value}"
+        for name, value in QUIET.items()
+    ]
+    prologue = [*quiet, *more.pop("job_script_prologue", [])]
     settings = {"cores": 1, "memory": "4GB", **more, "processes": 1}
     return SLURMCluster(
         **settings, job_extra_directives=directives, worker_extra_args=arguments,
+        job_script_prologue=prologue,
         scheduler_options={"dashboard": False, **more.get("scheduler_options", {})},
     )  # fmt: skip

@@ -6,6 +6,7 @@ it and goes on by itself when it comes back, whether a client is there or not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from distributed import SchedulerPlugin, WorkerPlugin, get_worker
@@ -120,11 +121,21 @@ def hosts_there(client: Any) -> dict[str, str]:
     return depot.hosts()
 
 
-def give(client: Any, task: Task) -> None:
+def give(client: Any, task: Task, failed: Callable[[str], None]) -> None:
     """Submit a task; one of this name that is there already is left alone.
 
     It is published, so that it is kept when the client goes away.
+
+    Args:
+        client: Of the cluster.
+        task: What is to be done.
+        failed: Gets words if Dask gives it up: its worker died too often, or cannot read it.
     """
+
+    def ended(future: Any) -> None:
+        if future.status == "error":
+            failed(f"Dask gave it up: {future.exception()}")
+
     key = f"bench-{task.submission}-{task.host}"
     future = client.submit(
         work,
@@ -134,4 +145,5 @@ def give(client: Any, task: Task) -> None:
         retries=3,
         pure=False,
     )
+    future.add_done_callback(ended)
     client.publish_dataset(**{key: [future]}, override=True)

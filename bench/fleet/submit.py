@@ -145,7 +145,11 @@ def _collect(cluster: Cluster, ask: _Depot, name: str, out: Path, *, plain: bool
     from bench.fleet.plugins import give
 
     def hand_over(task: Task) -> None:
-        give(cluster.client, task)
+        def failed(words: str) -> None:
+            for run in task.runs:
+                ask("say", name, run, "failed", words)
+
+        give(cluster.client, task, failed)
 
     with HostsScreen(console(sys.stderr, plain=plain)) as screen:
         try:
