@@ -23,7 +23,7 @@ say = @printf '\n== %s\n' "$(1)"
 keep = status=$$?; [ $$status -le 1 ] || exit $$status; rm -rf results/$(1) && \
 	mv build/kept/$(1) results/$(1) && gzip -9n results/$(1)/samples.jsonl && \
 	{ $(BIN)/python -m bench report results/$(1) || [ $$? -eq 1 ]; } && \
-	$(BIN)/python -m bench.readme && exit $$status
+	$(BIN)/python -m bench.readme && $(BIN)/python -m bench.writeup && exit $$status
 
 # Prints what would be installed beside this project and what is there, without what only a build for
 # graphics cards brings.
@@ -36,7 +36,7 @@ for one in json.load(open("build/ladder.json"))["install"]:
 endef
 export OF_THE_LADDER
 
-.PHONY: help build ladder program train bench test fuzz sanitize check report reference roofline pins clean
+.PHONY: help build ladder rungs program train bench test fuzz sanitize check report reference roofline pins clean
 .DEFAULT_GOAL := help
 
 help:
@@ -51,6 +51,7 @@ help:
 	@echo "make sanitize   the compiled code under AddressSanitizer, ThreadSanitizer and valgrind"
 	@echo "make report     make charts and report again from the raw data of RUN=$(RUN)"
 	@echo "make reference  measure results/reference again (leave the machine alone), and the README"
+	@echo "make rungs      measure results/ladder again, all rungs that are installed, and docs/ladder.md"
 	@echo "make roofline   measure results/roofline again (leave the machine alone), and its page"
 	@echo "make pins       choose the newest allowed packages and write both constraints files again"
 	@echo "make clean      remove $(VENV), build/ and caches; results stay"
@@ -111,6 +112,11 @@ reference: build
 	@rm -rf build/kept/reference
 	@$(BIN)/python -m mojo_impl.build --measure >/dev/null
 	@$(BIN)/python -m bench run --out build/kept --name reference; $(call keep,reference)
+
+rungs: build
+	$(call say,measuring the run that docs/ladder.md shows; leave the machine alone)
+	@rm -rf build/kept/ladder
+	@$(BIN)/python -m bench run --preset ladder --out build/kept --name ladder; $(call keep,ladder)
 
 roofline: build
 	$(call say,measuring the run that docs/performance.md shows; leave the machine alone)

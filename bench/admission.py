@@ -17,7 +17,7 @@ from bench.errors import WorkerError
 from bench.exchange import needed
 from bench.records import PHASES, Case, Clause, Fault, ParityResult, Problem
 from bench.registry import flushes
-from bench.schedule import calibrate, common_loops
+from bench.schedule import calibrate, common_loops, fewer_loops
 from bench.session import SETTLE_S, Edges, Order, Progress, Record, Session, ask_arrays, patience_s
 
 PARITY_EPOCHS = 2
@@ -164,13 +164,15 @@ def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
     ]
     _keep_to(session, rates, [*each_ns])
     for _ in range(ATTEMPTS):
-        clauses, who = _tried(session, crew, case, common_loops(each_ns.values()))
+        clauses, who = _tried(session, crew, case, each_ns)
         if not contract.first_broken(clauses):
             break
     _keep_to(session, clauses, who)
 
 
-def _tried(session: Session, crew: Crew, case: Case, loops: int) -> tuple[list[Clause], list[str]]:
+def _tried(
+    session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
+) -> tuple[list[Clause], list[str]]:
     """Take some samples of every worker and judge them; those that tell too little are let pass.
 
     Returns:
@@ -178,7 +180,10 @@ def _tried(session: Session, crew: Crew, case: Case, loops: int) -> tuple[list[C
     """
     clauses: list[Clause] = []
     who: list[str] = []
+    common = common_loops(each_ns.values())
+    fewer = fewer_loops(common, each_ns)
     for spec in session.turns(case, session.pair):
+        loops = fewer.get(spec.label, common)
         wait_s = patience_s(case, 3 * loops)
         if crew.threads > 1:
             session.edges.sleep(SETTLE_S)

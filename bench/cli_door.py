@@ -49,7 +49,7 @@ def check_worker(
     document, docs/adding-an-implementation.md the way there.
     """
     from bench.conformance import check_worker as check
-    from bench.named import program_or_name
+    from bench.naming import program_or_name
     from bench.seating import to_be_checked
     from bench.session import DATA
 

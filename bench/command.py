@@ -25,7 +25,7 @@ from bench.errors import BuildError, UsageError
 from bench.isa import ISAS
 from bench.options import DTypeName, PhaseName, PresetName
 from bench.records import PHASES, Case, DType, Phase, Problem, WorkerSpec
-from bench.registry import RUNGS, installed, missing
+from bench.registry import RUNGS, installed, is_program, missing
 from bench.registry import phases_of as phases_of_rung
 from bench.threads import cores
 
@@ -87,6 +87,9 @@ ORDER = (
     "export",
     "train",
     "predict",
+    "merge",
+    "query",
+    "fleet",
     "parity",
     "check-worker",
     "list",
@@ -183,7 +186,7 @@ def planned(
 
 
 def build_mojo(isa: str = "", workers: Sequence[WorkerSpec] = WORKERS) -> None:
-    """Compile the Mojo libraries that workers need, unless they are up to date.
+    """Compile the Mojo libraries and programs that workers need, unless they are up to date.
 
     So that no worker compiles while another is timed. The compiler's words reach the user whole.
 
@@ -191,7 +194,7 @@ def build_mojo(isa: str = "", workers: Sequence[WorkerSpec] = WORKERS) -> None:
         isa: The instruction set to compile for, by `bench.isa`; empty: that of this machine.
         workers: Who loads them.
     """
-    from mojo_impl import build
+    from mojo_impl import build, program
     from mojo_impl.libraries import LIBRARY_OF
 
     cpu = ISAS[isa].mojo_cpu if isa else build.wanted_cpu()
@@ -199,5 +202,7 @@ def build_mojo(isa: str = "", workers: Sequence[WorkerSpec] = WORKERS) -> None:
     try:
         for library in dict.fromkeys(name for name in needed if name):
             build.build(build.recipe(cpu, library))
+        if any(is_program(worker.implementation) for worker in workers):
+            program.worker(cpu)
     except build.BuildError as error:
         raise BuildError(str(error)) from error

@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +24,13 @@ from typing import Any, Protocol
 from bench.cases import has_phase
 from bench.environment import PROJECT, without_paths
 from bench.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
+from bench.programs import command_of
 from bench.protocol import PROTOCOL
 from bench.records import Case, Phase, Problem, WorkerSpec
 from bench.registry import flushes
 from bench.sanity import is_reading
 from bench.threads import thread_environment
+from bench.workload import batches_of
 
 PATIENCE_S = 60.0
 """Least time to wait for any answer: long for a busy machine, short for a person."""
@@ -79,7 +80,7 @@ class WorkerProcess:
     Args:
         spec: The seat.
         variables: Added to the environment of this process.
-        command: What to start; by default `bench.worker` in this Python.
+        command: What to start; by default what `bench.programs` says.
         folder: Where it works.
         more_path: Where `bench.worker` looks for modules too.
 
@@ -102,13 +103,13 @@ class WorkerProcess:
         if paths and command is None:  # it works in another folder than we do
             path = os.pathsep.join(str(part.absolute()) for part in paths)
             variables = {**variables, "PYTHONPATH": path}
-        worker = [sys.executable, "-m", "bench.worker", "--implementation", spec.implementation]
+        command = command or command_of(spec, variables)
         self._unread = b""
         self._replies, their_end = os.pipe()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         try:
             self._process = subprocess.Popen(
-                command or worker,
+                command,
                 stdin=subprocess.PIPE,
                 stdout=self._output,
                 stderr=self._output,
@@ -335,7 +336,7 @@ class Crew:
         if case.phase == "epoch":
             self._refresh(label)
         elif label in self._trainable and self._trained.get(label) != case.problem:
-            batches = max(1, case.problem.rows // case.problem.batch_size)
+            batches = max(1, batches_of(case.problem))
             self._moved.add(label)
             self.ask(label, "sample", timeout_s * batches, phase="epoch", loops=1)
             self._refresh(label)

@@ -26,6 +26,7 @@ from bench.pytest_import import EXTRA, Extra
 from bench.readings import read_each
 from bench.records import Case, Sample, WorkerSpec
 from bench.store import Stored
+from bench.workload import columns_of
 
 S_PER_NS = 1e-9
 COLUMNS: dict[str, str] = {
@@ -213,9 +214,7 @@ def _row(
         "run": _line(run),
         "case": sample.case,
         "phase": case.phase,
-        "layer_sizes": ",".join(map(str, problem.layer_sizes)),
-        "batch_size_rows": problem.batch_size,
-        "data_rows": problem.rows,
+        **columns_of(problem),
         "dtype": problem.dtype,
         "threads": problem.threads,
         "worker": spec.label,

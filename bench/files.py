@@ -11,8 +11,10 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, flush: bool = True) -> None:
     """Replace a file in one move, once its content is on the disk.
+
+    Without `flush` it may still be on its way there: for what can be made again.
 
     A link that lies in the way is replaced, never followed: a folder may come from a stranger.
 
@@ -26,7 +28,8 @@ def write_whole(path: Path, content: bytes) -> None:
         handle = os.open(temporary, flags, 0o666)
         try:
             write_all(handle, content)
-            os.fsync(handle)
+            if flush:
+                os.fsync(handle)
         finally:
             os.close(handle)
         temporary.replace(path)

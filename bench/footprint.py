@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench.isa import ISAS
-from bench.registry import RUNGS
+from bench.registry import RUNGS, is_program
 
 Footprint = Mapping[str, float]
 """By the names of `bench.records.COSTS`, in their units."""
@@ -30,6 +30,8 @@ def read_footprint(implementation: str, isa: str = "") -> Footprint:
     """
     from mojo_impl.libraries import LIBRARIES, LIBRARY_OF, MAX
 
+    if is_program(implementation):  # the compiler's package has what it loads
+        return {**packages({"packages": ["mojo"], "toolchain": ["mojo"]}), **_program(isa)}
     library = LIBRARY_OF.get(implementation)
     if library is None:
         rung = RUNGS.get(implementation)
@@ -85,11 +87,35 @@ def _library(isa: str, library: str) -> dict[str, float]:
     from mojo_impl import build
 
     try:
-        recipe = build.recipe(ISAS[isa].mojo_cpu if isa else build.wanted_cpu(), library)
-        path = build.library_path(recipe)
+        path = build.library_path(build.recipe(_cpu(isa), library))
+    except build.BuildError:
+        return {}
+    return _compiled(path)
+
+
+def _program(isa: str) -> dict[str, float]:
+    from mojo_impl import build, program
+
+    try:
+        path = program.program_path(program.program_recipe(_cpu(isa)))
+    except build.BuildError:
+        return {}
+    return _compiled(path)
+
+
+def _cpu(isa: str) -> str:
+    from mojo_impl import build
+
+    return ISAS[isa].mojo_cpu if isa else build.wanted_cpu()
+
+
+def _compiled(path: Path) -> dict[str, float]:
+    from mojo_impl import build
+
+    try:
         compiled = build.library_at(path)
         found = {"library file": float(path.stat().st_size)}
-    except (build.BuildError, OSError, ValueError):
+    except (OSError, ValueError):
         return {}
     if compiled.seconds is not None:
         found["compile"] = compiled.seconds * 1e9

@@ -232,6 +232,8 @@ def implementation(name: str) -> Implementation:
     rung = RUNGS.get(name)
     if rung is not None and (words := missing(rung)):
         raise UsageError(words)
+    if rung is not None and rung.program:
+        raise UsageError(f"{name} is a program and no class: it takes part as a worker only")
     point = None if rung or ":" in name else registered()[name]
     try:
         if point is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def t_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, 
     mean = values.mean(axis=-1)
     if count < 2:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = quantile(count, confidence) * values.std(axis=-1, ddof=1) / math.sqrt(count)
+    half = _quantile_of(count, confidence) * values.std(axis=-1, ddof=1) / math.sqrt(count)
     return mean, mean - half, mean + half
 
 
@@ -56,6 +57,11 @@ def estimate(logs: Floats) -> Estimate:
     """Average logarithms, one per invocation, and turn mean and interval back into a number."""
     point, low, high = (math.exp(value) for value in t_interval(logs))
     return Estimate(point, low, high, len(logs))
+
+
+@cache
+def _quantile_of(count: int, confidence: float) -> float:
+    return float(quantile(count, confidence))
 
 
 def quantile(count: Any, confidence: float) -> Any:

@@ -16,6 +16,7 @@ from bench.cases import case_id
 from bench.intervals import Floats, t_interval
 from bench.readings import Readings, read
 from bench.records import Case, Estimate, Fault, ParityResult, Phase, Run, Sample
+from bench.workload import batches_of
 
 PRODUCTS = "matrix products"
 ELEMENTWISE = "bias and activation"
@@ -123,7 +124,7 @@ def splits(
         phase, problem = case.phase, case.problem
         if phase not in floors:
             continue
-        sums = sums_of(phase, problem.rows // problem.batch_size)
+        sums = sums_of(phase, batches_of(problem))
         needed = {name for one in sums.values() for name in one}
         if any((name, problem) not in planned for name in needed):
             continue

@@ -24,6 +24,7 @@ from bench.schedule import (
     calibrate,
     common_loops,
     duration_text,
+    fewer_loops,
     invocation_s,
     invocations_to_add,
     rounds_ns,
@@ -110,12 +111,15 @@ def pilot(session: Session) -> Plan:
         for case in cases
         for name in [case_id(case)]
     }
-    found = {
-        case_id(case): Pilot(
-            max(times[case_id(case)].values()), _round_ns(session, case, loops, times)
+    found = {}
+    for case in cases:
+        name = case_id(case)
+        fewer = _fewer(session, case, loops[name], times[name])
+        found[name] = Pilot(
+            max(times[name].values()),
+            _round_ns(session, case, loops[name], fewer, times[name]),
+            fewer,
         )
-        for case in cases
-    }
     crews = by_problem(cases)
     starts_ns = [_start_ns(session, crew) for crew in crews]
     once_ns = sum(preparing_ns) + sum(starts_ns)
@@ -220,13 +224,29 @@ def _start_ns(session: Session, crew: Sequence[Case]) -> float:
     return started.get((crew[0].problem.threads, len(seats)), longest)
 
 
+def _fewer(
+    session: Session, case: Case, loops: int, each_ns: Mapping[str, float]
+) -> dict[str, int]:
+    """Choose the candidates that are so slow that they repeat less; never the baseline."""
+    if case.phase not in PHASES:
+        return {}
+    baseline = session.pair[0].label
+    return fewer_loops(loops, {who: time for who, time in each_ns.items() if who != baseline})
+
+
 def _round_ns(
-    session: Session, case: Case, loops: dict[str, int], times: dict[str, dict[str, float]]
+    session: Session,
+    case: Case,
+    loops: int,
+    fewer: Mapping[str, int],
+    each_ns: Mapping[str, float],
 ) -> float:
     """Estimate what one round of all workers takes."""
-    name, workers = case_id(case), session.turns(case)
-    again_ns = times[name].get(session.pair[0].label, 0.0)
-    samples_ns = sum(loops[name] * times[name].get(spec.label, again_ns) for spec in workers)
+    workers = session.turns(case)
+    again_ns = each_ns.get(session.pair[0].label, 0.0)
+    samples_ns = sum(
+        fewer.get(spec.label, loops) * each_ns.get(spec.label, again_ns) for spec in workers
+    )
     several = case.problem.threads > 1
     alone = case.problem not in compared(session.order.cases)
     rouse_ns = ROUSE_NS if several else ROUSE_ALONE_NS

@@ -19,6 +19,8 @@ from bench.records import PHASES, PROBES, Case, Fault, ParityResult, Run, Sample
 
 Times = Mapping[str, Floats]
 """One invocation of one case: ns per repetition by worker label, in the order of the rounds."""
+ReadTimes = Mapping[str, Mapping[int, Times]]
+"""All that was read, without warm-ups: `Times` by case id and invocation."""
 
 UNCHECKED = "parity was not checked"
 
@@ -60,8 +62,17 @@ def read_each(
     A case in which a candidate takes no part is left out of its own. What stopped the case before
     a candidate had a reading of it stands for that candidate too, whoever did it.
     """
+    return sorted_by_candidate(run, _times_of(samples), parity, faults)
+
+
+def sorted_by_candidate(
+    run: Run,
+    times: ReadTimes,
+    parity: Iterable[ParityResult],
+    faults: Iterable[Fault],
+) -> dict[str, dict[str, Readings]]:
+    """Do what `read_each` does with readings that are sorted into arrays already."""
     candidates, parity, faults = seats(run)[2], tuple(parity), tuple(faults)
-    times = _times_of(samples)
     whole, of_any = _sorted(run, times, {}), _invalid(run, parity, faults)
     found: dict[str, dict[str, Readings]] = {}
     for candidate in candidates:
@@ -76,7 +87,8 @@ def read_each(
         mine = _sorted(narrowed(run, candidate), times, invalid)
         for case in run.plan.cases:
             name = case_id(case)
-            if case.phase in PROBES or any(candidate.label in one for one in times[name].values()):
+            mine_of = times.get(name, {}).values()
+            if case.phase in PROBES or any(candidate.label in one for one in mine_of):
                 continue  # probes are taken by whoever can, and stand for all
             own = invalid.get(name, UNCHECKED)
             has_turn = candidate in seats_of(case, candidates)
@@ -88,34 +100,36 @@ def read_each(
     return found
 
 
-_Times = Mapping[str, Mapping[int, Mapping[str, Mapping[int, float]]]]
-"""Nanoseconds of one repetition, by case id, invocation, worker label and round."""
-
-
-def _times_of(samples: Iterable[Sample]) -> _Times:
+def _times_of(samples: Iterable[Sample]) -> ReadTimes:
     times: defaultdict[str, defaultdict[int, defaultdict[str, dict[int, float]]]]
     times = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     for sample in samples:
         if not sample.warmup:
             per_repetition = sample.elapsed_ns / sample.loops
             times[sample.case][sample.invocation][sample.worker][sample.round] = per_repetition
-    return times
+    return {
+        name: {
+            number: {
+                label: np.array([rounds[turn] for turn in sorted(rounds)])
+                for label, rounds in by_label.items()
+            }
+            for number, by_label in by_number.items()
+        }
+        for name, by_number in times.items()
+    }
 
 
-def _sorted(run: Run, times: _Times, invalid: Mapping[str, str]) -> dict[str, Readings]:
+def _sorted(run: Run, times: ReadTimes, invalid: Mapping[str, str]) -> dict[str, Readings]:
     """Find the complete invocations of every case."""
     found: dict[str, Readings] = {}
     for case in run.plan.cases:
         name = case_id(case)
-        mine = times[name]
+        mine = times.get(name, {})
         labels = [spec.label for spec in _with_a_turn(run, case, mine)]
         # Files of pytest-benchmark have no rounds that belong together, and as many as it liked.
         rounds = max(1, run.plan.rounds.get(name, 0) if run.source == "bench" else 1)
         complete: dict[int, Times] = {
-            number: {
-                label: np.array([by_label[label][turn] for turn in sorted(by_label[label])])
-                for label in labels
-            }
+            number: {label: by_label[label] for label in labels}
             for number, by_label in sorted(mine.items())
             if all(len(by_label.get(label, ())) >= rounds for label in labels)
         }
@@ -124,9 +138,7 @@ def _sorted(run: Run, times: _Times, invalid: Mapping[str, str]) -> dict[str, Re
     return found
 
 
-def _with_a_turn(
-    run: Run, case: Case, times: Mapping[int, Mapping[str, Mapping[int, float]]]
-) -> list[WorkerSpec]:
+def _with_a_turn(run: Run, case: Case, times: Mapping[int, Times]) -> list[WorkerSpec]:
     """Choose the workers that must be complete: of several candidates, those with any reading."""
     seats = seats_of(case, run.plan.workers)
     seen = {label for by_label in times.values() for label in by_label}

@@ -216,6 +216,7 @@ class Pilot:
 
     each_ns: float  # one repetition in the slowest worker
     round_ns: float  # one round of all workers
+    fewer: dict[str, int] = field(default_factory=dict)  # loops of much slower seats, by label
 
 
 @dataclass(frozen=True, slots=True)

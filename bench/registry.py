@@ -26,10 +26,12 @@ class Rung:
 
     name: str
     text: str  # what it is, in one line
-    where: str  # of its class: "module:Class"
+    where: str  # of its class, "module:Class"; of a program, of what gives its command
     needs: tuple[str, ...] = ()  # distributions beside those that the project requires
     extra: str = ""  # of pyproject.toml, which installs them
     phases: tuple[Phase, ...] = PHASES  # those that it offers to be compared and timed
+    floors: tuple[Phase, ...] = FLOORS  # and to be timed beside them
+    program: bool = False  # whether it is a program of its own, which speaks the protocol
     most_flops: int | None = None  # of the largest epoch it is timed at; None: any
     most_threads: int | None = None  # that it can use; None: any
     flushes: bool = False  # whether it cannot help taking subnormal numbers for zero
@@ -59,6 +61,10 @@ RUNGS: dict[str, Rung] = {
         Rung(
             "mojo-max", "the vectorized one with products by MAX", "mojo_impl.rungs:MojoMax",
             ("max-core",), "max", most_threads=1, flushes=True,
+        ),
+        Rung(
+            "mojo-exe", "the tuned one as a program of its own, no Python in the process",
+            "mojo_impl.program:worker", floors=("timer",), program=True,
         ),
         Rung("numba", "loops compiled by Numba, products by BLAS", "ladder.numba_mlp:Numba",
              ("numba",), "numba"),
@@ -113,7 +119,14 @@ def trains(name: str, flops: int) -> bool:
 def phases_of(name: str) -> tuple[Phase, ...]:
     """List the phases that a rung has a seat in; empty: all, as of what is no rung."""
     rung = RUNGS.get(name)
-    return () if rung is None or rung.phases == PHASES else (*rung.phases, *FLOORS)
+    if rung is None or (rung.phases, rung.floors) == (PHASES, FLOORS):
+        return ()
+    return (*rung.phases, *rung.floors)
+
+
+def is_program(name: str) -> bool:
+    """Tell whether an implementation is a rung that is a program, not a class."""
+    return name in RUNGS and RUNGS[name].program
 
 
 def flushes(name: str) -> bool:
@@ -134,12 +147,24 @@ def missing(rung: Rung, find: Callable[[str], object] = find_spec) -> str:
         return f"{rung.name}: {' and '.join(lacking)} not installed; {command}"
     if not _there(rung.where.partition(":")[0], find):
         return f"{rung.name}: this copy of the project has no {rung.where}"
+    if rung.program and not _has_compiler():
+        return f"{rung.name}: no Mojo compiler; make build, or pip install mojo"
     return ""
 
 
 def installed() -> list[str]:
     """Name the rungs that can be run here, in order."""
     return [rung.name for rung in RUNGS.values() if not missing(rung)]
+
+
+def _has_compiler() -> bool:
+    from mojo_impl.toolchain import BuildError, find_compiler
+
+    try:
+        find_compiler()
+    except BuildError:
+        return False
+    return True
 
 
 def _there(module: str, find: Callable[[str], object]) -> bool:

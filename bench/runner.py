@@ -219,8 +219,8 @@ def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int)
 
     def take_rounds(crew: Crew, case: Case) -> None:
         name = case_id(case)
-        loops = plan.loops[name]
-        wait_s = max(PATIENCE_S, HANGING * loops * plan.pilot[name].each_ns / 1e9)
+        common, tried = plan.loops[name], plan.pilot[name]
+        wait_s = max(PATIENCE_S, HANGING * common * tried.each_ns / 1e9)
         session.progress.now(case_text(case))
         session.prepare_case(crew, case)
         orders = turns(session.turns(case, crew.specs), number, plan.rounds[name])
@@ -228,6 +228,7 @@ def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int)
             for position, spec in enumerate(order):
                 if crew.threads > 1 and len(crew.specs) > 1:
                     session.edges.sleep(SETTLE_S)
+                loops = tried.fewer.get(spec.label, common)
                 found = crew.sample(spec.label, case, loops, wait_s)
                 at_ns = session.edges.clock_ns() - session.began_ns
                 place = (name, spec.label, number, turn, position)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from bench.cases import case_id, flops
-from bench.records import Cost, Fault, ParityResult, Problem, Run, Sample
+from bench.records import Cost, Fault, ParityResult, Run, Sample
+from bench.workload import check_problem
 
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -98,21 +99,15 @@ def check_run(run: Run) -> None:
     for what, numbers in (("rounds", plan.rounds), ("loops", plan.loops), ("more", plan.more)):
         for number in numbers.values():
             _check_number(what, number, 0)
+    for tried in plan.pilot.values():
+        for number in tried.fewer.values():
+            _check_number("loops", number, 1)
     for problem in dict.fromkeys(case.problem for case in plan.cases):
-        _check_problem(problem)
+        check_problem(problem, _check_number)
     for case in plan.cases:
         if flops(case) > LARGEST_INTEGER:
             raise ValueError(f"the arithmetic of {case_id(case)} is beyond any machine")
     _check_once("case", [case_id(case) for case in plan.cases])
-
-
-def _check_problem(problem: Problem) -> None:
-    _check_number("layers", len(problem.layer_sizes), 2)
-    for size in problem.layer_sizes:
-        _check_number("layer_sizes", size, 1)
-    _check_number("batch_size", problem.batch_size, 1)
-    _check_number("rows", problem.rows, problem.batch_size)
-    _check_number("threads", problem.threads, 1)
 
 
 def _check_number(what: str, number: int, least: int) -> None:

@@ -9,10 +9,9 @@ one repetition, `bench.cases.flops`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -34,9 +33,8 @@ from bench.records import (
     Sample,
 )
 from bench.stats import log_ratios
+from bench.workload import AXES, Axis, along
 
-Axis = Literal["width", "depth", "batch", "rows"]
-AXES: tuple[Axis, ...] = ("width", "depth", "batch", "rows")
 LEAST_VALUES = 3
 """Of an axis, or of sizes: through two points every line goes."""
 
@@ -264,7 +262,7 @@ def sweeps(settings: Iterable[Setting]) -> tuple[Sweep, ...]:
         for axis in AXES:
             groups: dict[Problem, dict[int, Measured]] = {}
             for one in setting.cases:
-                value, rest = _ALONG[axis](one.case.problem)
+                value, rest = along(axis, one.case.problem)
                 if value:
                     groups.setdefault(rest, {})[value] = one
             for rest, group in groups.items():
@@ -274,34 +272,3 @@ def sweeps(settings: Iterable[Setting]) -> tuple[Sweep, ...]:
                     part = replace(setting, cases=cases)
                     found.append(Sweep(axis, rest, part, values, _fit(cases, values)))
     return tuple(sorted(found, key=lambda sweep: AXES.index(sweep.axis)))
-
-
-def _by_width(problem: Problem) -> tuple[int, Problem]:
-    """Return the width of the hidden layers, 0 if they are not alike, and the problem without."""
-    first, *hidden, last = problem.layer_sizes
-    width = hidden[0] if len(set(hidden)) == 1 else 0
-    return width, replace(problem, layer_sizes=(first, *(0 for _ in hidden), last))
-
-
-def _by_depth(problem: Problem) -> tuple[int, Problem]:
-    """Return how many hidden layers there are, 0 if they are not alike."""
-    first, *hidden, last = problem.layer_sizes
-    if len(set(hidden)) != 1:
-        return 0, problem
-    return len(hidden), replace(problem, layer_sizes=(first, hidden[0], last))
-
-
-def _by_batch(problem: Problem) -> tuple[int, Problem]:
-    return problem.batch_size, replace(problem, batch_size=0)
-
-
-def _by_rows(problem: Problem) -> tuple[int, Problem]:
-    return problem.rows, replace(problem, rows=0)
-
-
-_ALONG: dict[Axis, Callable[[Problem], tuple[int, Problem]]] = {
-    "width": _by_width,
-    "depth": _by_depth,
-    "batch": _by_batch,
-    "rows": _by_rows,
-}

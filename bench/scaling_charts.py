@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from bench.cases import flops, format_layers
+from bench.cases import flops
 from bench.drawing import (
     BASELINE_COLOUR,
     CANDIDATE_COLOUR,
@@ -25,9 +25,10 @@ from bench.drawing import (
     style,
 )
 from bench.records import Case, Estimate
-from bench.scaling import Axis, Fitted, Measured, Setting, Sweep
+from bench.scaling import Fitted, Measured, Setting, Sweep
 from bench.scaling_text import flop_unit, slope_text
 from bench.wording import count_text, interval, time_text, unit_for
+from bench.workload import Axis, rest_text
 
 PANEL_INCHES = 2.1
 MOST_MARKED = 30
@@ -171,7 +172,7 @@ def sweep_chart(name: str, sweeps: Sequence[Sweep], names: Names, labels: Names)
         label = AXIS_LABELS[first.axis]
         axes[-1].set_xlabel(f"{label} (log scale)")
         _legend(figure, handles)
-        where = f"{rest_text(first)}, {first.setting.dtype}"
+        where = f"{rest_text(first.axis, first.rest)}, {first.setting.dtype}"
         threads = first.setting.threads
         where += f", {count_text(threads, 'thread')}" if threads != 1 else ""
         title = f"Time against {label}"
@@ -191,20 +192,6 @@ def sweep_chart(name: str, sweeps: Sequence[Sweep], names: Names, labels: Names)
             caption,
             f"{title}: {where}. {ranges}. Exponents: {'; '.join(words)}.",
         )
-
-
-def rest_text(sweep: Sweep) -> str:
-    """Say what the cases of a sweep share, besides dtype and threads."""
-    rest = sweep.rest
-    first, *hidden, last = rest.layer_sizes
-    shape = {
-        "width": f"{count_text(len(hidden), 'hidden layer')}, {first} in and {last} out",
-        "depth": f"hidden layers of {hidden[0] if hidden else 0}, {first} in and {last} out",
-    }.get(sweep.axis, format_layers(rest.layer_sizes))
-    parts = [shape]
-    parts += [f"batch {rest.batch_size}"] if rest.batch_size else []
-    parts += [count_text(rest.rows, "row")] if rest.rows else []
-    return ", ".join(parts)
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:

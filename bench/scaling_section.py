@@ -10,9 +10,7 @@ from bench.evidence import Facts
 from bench.records import PHASES, WIDTH_ONE, Case, DType, Phase, Problem, Result
 from bench.roofline import rates
 from bench.scaling import (
-    AXES,
     LEAST_VALUES,
-    Axis,
     Crossover,
     Fitted,
     Setting,
@@ -22,7 +20,7 @@ from bench.scaling import (
     settings_of,
     sweeps,
 )
-from bench.scaling_charts import rest_text, scaling_chart, sweep_chart
+from bench.scaling_charts import scaling_chart, sweep_chart
 from bench.scaling_text import (
     crossover_lines,
     doubt_text,
@@ -33,6 +31,7 @@ from bench.scaling_text import (
 from bench.sections import Section
 from bench.store import Stored
 from bench.wording import DASH, listing, seat_names, significant
+from bench.workload import AXES, Axis, rest_text
 
 COMMAND = "bench run --preset scaling"
 FLOOR: Phase = "call"
@@ -169,7 +168,7 @@ def _exponent_table(
 def _against(one: Sweep, swept: Sequence[Sweep]) -> str:
     """Name the axis of a sweep, with what its cases share where it is not the only one."""
     alone = len({other.rest for other in swept if other.axis == one.axis}) == 1
-    return one.axis if alone else f"{one.axis} ({rest_text(one)})"
+    return one.axis if alone else f"{one.axis} ({rest_text(one.axis, one.rest)})"
 
 
 def _told(fit: Fitted) -> bool:

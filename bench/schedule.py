@@ -20,6 +20,8 @@ SAMPLE_NS = 2_000_000
 """A sample lasts at least this long in the fastest worker: ten thousand times the clock's
 resolution and a hundred times the pipe between runner and worker, yet short against the drift of
 a machine."""
+SLOW_NS, SLOWER_BY = 50 * SAMPLE_NS, 5
+"""A sample that would last longer takes a fifth of that, by fewer repetitions than the others."""
 LONGEST_ASIDE_NS, SHORTEST_ASIDE_NS = 10_000_000, 20_000
 """Of what is timed aside and compared with nobody, a sample need not last as long in the fastest
 worker: there it may be two hundred times as fast."""
@@ -124,6 +126,23 @@ def common_loops(each_ns: Iterable[float], target_ns: int = SAMPLE_NS) -> int:
         target_ns: How long a sample should be at least.
     """
     return max(1, math.ceil(target_ns / min(each_ns)))
+
+
+def fewer_loops(loops: int, each_ns: Mapping[str, float]) -> dict[str, int]:
+    """Return how often workers repeat the work that would take fifty times as long as needed.
+
+    The one percent that a count of their own may cost them (see `common_loops`) is nothing beside
+    such a ratio, and with the common count a run would consist of waiting for them.
+
+    Args:
+        loops: The common count.
+        each_ns: Nanoseconds of one repetition, by label.
+    """
+    return {
+        label: max(1, math.ceil(SLOW_NS / SLOWER_BY / nanoseconds))
+        for label, nanoseconds in each_ns.items()
+        if loops > 1 and loops * nanoseconds > SLOW_NS
+    }
 
 
 def aside_loops(each_ns: Collection[float]) -> int:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.candidates import candidates_of, main_results
-from bench.cases import case_text, format_layers, network_text
+from bench.cases import case_text, network_text
 from bench.evidence import Roofline
 from bench.plain import PlainText
 from bench.records import (
@@ -42,6 +42,7 @@ from bench.wording import (
     significant,
     time_text,
 )
+from bench.workload import problem_label
 
 WIDTH_OF_FILES = 160
 """Columns where there is no terminal: nothing is cut off in a file or a pipe."""
@@ -168,7 +169,7 @@ def _row_name(case: Case) -> str:
     problem = case.problem
     if case.phase in FLOORS:
         return case.phase
-    return f"{format_layers(problem.layer_sizes)} b{problem.batch_size}"
+    return problem_label(problem)
 
 
 def show_roofline(found: Roofline) -> None:

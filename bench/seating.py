@@ -7,17 +7,18 @@ command.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from bench.crew import PATIENCE_S, StartSeat, WorkerProcess
 from bench.errors import UsageError, WorkerError
-from bench.implementations import IMPLEMENTATIONS, known
-from bench.named import Candidate, candidates
+from bench.implementations import known
+from bench.naming import Candidate, candidates
 from bench.protocol import PROTOCOL
 from bench.records import FLOORS, PHASES, Phase, Plan, WorkerSpec
+from bench.registry import RUNGS, missing, phases_of
 from bench.threads import thread_environment
 
 
@@ -90,8 +91,10 @@ def seated_again(plan: Plan, names: Sequence[str]) -> StartSeat:
 def _spec(one: Candidate, start: StartSeat) -> WorkerSpec:
     spec = WorkerSpec(one.label, one.implementation, "candidate")
     _must_be_known(one)
-    if one.name in IMPLEMENTATIONS:
-        return spec
+    if rung := RUNGS.get(one.name):
+        if words := missing(rung):
+            raise UsageError(words)
+        return replace(spec, phases=phases_of(one.name))
     try:
         seat = start(spec, thread_environment(1))
         try:

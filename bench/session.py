@@ -37,6 +37,7 @@ from bench.records import (
     Sample,
     WorkerSpec,
 )
+from bench.workload import batches_of
 
 SLOWEST_FLOPS_PER_S = 1e8
 SLOWEST_BATCH_S = 1e-3
@@ -346,7 +347,7 @@ def _label(spec: WorkerSpec) -> str:
 
 def patience_s(case: Case, times: float) -> float:
     """Return how long to wait for so many repetitions of a case that nobody has timed yet."""
-    batches = case.problem.rows // case.problem.batch_size if case.phase == "epoch" else 1
+    batches = batches_of(case.problem) if case.phase == "epoch" else 1
     return PATIENCE_S + times * (flops(case) / SLOWEST_FLOPS_PER_S + batches * SLOWEST_BATCH_S)
 
 

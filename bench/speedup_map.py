@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -50,7 +51,7 @@ MOST_ROWS = 240
 
 Setting = tuple[DType, int] | None
 """Dtype and threads; None where they are told in the other direction of the map."""
-Row = tuple[tuple[int, ...], int, int, Setting]
+Row = tuple[Problem, Setting]
 Column = tuple[Phase, Setting]
 
 
@@ -78,7 +79,9 @@ def map_chart(run: Run, table: pd.DataFrame, baseline: str, candidate: str) -> C
     order = {
         _row(case.problem, across=across): flops(Case("forward", case.problem)) for case in verdicts
     }
-    rows = sorted(order, key=lambda row: (order[row], row[:3], _rank(row[3])))[:MOST_ROWS]
+    rows = sorted(order, key=lambda row: (order[row], network_text(row[0]), _rank(row[1])))[
+        :MOST_ROWS
+    ]
     columns = sorted({_column(case, across=across) for case in verdicts}, key=_place)
     cells = {
         (_row(case.problem, across=across), _column(case, across=across)): cell
@@ -129,7 +132,7 @@ def tint(ratio: float, farthest: float) -> tuple[str, float]:
 
 def _row(problem: Problem, *, across: bool) -> Row:
     setting = None if across else (problem.dtype, problem.threads)
-    return problem.layer_sizes, problem.batch_size, problem.rows, setting
+    return replace(problem, dtype="float64", threads=1), setting
 
 
 def _column(case: Case, *, across: bool) -> Column:
@@ -151,9 +154,9 @@ def _left_out(count: int) -> str:
 
 def _row_text(row: Row, among: Sequence[Row]) -> str:
     """Name a network, with what tells it from others."""
-    layers, batch, rows, setting = row
-    name = network_text(Problem(layers, batch, rows, "float64", 1))
-    return " · ".join([name, *_setting_texts(setting, [other[3] for other in among])])
+    problem, setting = row
+    others = [other for _, other in among]
+    return " · ".join([network_text(problem), *_setting_texts(setting, others)])
 
 
 def _setting_texts(setting: Setting, among: Sequence[Setting]) -> list[str]:

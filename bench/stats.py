@@ -59,8 +59,15 @@ def results(
     seats of the baseline finished every planned round of it; others are counted in `incomplete`.
     What one of several candidates does wrong or leaves out says nothing of the others.
     """
+    return results_of(run, read_each(run, samples, parity, faults), band)
+
+
+def results_of(
+    run: Run, each: Mapping[str, Mapping[str, Readings]], band: float = BAND
+) -> tuple[Result, ...]:
+    """Derive the same from what `bench.readings` sorted by candidate and case."""
     baseline, again, _ = seats(run)
-    compared = _compare(run, read_each(run, samples, parity, faults))
+    compared = _compare(run, each)
     judged = [one for one in compared if one.enough and run.source == "bench"]
     corrected = holm([p_value(one.logs) for one in judged])
     p_of = {
@@ -89,11 +96,9 @@ def results(
                 ratio=_ratio(name, baseline.label, one.candidate.label, one.logs),
                 again=_ratio(name, baseline.label, again.label, one.floor_logs) if again else None,
                 verdict=verdict,
-                drifting=sum(
-                    drifts(np.log(times[baseline.label] / times[one.candidate.label]), band)
-                    for times in invocations
-                    if len(one.logs) and run.source == "bench"
-                ),
+                drifting=_drifting(invocations, baseline.label, one.candidate.label, band)
+                if len(one.logs) and run.source == "bench"
+                else 0,
                 incomplete=one.readings.incomplete,
                 candidate=one.candidate.label,
             )
@@ -195,6 +200,31 @@ def drifts(log_ratios: Floats, band: float = BAND) -> bool:
     return bool(trend.pvalue < DRIFT_LEVEL)
 
 
+def _drifting(invocations: Sequence[Times], baseline: str, other: str, band: float) -> int:
+    """Count the invocations that drift; those that did not move need no look of their own."""
+    logs = [
+        np.log(ours / theirs)
+        for ours, theirs in _stacked([(t[baseline], t[other]) for t in invocations])
+    ]
+    found = 0
+    for rows in logs:
+        half = rows.shape[-1] // 2
+        if half:
+            moved = np.abs(np.median(rows[:, -half:], -1) - np.median(rows[:, :half], -1))
+            found += sum(drifts(row, band) for row in rows[moved > math.log1p(band)])
+    return found
+
+
+def _stacked(pairs: Sequence[tuple[Floats, ...]]) -> list[tuple[Floats, ...]]:
+    """Stack arrays of invocations, which have mostly as many rounds, into rows of one array each.
+
+    Where they have not, each invocation is one row of its own. The order stays.
+    """
+    if len({tuple(map(len, pair)) for pair in pairs}) == 1:
+        return [tuple(np.stack(column) for column in zip(*pairs, strict=True))]
+    return [tuple(column[np.newaxis] for column in pair) for pair in pairs]
+
+
 @dataclass(frozen=True, slots=True)
 class _Comparison:
     """One case, one candidate: logarithms of the ratios, one per complete invocation."""
@@ -238,9 +268,8 @@ def log_ratios(
     if run.source != "bench":
         medians = [(np.median(t[baseline.label]), np.median(t[other.label])) for t in invocations]
         return np.array([math.log(ours / theirs) for ours, theirs in medians])
-    return np.array(
-        [log_ratio_of_rounds(t[baseline.label], t[other.label]) for t in invocations], np.float64
-    )
+    pairs = _stacked([(t[baseline.label], t[other.label]) for t in invocations])
+    return np.concatenate([np.empty(0), *(log_ratio_of_rounds(*pair) for pair in pairs)])
 
 
 def log_ratio_of_rounds(baseline: Floats, other: Floats) -> Floats:
@@ -259,10 +288,11 @@ def _times(invocations: Sequence[Times]) -> dict[str, TimeEstimate]:
     return {
         label: TimeEstimate(
             label,
-            estimate(np.array([np.log(np.median(times[label])) for times in invocations])),
-            float(min(times[label].min() for times in invocations)),
+            estimate(np.concatenate([np.log(np.median(rows, -1)) for (rows,) in stacked])),
+            float(min(rows.min() for (rows,) in stacked)),
         )
         for label in invocations[0]
+        for stacked in [_stacked([(times[label],) for times in invocations])]
     }
 
 

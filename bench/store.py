@@ -15,11 +15,12 @@ import os
 import shutil
 import stat
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -183,18 +184,22 @@ class RunWriter:
         self.close()
 
 
-def load(path: Path) -> Stored:
+def load(path: Path, *, readings: bool = True) -> Stored:
     """Read a run.
 
     A last line that a crash cut off is left out and noted; anything else that does not fit the
     schema is an error.
+
+    Args:
+        path: Its folder.
+        readings: Whether to read the samples, which are nearly all of it.
 
     Raises:
         StoreError: There is no run at `path`, it is damaged, or a newer version wrote it.
     """
     run = load_run(path)
     notes: list[str] = []
-    samples = _load_lines(path, Sample, notes, sample_check(run))
+    samples = _load_lines(path, Sample, notes, sample_check(run)) if readings else ()
     parity = _load_lines(path, ParityResult, notes)
     faults = _load_lines(path, Fault, notes)
     contract = _load_lines(path, Clause, notes) if run.schema > 2 else ()
@@ -237,16 +242,34 @@ def load_run(path: Path) -> Run:
     return run
 
 
+def file_of_lines(path: Path, kind: type) -> Path:
+    """Find the file of the records of a kind, which may be packed."""
+    file = path / LINES[kind]
+    packed = file.with_name(f"{file.name}{PACKED}")
+    return packed if not file.exists() and packed.exists() else file
+
+
+@contextmanager
+def opened_lines(file: Path) -> Iterator[BinaryIO]:
+    """Open a file of lines, unpacked.
+
+    Raises:
+        OSError: It is missing, or no plain file.
+    """
+    with _opened(file) as raw:
+        if file.name.endswith(PACKED):
+            yield cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=raw)))
+        else:
+            yield raw
+
+
 def _load_lines(
     path: Path,
     kind: type[Record],
     notes: list[str],
     check: Callable[[Any], None] = check_record,
 ) -> tuple[Record, ...]:
-    file = path / LINES[kind]
-    packed = file.with_name(f"{file.name}{PACKED}")
-    if not file.exists() and packed.exists():
-        file = packed
+    file = file_of_lines(path, kind)
     # Texts of readings are held against the plan, which is clean; others are cleaned themselves.
     is_reading = issubclass(kind, Sample)
     decode = msgspec.json.Decoder(kind if is_reading else dict[str, Any]).decode
@@ -260,8 +283,7 @@ def _load_lines(
 
     number = total = 0
     try:
-        with _opened(file) as raw:
-            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if file == packed else raw
+        with opened_lines(file) as stream:
             while line := stream.readline(LONGEST_LINE + 1):
                 number += 1
                 total += len(line)

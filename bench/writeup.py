@@ -1,28 +1,35 @@
-"""Makes what docs/writeup.md shows: excerpts, costs, lines of code: `python -m bench.writeup`.
+"""Makes what docs/writeup.md and docs/ladder.md show: `python -m bench.writeup`.
+
+Excerpts of the sources, steps of the ladder, costs, lines of code:
 
     <!-- made: lines -->
     what is between here is written anew
     <!-- made: end -->
 
-A test holds the page to the sources and the stored runs.
+A test holds the pages to the sources and the stored runs.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench import code_lines, excerpts, stats, store
 from bench.environment import PROJECT
 from bench.errors import BenchError, StoreError, UsageError
 from bench.files import write_whole
+from bench.ladder_section import ladder_section
 from bench.ledger import ledger
 from bench.readme import REFERENCE, markdown
+from bench.records import PHASES
+from bench.store import Stored
 from bench.wording import machine_text
 
 PAGE = PROJECT / "docs" / "writeup.md"
+PAGES = (PAGE, PROJECT / "docs" / "ladder.md")
+LADDER = PROJECT / "results" / "ladder"
 _MADE = re.compile(r"<!-- made: (?!end)(\w+) -->\n.*?<!-- made: end -->", re.DOTALL)
 
 PROGRAMS = (
@@ -65,7 +72,54 @@ def costs_block(run_dir: Path = REFERENCE) -> str:
     return "\n\n".join((*section.text, *tables, *section.points, source))
 
 
-MAKERS: Mapping[str, Callable[[], str]] = {"lines": lines_block, "costs": costs_block}
+def ladder_block(run_dir: Path = LADDER, phases: Sequence[str] = PHASES) -> str:
+    """Write what each rung and each step brings in a run of many candidates.
+
+    Args:
+        run_dir: The folder of the run.
+        phases: Of which the steps are told, each with its chart.
+    """
+    stored = store.load(run_dir)
+    read = (stored.run, stored.samples, stored.parity, stored.faults)
+    section = ladder_section(stored, stats.results(*read), stats.geometric_means(*read))
+    if section is None:
+        raise UsageError(f"{run_dir.name} has one candidate: no ladder")
+    where = f"../results/{run_dir.name}"
+    parts = [section.text[0]]
+    for chart in section.charts:
+        if chart.name.removeprefix("ladder-") in phases:
+            parts.append(f"![{chart.title}]({where}/charts/{chart.name}.svg)")
+    for table in section.tables:
+        name, _, phase = table.name.partition(": ")
+        if not phase or phase in phases:
+            parts.append(f"**{name}{', ' + phase if phase else ''}**")
+            parts.append("\n".join(markdown(table.heads, table.rows)))
+    parts += section.text[1:]
+    versions = ", ".join(f"{name} {version}" for name, version in _versions(stored).items())
+    parts.append(
+        f"On {machine_text(stored.run)}, by `{stored.run.command}`; {versions}. All of it: "
+        f"[results/{run_dir.name}/report.md]({where}/report.md)."
+    )
+    return "\n\n".join(parts)
+
+
+def _versions(stored: Stored) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for worker in stored.run.environment.workers.values():
+        found |= {str(name): str(of) for name, of in dict(worker.get("versions", {})).items()}
+    return dict(sorted(found.items()))
+
+
+def _epochs_of_the_ladder() -> str:
+    return ladder_block(phases=("epoch",))
+
+
+MAKERS: Mapping[str, Callable[[], str]] = {
+    "lines": lines_block,
+    "costs": costs_block,
+    "ladder": _epochs_of_the_ladder,
+    "rungs": ladder_block,
+}
 
 
 def fill(page: str) -> str:
@@ -85,12 +139,13 @@ def fill(page: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the page in place."""
-    try:
-        write_whole(PAGE, fill(PAGE.read_text(encoding="utf-8")).encode())
-    except OSError as error:
-        raise StoreError(f"cannot write {PAGE}: {error.strerror}") from error
-    sys.stdout.write(f"{PAGE.name} shows the sources and runs as they are\n")
+    """Rewrite the pages in place."""
+    for page in PAGES:
+        try:
+            write_whole(page, fill(page.read_text(encoding="utf-8")).encode())
+        except OSError as error:
+            raise StoreError(f"cannot write {page}: {error.strerror}") from error
+        sys.stdout.write(f"{page.name} shows the sources and runs as they are\n")
 
 
 if __name__ == "__main__":

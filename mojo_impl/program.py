@@ -1,8 +1,8 @@
 """Builds the stand-alone program `train`, which trains a network with no Python in its process.
 
-Only when asked, as it takes as long as the library again: `make program`, or
-`python -m mojo_impl.build --program`. It goes beside the library, into a folder named by all that
-decides what it is. docs/train.md says how to use it.
+Only when asked, as it takes as long as the library again: `make program`,
+`python -m mojo_impl.build --program`, or a benchmark in which it is a worker. It goes beside the
+library, into a folder named by all that decides what it is. docs/train.md says how to use it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from mojo_impl import build as building
@@ -48,8 +49,16 @@ def program_recipe(cpu: str | None = None) -> Recipe:
 def program_command(what: Recipe, output: Path) -> list[str]:
     """Write the compiler's command line. Pure."""
     target = [] if what.cpu == "native" else ["--target-cpu", what.cpu]
+    # What a library's facts file says of it, the program says itself.
+    known = {"VERSION": what.version, "FLAGS": " ".join(what.flags)}
+    told = [word for name, text in known.items() for word in ("-D", f"MOJO_IMPL_{name}={text}")]
     places = ["-I", str(PACKAGE), "-o", str(output), str(MAIN)]
-    return [what.compiler, "build", *what.flags, *target, *places]
+    return [what.compiler, "build", *what.flags, *told, *target, *places]
+
+
+def program_path(what: Recipe, where: Path | None = None) -> Path:
+    """Say where the program of a recipe is, or would be."""
+    return (where or building.folder()) / what.key / NAME
 
 
 def build_program(
@@ -72,7 +81,7 @@ def build_program(
     """
     what = what or program_recipe(cpu)
     where = where or building.folder()
-    path = where / what.key / NAME
+    path = program_path(what, where)
     if not building._facts(path).is_file():
         try:
             where.mkdir(parents=True, exist_ok=True)
@@ -84,3 +93,18 @@ def build_program(
     program = building.library_at(path)
     check_cpu(program)
     return program
+
+
+@cache
+def worker(cpu: str) -> tuple[str, ...]:
+    """Return the command line of the program as a worker of a benchmark, compiled if need be.
+
+    Looked at once in a process: a run does not change its program on the way.
+
+    Args:
+        cpu: What to compile for.
+
+    Raises:
+        BuildError: As of `build_program`.
+    """
+    return (str(build_program(cpu).path), "--worker")

@@ -48,7 +48,7 @@ MIXED = Truth(
     training_epochs=0,
 )
 RUNS = ("usual", "invalid", "one")
-ITSELF = r"file:///[^#]*/run/report\.html(?:#.*)?"
+ITSELF = r"file:///[^#]*/(?:run/report|report/fleet|machines/[0-9a-f]{16})\.html(?:#.*)?"
 ROWS = "#cases tbody tr:not([hidden])"
 
 
@@ -171,6 +171,33 @@ def test_everybody_can_read_it(page, report, name):
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_everybody_can_read_the_pages_of_many_machines(page, tmp_path):
+    pytest.importorskip("pyarrow")
+    from bench.fleet.fleet_report import build_fleet
+    from bench.fleet.merge import merge
+    from bench.fleet.simulated import Simulated, write_simulated
+
+    networks = (((1, 4, 1), 5, 20), ((1024, 1024), 64, 64))
+    for number in range(20, 42):  # one of them cannot tell, one fails parity
+        write_simulated(tmp_path / "runs" / str(number), Simulated(number, networks))
+    merge([tmp_path / "runs"], tmp_path / "store", processes=1)
+    fleet, paths = build_fleet(tmp_path / "store")
+    page.goto(paths.html.as_uri())
+    assert grave(page) == []
+    keep(page, "fleet-light")
+    page.emulate_media(color_scheme="dark")
+    assert grave(page, runOnly=["color-contrast"]) == []
+    keep(page, "fleet-dark")
+    page.set_viewport_size(PHONE)
+    assert overflow(page) <= 0
+    page.set_viewport_size(WIDE)
+    page.get_by_role("link", name=fleet.machines[0].facts["cpu"]).first.click()
+    assert fleet.machines[0].name in page.title()
+    assert grave(page) == []
+    page.get_by_role("link", name="All machines").click()
+    assert "machines" in page.title()
 
 
 @pytest.mark.parametrize("name", [*RUNS, "mixed"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -159,25 +158,24 @@ def test_the_command_takes_a_class_where_it_lies(
     assert out.endswith("right: bench run --implementation 'mine:Mine'\n")
 
 
-def test_the_command_tells_what_is_wrong_on_paper_and_as_json(bench: Bench) -> None:
-    os.environ["PYTHONPATH"] = str(PROJECT)
-    try:
-        program = (sys.executable, WRONG, "threads")
-        code, out, _ = bench("check-worker", *program)
-        assert code == 1
-        assert out.splitlines() == [
-            "✗ it starts, and describe tells what it is",
-            "    expected: 1 thread, as OMP_NUM_THREADS=1 and its like ask for",
-            "    came:     4 threads",
-            "    next:     read the variables of docs/protocol.md before threads are made",
-            "",
-            "Stopped: it does not say what it is; what comes after was not looked at.",
-            "",
-            "1 of 1 are wrong: docs/protocol.md",
-        ]
-        code, out, _ = bench("check-worker", "--json", *program)
-    finally:
-        del os.environ["PYTHONPATH"]
+def test_the_command_tells_what_is_wrong_on_paper_and_as_json(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    program = (sys.executable, WRONG, "threads")
+    code, out, _ = bench("check-worker", *program)
+    assert code == 1
+    assert out.splitlines() == [
+        "✗ it starts, and describe tells what it is",
+        "    expected: 1 thread, as OMP_NUM_THREADS=1 and its like ask for",
+        "    came:     4 threads",
+        "    next:     read the variables of docs/protocol.md before threads are made",
+        "",
+        "Stopped: it does not say what it is; what comes after was not looked at.",
+        "",
+        "1 of 1 are wrong: docs/protocol.md",
+    ]
+    code, out, _ = bench("check-worker", "--json", *program)
     found = json.loads(out)
     assert code == 1
     assert (found["ok"], found["checks"][0]["came"]) == (False, "4 threads")

@@ -78,8 +78,8 @@ def test_both_are_timed_in_turns_with_numpy(place: Path) -> None:
         "--implementation", "exec:./mlp", "--implementation", "einsum",
     )  # fmt: skip
     stored = load(place / "results" / "strangers")
-    # Where other processes hold the cores, times may break the contract; no worker breaks.
-    assert {fault.worker for fault in stored.faults} <= {"the contract"}
+    # Where other processes hold the cores, times may break the contract; nothing else breaks.
+    assert [one for one in stored.faults if "the repetitions take" not in one.reason] == []
     assert done.returncode == int(bool(stored.faults)), done.stdout + done.stderr
     assert {result.candidate: result.ok for result in stored.parity} == {
         "exec:mlp": True, "einsum": True,

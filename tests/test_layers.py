@@ -13,13 +13,6 @@ HARNESS = [
     for path in sorted((ROOT / "bench").rglob("*.py"))
     if not path.stem.startswith("__")  # which only open the front door
 ]
-
-
-def module_of(path: Path) -> str:
-    """Name a module of the harness as the table does: `store`, `fleet.depot`."""
-    return ".".join(path.relative_to(ROOT / "bench").with_suffix("").parts)
-
-
 RUNGS = sorted(ROOT.glob("ladder/*.py"))
 DOOR = {"implementations", "records", "threads", "timed"}
 IMPLEMENTATIONS = sorted([*ROOT.glob("python_impl/**/*.py"), *ROOT.glob("mojo_impl/**/*.py")])
@@ -56,24 +49,25 @@ def imports_of(path: Path) -> set[str]:
 
 def harness_modules(path: Path) -> set[str]:
     """Name the modules of `bench` that a file imports."""
-    known = {module_of(module) for module in HARNESS}
+    known = {module.stem for module in HARNESS}
     parts = {tuple(name.split(".")) for name in imports_of(path)}
-    mine = [part[1:] for part in parts if part[0] == "bench"]
-    return {name for part in mine for name in (part[0] if part else "", ".".join(part[:2]))} & known
+    # The module's own name is the first that is known after those of packages.
+    named = (next((name for name in part[1:] if name in known), "") for part in parts
+             if part[0] == "bench")  # fmt: skip
+    return {name for name in named if name}
 
 
 def test_every_module_has_its_place_in_the_table() -> None:
     named = [name for layer in LAYERS for name in layer]
     assert len(LAYERS) >= 4
     assert len(named) == len(set(named)), "a module stands in two layers"
-    assert set(named) == set(map(module_of, HARNESS))
+    assert set(named) == {path.stem for path in HARNESS}
 
 
-@pytest.mark.parametrize("path", HARNESS, ids=module_of)
+@pytest.mark.parametrize("path", HARNESS, ids=lambda path: path.stem)
 def test_imports_come_from_layers_below(path: Path) -> None:
-    name = module_of(path)
-    place = next((index for index, layer in enumerate(LAYERS) if name in layer), None)
-    assert place is not None, f"{name} is not in the table of docs/design.md"
+    place = next((index for index, layer in enumerate(LAYERS) if path.stem in layer), None)
+    assert place is not None, f"{path.stem} is not in the table of docs/design.md"
     below = {name for layer in LAYERS[place + 1 :] for name in layer}
     assert harness_modules(path) <= below
 

@@ -19,6 +19,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from bench.registry import RUNGS
+
 ROOT = Path(__file__).parent.parent
 PIXI: dict[str, Any] = tomllib.loads((ROOT / "pixi.toml").read_text())
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -64,7 +66,10 @@ def test_make_has_the_same_targets() -> None:
 def test_versions_agree_with_pyproject() -> None:
     packages = dict(PIXI["pypi-dependencies"])
     own = packages.pop(PROJECT["name"])
-    assert own == {"path": ".", "editable": True, "extras": list(PROJECT["optional-dependencies"])}
+    # All but the packages of the rungs, which nobody gets who did not ask for them.
+    rungs = {"ladder", *(rung.extra for rung in RUNGS.values())}
+    extras = [name for name in PROJECT["optional-dependencies"] if name not in rungs]
+    assert own == {"path": ".", "editable": True, "extras": extras}
     for name, version in packages.items():
         assert f"{name}{version}" in PROJECT["dependencies"]
     assert packages["mojo"].startswith("==")

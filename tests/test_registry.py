@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from bench.cases import PRESETS, cases_of, preset_problems, seats_of
-from bench.command import workers_for, workers_of
+from bench.cases import seats_of
+from bench.command import seats_for, workers_of
 from bench.contract import of_workers
 from bench.errors import UsageError
+from bench.exchange import needed, phase_of
 from bench.implementations import implementation
 from bench.options import PresetName
-from bench.parity import check, demanded, phase_of
-from bench.records import PHASES, Case, Problem, WorkerSpec
-from bench.registry import RUNGS, Rung, installed, lacks, missing, offers, trains
+from bench.parity import check, demanded
+from bench.records import Case, Problem, WorkerSpec
+from bench.registry import RUNGS, Rung, installed, lacks, missing, offers, phases_of, trains
 from bench.rungs import ORDER
 
 ROOT = Path(__file__).parent.parent
@@ -47,10 +48,10 @@ def test_every_rung_is_where_the_table_says(rung: Rung) -> None:
     if not path.exists():
         assert "no " in missing(rung)
         return
-    classes = {
-        node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)
+    kind = ast.FunctionDef if rung.program else ast.ClassDef
+    assert name in {
+        node.name for node in ast.parse(path.read_text()).body if isinstance(node, kind)
     }
-    assert name in classes
 
 
 def test_the_report_has_them_in_the_same_order() -> None:
@@ -88,17 +89,19 @@ def test_an_implementation_that_lacks_a_package_says_how_to_get_it(
     monkeypatch.setitem(RUNGS, "flax", rung)
     with pytest.raises(UsageError, match=r"pip install 'python-vs-mojo\[flax\]'"):
         implementation("flax")
-    assert "flax" not in [spec.label for spec in workers_for(PresetName.quick, ladder=True)]
+    assert "flax" not in [
+        spec.label for spec in seats_for(None, PresetName.quick, ladder=True).specs
+    ]
 
 
 def test_what_a_rung_offers() -> None:
-    assert offers("python", "epoch", 1_000_000, 1)
-    assert not offers("python", "epoch", 1_000_000, 2)
-    assert not offers("python", "call", 10**12, 1)
-    assert offers("sklearn", "epoch", 10**12, 4)
-    assert offers("sklearn", "timer", 10**12, 4)
-    assert not offers("sklearn", "backprop", 1, 1)
-    assert all(offers("a.stranger:Class", phase, 10**15, 64) for phase in PHASES)
+    assert offers("python", 1_000_000, 1)
+    assert not offers("python", 1_000_000, 2)
+    assert not offers("python", 10**12, 1)
+    assert offers("sklearn", 10**12, 4)
+    assert offers("a.stranger:Class", 10**15, 64)
+    assert phases_of("sklearn") == ("epoch", "call", "timer")
+    assert phases_of("mojo") == phases_of("a.stranger:Class") == ()  # all
     assert trains("mojo", 10**15)
     assert not trains("python", 10**11)
 
@@ -113,20 +116,21 @@ def test_seats_follow_the_table() -> None:
     assert labels(Case("forward", SMALL)) == ["numpy", "numpy-again", "mojo", "python"]
     assert labels(Case("epoch", WIDE)) == ["numpy", "numpy-again", "mojo", "sklearn"]
     assert labels(Case("peak", WIDE)) == ["mojo"]
-    assert labels(Case("loss", SMALL)) == ["numpy", "mojo", "python", "sklearn"]
+    assert labels(Case("loss", SMALL)) == ["numpy", "mojo", "python"]
+    assert labels(Case("timer", SMALL)) == ["numpy", "numpy-again", "mojo", "python", "sklearn"]
 
 
 def test_the_preset_seats_what_is_installed_mojo_first(capsys: pytest.CaptureFixture[str]) -> None:
-    workers = workers_for(PresetName.ladder, ladder=False)
+    workers = seats_for(None, PresetName.ladder, ladder=False).specs
     assert [spec.role for spec in workers[:3]] == ["baseline", "again", "candidate"]
     assert workers[2] == WorkerSpec("mojo", "mojo", "candidate")
     assert {spec.label for spec in workers} == {*installed(), "numpy-again"}
     told = capsys.readouterr().err.splitlines()
     assert told == [words for rung in RUNGS.values() if (words := missing(rung))]
-    assert workers_for(PresetName.ladder, ladder=True) == workers
-    assert len(workers_for(PresetName.quick, ladder=False)) == 3
-    cases = cases_of(preset_problems(PRESETS["ladder"]))
-    assert any(offers("python", case.phase, 60_250_000, 1) for case in cases)
+    assert seats_for(None, PresetName.ladder, ladder=True).specs == workers
+    assert len(seats_for(None, PresetName.quick, ladder=False).specs) == 3
+    with pytest.raises(UsageError, match="two ways to say who takes part"):
+        seats_for(["mojo"], PresetName.quick, ladder=True)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +148,6 @@ def test_the_preset_seats_what_is_installed_mojo_first(capsys: pytest.CaptureFix
         ("stepped biases[1]", "backprop"),
         ("timed: weights[0]", "epoch"),
         ("training_loss", "epoch"),
-        ("training_loss[0]", "epoch"),
-        ("something else", None),
     ],
 )
 def test_every_tensor_has_its_phase(name: str, phase: Any) -> None:
@@ -155,12 +157,13 @@ def test_every_tensor_has_its_phase(name: str, phase: Any) -> None:
 def test_parity_demands_all_of_what_is_offered_and_nothing_else() -> None:
     import numpy as np
 
-    reference = {name: np.ones(2) for name in ("initial weights[0]", "y_hat", "timed: weights[0]")}
-    offered = {name: array for name, array in reference.items() if name != "y_hat"}
-    result = check(SMALL, "numpy", "sklearn", reference, offered, reference)
+    whole = {name: np.ones(2) for name in ("initial weights[0]", "y_hat", "timed: weights[0]")}
+    reference = needed(whole, phases_of("sklearn"))
+    offered = {name: array for name, array in whole.items() if name != "y_hat"}
+    result = check(SMALL, "numpy", "sklearn", reference, offered, whole)
     assert result.ok
     assert [one.name for one in result.tensors] == ["initial weights[0]", "timed: weights[0]"]
-    assert not check(SMALL, "numpy", "mojo", reference, offered, reference).ok
+    assert not check(SMALL, "numpy", "mojo", whole, offered, whole).ok
     without = {"initial weights[0]": np.ones(2)}
     assert (
         "timed: weights[0] is missing from sklearn"

@@ -11,16 +11,18 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 import pytest
 from shapes import in_float64, name
 
+from bench import exchange
 from bench.admission import check_parity
 from bench.cases import cases_of
 from bench.command import workers_of
-from bench.datasets import data_file, data_for
+from bench.datasets import data_folder, data_for
 from bench.implementations import implementation
 from bench.parity import EXTREME, check
 from bench.records import Problem
@@ -68,7 +70,7 @@ def ask(worker: Worker, **request: Any) -> dict[str, Any]:
 def prepared(where: str, problem: Problem, folder: Path) -> Worker:
     """Return a worker that holds a problem."""
     worker = Worker(implementation(where))
-    path, _ = data_file(problem, folder)
+    path, _ = data_folder(problem, folder)
     answer = ask(worker, op="prepare", problem=asdict(problem), data=str(path), seed=5)
     assert answer == {"ok": True}
     return worker
@@ -76,11 +78,11 @@ def prepared(where: str, problem: Problem, folder: Path) -> Worker:
 
 def tensors_of(where: str, problem: Problem, folder: Path) -> dict[str, Any]:
     worker = prepared(where, problem, folder)
-    answer = ask(worker, op="tensors", path=str(folder / "out.npz"), epochs=2)
+    written = Path(mkdtemp(dir=folder))
+    answer = ask(worker, op="tensors", folder=str(written), epochs=2)
     assert answer["ok"], answer
     assert answer["layout"] == "dense, C order"
-    with np.load(folder / "out.npz", allow_pickle=False) as found:
-        return dict(found)
+    return exchange.read(written, exchange.tensor_shapes(problem, 2))
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=name)

@@ -196,6 +196,7 @@ def test_float32_is_judged_by_the_baseline_in_float64(world: World, dtype: DType
 # The real thing
 
 
+@pytest.mark.alone
 def test_real_workers_of_numpy_make_a_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

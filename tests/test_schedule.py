@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain, pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pretence import SMALL, World
 
-from bench.cases import PRESETS, cases_of, preset_problems
+from bench.cases import PRESETS, case_id, cases_of, preset_problems
+from bench.command import workers_of
 from bench.schedule import (
     LEAST_ROUNDS,
     MOST_ROUNDS,
     calibrate,
     common_loops,
     duration_text,
+    fewer_loops,
     rounds_ns,
     share_rounds,
     shuffled,
     turns,
 )
+from bench.session import Order
+from bench.stats import results
 
 
 def walk(count: int) -> int:
@@ -131,3 +137,29 @@ def test_shares_are_even_fit_the_budget_and_leave_no_room(
 )
 def test_durations_are_written_in_minutes_and_seconds(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+def test_who_is_much_slower_repeats_less_and_nobody_else() -> None:
+    each_ns = {"mojo": 7_000.0, "numpy": 36_000.0, "port": 120_000.0, "python": 20_000_000.0}
+    loops = common_loops(each_ns.values())
+    assert loops == 286
+    assert fewer_loops(loops, each_ns) == {"python": 1}
+    assert fewer_loops(loops, {**each_ns, "python": 400_000.0}) == {"python": 50}  # 20 ms of work
+    assert fewer_loops(1, {"python": 1e10}) == {}
+    assert fewer_loops(100, {"a": 1_000_000.0}) == {}  # fifty times as long is not yet too long
+
+
+def test_a_much_slower_candidate_repeats_less_in_a_run(tmp_path: Path) -> None:
+    each_ns = {"numpy": 100_000, "mojo": 20_000_000, "quick": 10_000}
+    world = World(tmp_path, each_ns=each_ns, y_hat=dict.fromkeys(each_ns, 1.0))
+    workers = workers_of(["mojo", "quick"])
+    run, stored = world.run(Order("quick", cases_of([SMALL], ("forward",)), workers))
+    name = case_id(run.plan.cases[0])
+    assert run.plan.loops[name] == 200
+    assert run.plan.pilot[name].fewer == {"mojo": 1}
+    loops = {one.worker: one.loops for one in stored.samples if one.case == name}
+    assert loops == {"numpy": 200, "numpy-again": 200, "mojo": 1, "quick": 200}
+    found = results(run, stored.samples, stored.parity, stored.faults)
+    ratios = {one.candidate: one.ratio for one in found if one.case.phase == "forward"}
+    assert ratios["mojo"]
+    assert ratios["mojo"].estimate.point == pytest.approx(1 / 200, rel=0.05)

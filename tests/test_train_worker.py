@@ -1,4 +1,7 @@
-"""The stand-alone program as a worker: what it answers of describe, prepare, sample and reset."""
+"""The stand-alone program as a worker: what it answers, line by line, and what it refuses.
+
+That its numbers and times are right is held in test_mojo_exe.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from hypothesis import strategies as st
 from program_run import program
 
 from bench.datasets import sinc
-from bench.records import PARTS
+from bench.records import PARTS, PHASES, WIDTH_ONE
+from mojo_impl.build import FLAGS, library_at
 
 PROBLEM = {
     "layer_sizes": [1, 8, 1],
@@ -26,7 +30,7 @@ PROBLEM = {
     "threads": 1,
 }
 METERS = {"elapsed_ns", "wall_ns", "cpu_ns", "preempted", "page_faults"}
-FLOORS = ("forward-floor", "backprop-floor", "epoch-floor")
+OFFERED = [*PHASES, "timer", *PARTS, *WIDTH_ONE]
 
 
 @pytest.fixture(scope="module")
@@ -60,23 +64,29 @@ def prepare(folder: Path, **other: Any) -> dict[str, Any]:
 
 
 def test_it_describes_itself() -> None:
+    compiled = library_at(program())
     for threads in (1, 3):
         (answer,) = ask([{"op": "describe"}], MOJO_IMPL_THREADS=str(threads))
+        lanes = answer["facts"]["simd width float64"]
+        assert sorted(answer.pop("phases")) == sorted(OFFERED)
         assert answer == {
-            "ok": True, "implementation": "mojo-exe", "language": "Mojo", "versions": {},
-            "threads": threads, "denormals": "kept", "rounding": "to nearest",
-            "facts": {"simd width float64": answer["facts"]["simd width float64"]},
+            "ok": True, "protocol": 1, "implementation": "mojo-exe", "language": "Mojo",
+            "versions": {"mojo": compiled.version}, "threads": threads,
+            "denormals": "kept", "rounding": "to nearest",
+            "facts": {
+                "mojo target cpu": compiled.target_cpu, "flags": " ".join(FLAGS),
+                "simd width float64": lanes,
+            },
         }  # fmt: skip
-        assert int(answer["facts"]["simd width float64"]) in (2, 4, 8)
+        assert int(lanes) in (2, 4, 8)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_it_times_phases_and_parts(data: Path, dtype: str) -> None:
-    phases = ["forward", "backprop", "epoch", "timer", *(p for p in PARTS if p not in FLOORS)]
-    samples = [{"op": "sample", "phase": phase, "loops": 3} for phase in phases]
+    samples = [{"op": "sample", "phase": phase, "loops": 3} for phase in OFFERED]
     first, *answers, last = ask([prepare(data, dtype=dtype), *samples, {"op": "reset"}])
     assert first == last == {"ok": True}
-    assert len(answers) == len(phases)
+    assert len(answers) == len(OFFERED)
     for answer in answers:
         assert answer.keys() == {"ok"} | METERS
         assert 0 < answer["elapsed_ns"] <= answer["wall_ns"]
@@ -108,7 +118,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"op": "sample", "phase": "epoch", "loops": 1.5}, "loops must be a whole number"),
     ({"op": "sample", "phase": 1, "loops": 1}, "phase must be a string"),
     ({"op": "sample", "loops": 1}, "phase must be a string"),
-    ({"op": "dance"}, "there is no operation 'dance'; there are: describe, prepare, sample"),
+    ({"op": "dance"}, "there is no operation 'dance'; there are: describe, prepare, tensors"),
     ({"phase": "epoch"}, 'a request is an object with an "op"'),
     ({"op": 7}, "op must be a string"),
 ]
@@ -132,6 +142,7 @@ def test_a_problem_that_cannot_be_prepared_leaves_none(data: Path) -> None:
         "problem.dtype must be a string": {"op": "prepare"},
         "problem.layer_sizes must hold two": prepare(data, layer_sizes=[1]),
         "problem.layer_sizes.0 must be a whole number": prepare(data, layer_sizes=[0, 1]),
+        "problem.rows must be a whole number of at least 1": prepare(data, rows=0),
         "problem.batch_size is more than the rows": prepare(data, batch_size=501),
         "data must be a string": {"op": "prepare", "problem": PROBLEM},
         "seed must be at most 4294967295": prepare(data) | {"seed": 2**32},

@@ -1,1 +1,1 @@
-"""The same plan on many machines, over Dask: what a host does, what is kept, who collects it."""
+"""Many machines: the same plan on all of them, and their runs in one store, asked together."""

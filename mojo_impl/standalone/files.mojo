@@ -152,15 +152,18 @@ struct OutputFile(Movable, Writer):
         )
         self._failed |= written != len(bytes)
 
-    def finish(mut self) raises:
+    def finish(mut self, *, lasting: Bool = True) raises:
         """Put the file in its place.
+
+        Args:
+            lasting: Whether to wait until it is on the disk.
 
         Raises:
             When not all of it could be written; what was there before still is then.
         """
         var flushed = external_call["fflush", Int32](self._file)
         var number = external_call["fileno", Int32](self._file)
-        var kept = external_call["fsync", Int32](number)
+        var kept = external_call["fsync", Int32](number) if lasting else 0
         if self._failed or flushed != 0 or kept != 0:
             raise Error(shown(self.path), ": cannot be written: ", reason())
         _ = external_call["fclose", Int32](self._file)

@@ -212,10 +212,37 @@ def write_npy[dt: DType](path: String, table: Table[dt]) raises:
     Raises:
         When the file cannot be written.
     """
+    var shape: List[Int] = [table.rows, table.columns]
+    write_array(path, shape, table.memory, lasting=True)
+
+
+def write_array[
+    dt: DType, //
+](
+    path: String,
+    shape: List[Int],
+    numbers: Buffer[Scalar[dt]],
+    *,
+    lasting: Bool,
+) raises:
+    """Write an array of any shape as `numpy.save` does, in version 1.0.
+
+    Parameters:
+        dt: Type of the elements, float32 or float64.
+
+    Args:
+        path: Where to.
+        shape: Size of each dimension; none for one number.
+        numbers: The elements, dense, in C order; what is beyond the shape is left out.
+        lasting: Whether to wait until it is on the disk.
+
+    Raises:
+        When the file cannot be written.
+    """
     comptime size = size_of[Scalar[dt]]()
     var header = String(
         t"{{'descr': '<f{size}', 'fortran_order': False, 'shape':"
-        t" ({table.rows}, {table.columns}), }}"
+        t" {_text(shape)}, }}"
     )
     while (10 + header.byte_length() + 1) % _LINE != 0:
         header += " "
@@ -226,16 +253,20 @@ def write_npy[dt: DType](path: String, table: Table[dt]) raises:
         beginning.append(byte)
     beginning.append(UInt8(length & 0xFF))
     beginning.append(UInt8(length >> 8))
+    var count = 1
+    for width in shape:
+        count *= width
+    debug_assert(count <= numbers.count, "fewer numbers than the shape has")
     var file = OutputFile(path)
     file.write_bytes(Span(beginning))
     file.write_string(header)
     file.write_bytes(
         Span(
-            unsafe_ptr=table.start().unsafe_bitcast[UInt8](),
-            length=table.memory.count * size,
+            unsafe_ptr=numbers.start.unsafe_bitcast[UInt8](),
+            length=count * size,
         )
     )
-    file.finish()
+    file.finish(lasting=lasting)
 
 
 def _short(path: String) -> Error:
