@@ -41,7 +41,7 @@ export OF_THE_LADDER
 
 help:
 	@echo "make build      set up $(VENV) and compile"
-	@echo "make ladder     install the packages of the rungs; EXTRAS=numba,max, some of them"
+	@echo "make ladder     install the packages of the rungs; EXTRAS=numba,max,cluster: others"
 	@echo "make program    compile the stand-alone program, which trains without Python; prints its path"
 	@echo "make train      build, then train both to be looked at; TRAIN_ARGS='--dataset digits'"
 	@echo "make bench      build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
@@ -134,7 +134,7 @@ pins:
 	  --exclude pip --exclude python-vs-mojo | sort -f; } > build/constraints.txt
 	@mv build/constraints.txt constraints.txt
 	@build/pins/bin/python -m pip install --quiet --dry-run --report build/ladder.json \
-	  -c constraints.txt '.[ladder]'
+	  -c constraints.txt '.[ladder,cluster]'
 	@{ sed -n '/^#/p' constraints-ladder.txt; build/pins/bin/python -c "$$OF_THE_LADDER" | sort -f; \
 	  } > build/constraints.txt
 	@mv build/constraints.txt constraints-ladder.txt && rm -rf build/pins build/ladder.json

@@ -12,11 +12,19 @@ from typing import NoReturn
 
 import typer
 
-from bench import cli_checks, cli_door, cli_fleet_store, cli_measure, cli_stored, cli_train
+from bench import (
+    cli_checks,
+    cli_door,
+    cli_fleet,
+    cli_fleet_store,
+    cli_measure,
+    cli_stored,
+    cli_train,
+)
 from bench.command import app
 from bench.errors import BenchError
 
-COMMANDS = (cli_measure, cli_stored, cli_fleet_store, cli_checks, cli_door, cli_train)
+COMMANDS = (cli_measure, cli_stored, cli_fleet_store, cli_checks, cli_door, cli_train, cli_fleet)
 """To import them is to add their commands."""
 
 

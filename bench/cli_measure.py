@@ -31,7 +31,9 @@ from bench.errors import UsageError
 from bench.options import (
     BatchOption,
     BudgetOption,
+    ClusterOption,
     DTypeOption,
+    EnvironmentOption,
     ImplementationOption,
     InvocationsOption,
     IsaOption,
@@ -39,6 +41,7 @@ from bench.options import (
     LayersOption,
     NameOption,
     NoCostsOption,
+    NoReportOption,
     NoTrainingOption,
     OutOption,
     PhaseOption,
@@ -48,6 +51,7 @@ from bench.options import (
     ResumeOption,
     RowsOption,
     SecondsOption,
+    SlurmOption,
     TargetOption,
     ThreadsOption,
 )
@@ -75,6 +79,8 @@ NO_CHANGE = {"--no-training", "--no-costs", "--implementation"}
         "bench run --ladder --preset quick",
         "bench run --resume results/long",
         "bench run --implementation mojo --implementation 'exec:./mlp' --preset quick",
+        "bench run --cluster local:3 --preset smoke",
+        "bench run --environment np21=numpy==2.1.3 --environment np24=numpy==2.4.6",
         "bench run --plain > log",
     ),
 )
@@ -98,6 +104,10 @@ def run(
     out: OutOption = Path("results"),
     name: NameOption = None,
     resume: ResumeOption = None,
+    cluster: ClusterOption = None,
+    slurm_options: SlurmOption = None,
+    environment: EnvironmentOption = None,
+    no_report: NoReportOption = False,
     plain: PlainOption = False,
 ) -> None:
     """Check, measure, report: the whole path.
@@ -114,6 +124,7 @@ def run(
     take Mojo's place (docs/adding-an-implementation.md). Ctrl-C ends early and reports what is
     complete.
     """
+    from bench.fleet.submit import Submitted, submit
     from bench.showing import show_run
 
     given = {
@@ -134,18 +145,21 @@ def run(
         "--no-costs": no_costs,
     }
     if resume is not None:
-        others = (value for option, value in given.items() if option != "--implementation")
-        if name is not None or any(others):
+        others = [value for option, value in given.items() if option != "--implementation"]
+        if any([name is not None, cluster, slurm_options, environment, *others]):
             raise UsageError("--resume goes on with what the run was asked for: no other options")
-        path, status = _go_on(resume, implementation or [], plain=plain)
-        wrong = show_run(path, plain=plain)
-        raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
-    problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    seats = seats_for(implementation, preset, ladder)
-    order = _order("run", preset, problems, phases_of(phase), given, seats.specs)
-    path, status = _measure(order, out, name, seats.start, plain=plain)
-    invalid = show_run(path, plain=plain)
-    raise typer.Exit(INTERRUPTED if status == "interrupted" else int(invalid))
+        path, status = _go_on(resume, implementation or [], plain=plain, report=not no_report)
+    elif cluster or slurm_options or environment:
+        words = _command("run", {"--preset": preset, **given, "--implementation": implementation})
+        here = Submitted(cluster, slurm_options, environment or [], out, name, plain)
+        raise typer.Exit(submit(shlex.split(words)[2:], here))
+    else:
+        problems = problems_of(preset, layers, batch, rows, dtype, threads)
+        seats = seats_for(implementation, preset, ladder)
+        order = _order("run", preset, problems, phases_of(phase), given, seats.specs)
+        path, status = _measure(order, out, name, seats.start, plain=plain, report=not no_report)
+    wrong = not no_report and show_run(path, plain=plain)
+    raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
 
 
 @app.command(
@@ -305,6 +319,7 @@ def _measure(
     start: StartSeat | None = None,
     *,
     plain: bool = False,
+    report: bool = True,
 ) -> tuple[Path, str]:
     """Make a run and its report; return its folder and status."""
     from bench.runner import measure
@@ -321,10 +336,11 @@ def _measure(
         lambda progress: measure(order, path, started, progress, edges),
         order.command,
         plain,
+        report,
     )
 
 
-def _go_on(path: Path, names: list[str], *, plain: bool = False) -> tuple[Path, str]:
+def _go_on(path: Path, names: list[str], *, plain: bool, report: bool) -> tuple[Path, str]:
     """Go on with a run and make its report; return its folder and status."""
     from bench import store
     from bench.runner import resume
@@ -340,11 +356,17 @@ def _go_on(path: Path, names: list[str], *, plain: bool = False) -> tuple[Path, 
         lambda progress: resume(path, datetime.now(UTC), progress, edges),
         command,
         plain,
+        report,
     )
 
 
 def _take(
-    what: Order | Plan, path: Path, work: Callable[[Progress], Run], command: str, plain: bool
+    what: Order | Plan,
+    path: Path,
+    work: Callable[[Progress], Run],
+    command: str,
+    plain: bool,
+    report: bool,
 ) -> str:
     """Do the work of a run with the library built and the machine held; return its status."""
     from bench.lock import alone
@@ -358,6 +380,7 @@ def _take(
     held = nullcontext() if what.preset == PresetName.smoke else alone(command)
     with held, ScreenProgress(console(sys.stderr, plain=plain)) as progress:
         status = work(progress).status
-        progress.stage("report", 1)
-        build(path)
+        if report:
+            progress.stage("report", 1)
+            build(path)
     return status

@@ -77,6 +77,7 @@ def seats_for(names: Sequence[str] | None, preset: PresetName, ladder: bool) -> 
 
 ORDER = (
     "run",
+    "attach",
     "plan",
     "roofline",
     "report",

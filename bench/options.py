@@ -238,6 +238,43 @@ ResumeOption = Annotated[
         help="Go on with a run that was cut short; everything else is as it was asked for then.",
     ),
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="WHERE",
+        rich_help_panel=WHERE,
+        help="Measure on every host of a Dask cluster: the address of its scheduler, local:N to "
+        "try it out here, or slurm (docs/fleet.md).",
+    ),
+]
+SlurmOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--slurm-options",
+        metavar="FILE",
+        rich_help_panel=WHERE,
+        help="Of --cluster slurm: TOML with jobs = N and the arguments of dask-jobqueue.",
+    ),
+]
+EnvironmentOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--environment",
+        metavar="NAME=REQ,...",
+        rich_help_panel=WHAT,
+        help="Measure with other versions of some packages, such as np21=numpy==2.1.3; a run for "
+        "each. May be repeated; NAME= alone is what is installed.",
+    ),
+]
+NoReportOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-report",
+        rich_help_panel=WHERE,
+        help="Measure only; `bench report` makes the page, here or elsewhere.",
+    ),
+]
 IsaOption = Annotated[
     IsaName | None,
     typer.Option(

@@ -1,1 +1,1 @@
-"""Many machines: their runs in one store, asked together, each machine's ratios its own."""
+"""Many machines: the same plan on all of them, and their runs in one store, asked together."""

@@ -1,0 +1,133 @@
+"""Named environments: the one that is there, with other versions of some packages laid over it.
+
+Each is a venv that sees the packages of the Python that made it and has its own before them, so
+that only what differs is installed. It is kept by what it was asked for, and made again never.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.environment import PROJECT
+from bench.errors import BuildError, UsageError
+from bench.fleet.parcels import checked
+
+Environments = tuple[tuple[str, tuple[str, ...]], ...]
+
+READY = ".ready"
+LONGEST = 2000
+
+
+def parse(texts: Iterable[str]) -> Environments:
+    """Read `NAME=requirement,requirement`; no requirement is the environment as it is.
+
+    Raises:
+        UsageError: It is not so written, or a name is there twice.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        name, equals, rest = text.partition("=")
+        wanted = tuple(part.strip() for part in rest.split(",") if part.strip())
+        if not equals or any(part.startswith("-") for part in wanted):
+            raise UsageError(
+                f"--environment {text!r}: write NAME=requirement,requirement, such as "
+                "np21=numpy==2.1.3, or NAME= for what is installed"
+            )
+        if checked(name, "environment") in found:
+            raise UsageError(f"the environment {name} is there twice")
+        found[name] = wanted
+    return tuple(found.items())
+
+
+def cache() -> Path:
+    """Return the folder of this user where a host keeps environments and runs."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "python-vs-mojo"
+
+
+def constraints_without(text: str, wanted: Sequence[str]) -> str:
+    """Leave out of the project's constraints what an environment names itself."""
+    named = {_package(requirement) for requirement in wanted}
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return "\n".join(line for line in lines if _package(line) not in named) + "\n"
+
+
+def prepare(wanted: Sequence[str], where: Path | None = None) -> Path:
+    """Return the Python of an environment, which is made first if it is not there.
+
+    Args:
+        wanted: Requirements, as pip reads them; none: this Python.
+        where: The folder of all environments.
+
+    Raises:
+        BuildError: pip could not do it; its words.
+    """
+    if not wanted:
+        return Path(sys.executable)
+    where = where or cache() / "environments"
+    constraints = _constraints(wanted)
+    asked = "\n".join((sys.executable, sys.version, *sorted(wanted), constraints))
+    folder = where / hashlib.sha256(asked.encode()).hexdigest()[:16]
+    python = folder / "bin" / "python"
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        with (where / f"{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one makes it, others wait and find it
+            if not (folder / READY).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                _make(folder, python, wanted, constraints)
+                (folder / READY).touch()
+    except OSError as error:
+        raise BuildError(f"an environment cannot be made in {where}: {error}") from error
+    return python
+
+
+def variables_of(python: Path) -> dict[str, str]:
+    """Return what a process in an environment needs: its programs first, then those laid under."""
+    scripts = sysconfig.get_path("scripts")
+    return {"PATH": os.pathsep.join([str(python.parent), scripts, os.environ.get("PATH", "")])}
+
+
+def _make(folder: Path, python: Path, wanted: Sequence[str], constraints: str) -> None:
+    venv.create(folder, with_pip=True, symlinks=True)
+    site = next((folder / "lib").glob("python*/site-packages"))
+    under = [path for path in map(sysconfig.get_path, ("purelib", "platlib")) if path]
+    # A line that begins with `import` is run: so that files of that kind there are read as well.
+    lines = [f"import site; site.addsitedir({path!r})" for path in dict.fromkeys(under)]
+    (site / "laid_over.pth").write_text("\n".join(lines) + "\n")
+    limits = folder / "constraints.txt"
+    limits.write_text(constraints)
+    line = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*line, "--ignore-installed", "--no-deps", *wanted],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:  # what they need and is not there in a version that fits
+        done = subprocess.run(
+            [*line, "-c", str(limits), *wanted], capture_output=True, text=True, check=False
+        )
+    if done.returncode != 0:
+        words = f"{done.stdout}{done.stderr}".strip()[-LONGEST:]
+        raise BuildError(f"pip could not install {', '.join(wanted)}: {words}")
+
+
+def _constraints(wanted: Sequence[str]) -> str:
+    file = PROJECT / "constraints.txt"
+    return constraints_without(file.read_text(), wanted) if file.is_file() else ""
+
+
+def _package(requirement: str) -> str:
+    name = re.match(r"[A-Za-z0-9._-]*", requirement.strip())
+    return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""
