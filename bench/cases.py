@@ -117,7 +117,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "default", "about six minutes: five networks, float64",
-            _COMMON, ("float64",), 10, 150, 1000, probes=True, parts=True,
+            _COMMON, ("float64",), 10, 200, 1000, probes=True, parts=True,
         ),
         Preset(
             "full", "about twenty-five minutes: five networks, both dtypes",

@@ -264,16 +264,21 @@ class Session:
         problem: Problem,
         seed: int | None = None,
         specs: Iterable[WorkerSpec] | None = None,
+        *,
+        anew: bool = True,
     ) -> None:
         """Have every worker of a crew, or these, hold a problem with fresh weights."""
         seed = self.order.seed if seed is None else seed
         for spec in crew.specs if specs is None else specs:
-            crew.prepare(spec.label, problem, self.data_of(problem), seed)
+            crew.prepare(spec.label, problem, self.data_of(problem), seed, anew=anew)
 
     def prepare_case(self, crew: Crew, case: Case) -> None:
-        """Have every worker of a crew that has not failed in a case hold its problem."""
+        """Have every worker of a crew that has not failed in a case hold its problem.
+
+        Before a phase its weights are drawn anew, before a part of one only if they have moved.
+        """
         specs = [spec for spec in crew.specs if not self._failed(case, spec)]
-        self.prepare(crew, case.problem, specs=specs)
+        self.prepare(crew, case.problem, specs=specs, anew=case.phase not in ASIDE)
 
     def data_of(self, problem: Problem) -> Path:
         """Return the data folder of a problem; its checksum is kept for the run."""

@@ -16,9 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from browsing import ROWS, anchors, choice, grave, ground, keep, keys, overflow, values
 from page_runs import write_named
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sample_run import LADDER, SMALL, Truth, make_run, problems, write_run
 
 from bench.cases import case_id, file_stem
@@ -49,7 +49,6 @@ MIXED = Truth(
 )
 RUNS = ("usual", "invalid", "one")
 ITSELF = r"file:///[^#]*/(?:run/report|report/fleet|machines/[0-9a-f]{16})\.html(?:#.*)?"
-ROWS = "#cases tbody tr:not([hidden])"
 
 
 @pytest.fixture(scope="module")
@@ -104,56 +103,6 @@ def page(context: BrowserContext) -> Iterator[Page]:
     made.on("request", lambda request: trouble.append(request.url))
     yield made
     assert [line for line in trouble if not re.fullmatch(ITSELF, line)] == []
-
-
-def keep(page: Page, name: str) -> None:
-    """Keep a picture, where somebody wants to look."""
-    if folder := os.environ.get("BENCH_SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
-def anchors(page: Page) -> list[str]:
-    return page.eval_on_selector_all(ROWS, "rows => rows.map(row => row.id)")
-
-
-def keys(page: Page, label: str) -> list[str]:
-    """Read what the rows that are shown are sorted by, in the column of this label."""
-    cells = f'{ROWS} [data-label="{label}"]'
-    return page.eval_on_selector_all(cells, "cells => cells.map(cell => cell.dataset.sort)")
-
-
-def values(page: Page, label: str) -> set[str]:
-    cells = f'{ROWS} [data-label="{label}"]'
-    return set(page.eval_on_selector_all(cells, "cells => cells.map(cell => cell.dataset.value)"))
-
-
-def choice(page: Page, label: str) -> Locator:
-    return page.get_by_role("combobox", name=label, exact=True)
-
-
-def overflow(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
-    return page.evaluate(
-        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    )
-
-
-def grave(page: Page, **options: object) -> list[str]:
-    """What hinders some readers, by axe's rules."""
-    inside_drawings = {"exclude": [["svg > *"]]}  # thousands of points; a drawing is one picture
-    options = {"resultTypes": ["violations"], **options}
-    found = Axe().run(page, context=inside_drawings, options=options).response["violations"]
-    return [
-        f"{one['id']}: {node['html'][:200]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
-
-
-def ground(page: Page) -> list[int]:
-    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    return [int(part) for part in re.findall(r"\d+", colour)]
 
 
 @pytest.mark.parametrize("name", RUNS)

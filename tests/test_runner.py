@@ -85,25 +85,34 @@ def test_turns_go_on_over_invocations_until_all_orders_were_had(world: World) ->
     assert [s.warmup for s in stored.samples[:9]] == [True] * 3 + [False] * 6
 
 
-def test_every_sample_starts_from_fresh_weights_and_they_are_drawn_only_when_they_are_not(
+def test_weights_are_drawn_before_every_phase_and_before_parts_only_where_they_moved(
     world: World,
 ) -> None:
     aside: tuple[Phase, ...] = ("shuffle", "loss", "forward-floor")
     cases = (*cases_of((SMALL,), ("epoch", "backprop")), *(Case(phase, SMALL) for phase in aside))
     world.run(replace(order_of(SMALL, invocations=1), cases=cases))
     fresh: dict[tuple[str, int], bool] = {}
+    drawn: dict[tuple[str, int], bool] = {}  # whether the reset before this had a reason
+    before: dict[tuple[str, int], str] = {}
+    last: dict[tuple[str, int], str] = {}  # phase of the sample before
     for event in world.events:
         seat = event.worker, event.crew
         if event.op == "prepare":
-            fresh[seat] = True
+            fresh[seat] = drawn[seat] = True
         elif event.op == "reset":
-            assert not fresh[seat]
+            drawn[seat] = not fresh[seat]
             fresh[seat] = True
         elif event.op == "sample":
             phase = event.fields["phase"]
             # The rounds of a shuffle go on in the random stream; a probe asks no network.
             assert fresh[seat] or phase in ("shuffle", *PROBES)
             fresh[seat] = fresh[seat] and phase not in ("epoch", "shuffle")
+            if before[seat] == "reset" and phase in aside:
+                assert drawn[seat]
+            if phase == "backprop" and last[seat] != phase:
+                assert before[seat] == "reset"
+            last[seat] = phase
+        before[seat] = event.op
     assert {e.fields["phase"] for e in world.asked("sample")} >= {"epoch", "backprop", *aside}
     assert world.asked("reset")
 
