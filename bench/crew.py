@@ -317,16 +317,9 @@ class Crew:
     def prepare(
         self, label: str, problem: Problem, data: Path, seed: int, *, anew: bool = True
     ) -> None:
-        """Have a worker hold a problem with fresh weights.
+        """Have a worker hold a problem with fresh weights; draw them `anew` also if none has moved.
 
-        Args:
-            label: Of the worker.
-            problem: Which.
-            data: Its folder.
-            seed: Of the weights.
-            anew: Whether to draw them also where nothing has moved them. What comes right before a
-                phase is part of its past: after weights were drawn, glibc keeps more memory, and
-                NumPy's backprop is up to twice as fast (docs/method.md).
+        That is part of a phase's past: glibc keeps memory then, and NumPy is up to twice as fast.
         """
         if self._prepared.get(label) == (problem, seed):
             if anew:

@@ -109,9 +109,9 @@ def test_weights_are_drawn_before_every_phase_and_before_parts_only_where_they_m
             fresh[seat] = fresh[seat] and phase not in ("epoch", "shuffle")
             if before[seat] == "reset" and phase in aside:
                 assert drawn[seat]
-            if phase == "backprop" and last[seat] != phase:
+            if phase == "backprop" and last.get(seat) != phase:
                 assert before[seat] == "reset"
-            last[seat] = phase
+            last[seat] = last.get(seat, "") if phase in PROBES else phase
         before[seat] = event.op
     assert {e.fields["phase"] for e in world.asked("sample")} >= {"epoch", "backprop", *aside}
     assert world.asked("reset")
