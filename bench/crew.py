@@ -135,18 +135,17 @@ class WorkerProcess:
         request = json.dumps({"op": op, **fields}).encode()
         return self.answer_to(request, op, timeout_s)
 
-    def answer_to(self, request: bytes, what: str, timeout_s: float) -> dict[str, Any]:
+    def answer_to(self, request: bytes, op: str, timeout_s: float) -> dict[str, Any]:
         """Send a line, whatever it holds, and return the answer.
 
         Args:
             request: The line, without its end.
-            what: It is called in words.
+            op: What it is called in words.
             timeout_s: How long to wait.
 
         Raises:
             WorkerError: As of `ask`.
         """
-        op = what
         self.send(request, op)
         line = self._read_line(op, timeout_s)
         try:
