@@ -132,7 +132,7 @@ PRESETS: dict[str, Preset] = {
             AWKWARD, ("float64", "float32"), 6, 960, 0,
         ),
         Preset(
-            "ladder", "every rung that is installed, on three networks: docs/ladder.md",
+            "ladder", "about twenty minutes: every rung that is installed, three networks, float64",
             _RUNGS, ("float64",), 10, 900, 0, ladder=True,
         ),
         Preset(
