@@ -59,7 +59,7 @@ from bench.records import Phase, Problem, WorkerSpec
 from bench.threads import cores
 
 if TYPE_CHECKING:
-    from bench.crew import StartSeat
+    from bench.live import StartSeat
     from bench.records import Plan, Run
     from bench.session import Order, Progress
 

@@ -37,6 +37,7 @@ class Conduct:
     contract: Facts
     system_text: str
     system: Facts
+    spent_text: str  # empty where it is not known
     shortfalls: Sequence[str]  # a line for each case that did not reach the target
 
 
@@ -44,7 +45,21 @@ def conduct_of(stored: Stored, results: Sequence[Result]) -> Conduct:
     """Tell how a run went."""
     text, table = _contract(stored)
     system_text, system = _system(stored)
-    return Conduct(text, table, system_text, system, shortfalls(stored.run, results))
+    missed = shortfalls(stored.run, results)
+    return Conduct(text, table, system_text, system, spent_text(stored.run), missed)
+
+
+def spent_text(run: Run) -> str:
+    """Say how much of the time of a run went into its samples."""
+    spent = run.spent
+    if spent is None or not spent.wall_ns:
+        return ""
+    return (
+        f"The run took {duration_text(spent.wall_ns / 1e9)} until all was measured. Of that time "
+        f"{spent.sampling_ns / spent.wall_ns:.0%} lie between a request for a sample and its "
+        "answer, pilot and warm-up included: that is repetitions, timed or before the clock "
+        "starts. The rest is parity, starting and preparing processes, training and costs."
+    )
 
 
 def disturbed(stored: Stored) -> list[str]:

@@ -30,9 +30,9 @@ from bench.complaints import (
     fits,
     request,
 )
-from bench.crew import GOODBYE_S, WorkerProcess
 from bench.datasets import data_folder
 from bench.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
+from bench.live import GOODBYE_S, WorkerProcess
 from bench.protocol import PROTOCOL
 from bench.records import FLOORS, PHASES, DType, Phase, Problem
 

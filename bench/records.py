@@ -257,6 +257,14 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Where the time of a run went."""
+
+    wall_ns: int  # from its first check until the last thing was measured
+    sampling_ns: int  # from requests for samples to their answers, pilot and warm-up included
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """What `run.json` holds. Samples, parity results and faults lie beside it as JSON lines."""
 
@@ -270,6 +278,7 @@ class Run:
     source: Literal["bench", "pytest-benchmark"] = "bench"
     environment_after: Environment | None = None
     resumed: tuple[str, ...] = ()  # when it went on after it was cut short; ISO 8601, UTC
+    spent: Spent | None = None  # not of a run that was cut short
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from bench.crew import PATIENCE_S, Crew
 from bench.errors import UsageError
 from bench.pilot import aim, pilot, plan_of
 from bench.readings import read
-from bench.records import Case, Cost, Plan, Run, Sample, WorkerSpec
+from bench.records import Case, Cost, Plan, Run, Sample, Spent, WorkerSpec
 from bench.registry import trains
 from bench.schedule import shuffled, turns
 from bench.session import SETTLE_S, Edges, Order, Progress, Session, ask_arrays
@@ -190,7 +190,7 @@ def _go_on(session: Session, writer: RunWriter, run: Run, done: Done) -> Run:
         if not done.trained and (training := _train(session)):
             writer.add_training(training)
         take_costs(session, done.costs)
-        run = replace(run, status="finished")
+        run = replace(run, status="finished", spent=_spent(session, run))
     except KeyboardInterrupt:
         progress.note("interrupted: what was measured so far is kept")
         run = replace(run, status="interrupted")
@@ -199,6 +199,13 @@ def _go_on(session: Session, writer: RunWriter, run: Run, done: Done) -> Run:
     run = replace(run, environment=environment, environment_after=after)
     writer.update(run)
     return run
+
+
+def _spent(session: Session, run: Run) -> Spent | None:
+    """Tell where the time went; not after a run was cut short: nobody knows what it had spent."""
+    if run.resumed:
+        return None
+    return Spent(session.edges.clock_ns() - session.began_ns, session.sampling_ns)
 
 
 def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int) -> int:

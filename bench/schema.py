@@ -41,7 +41,7 @@ ADDED: dict[int, dict[str, tuple[str, ...]]] = {
         ),
         "Sample": ("cpu_ns", "preempted", "page_faults"),
     },
-    4: {"Plan": ("cost_rounds",)},
+    4: {"Run": ("spent",), "Plan": ("cost_rounds",)},
 }
 """Fields by the version that brought them and the record they belong to."""
 

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from bench.crew import PATIENCE_S, StartSeat, WorkerProcess
+from bench.crew import PATIENCE_S
 from bench.errors import UsageError, WorkerError
 from bench.implementations import known
+from bench.live import StartSeat, WorkerProcess
 from bench.naming import Candidate, candidates
 from bench.protocol import PROTOCOL
 from bench.records import FLOORS, PHASES, Phase, Plan, WorkerSpec

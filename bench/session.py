@@ -17,13 +17,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from bench.cases import case_id, flops, seats_compared, seats_of
-from bench.crew import PATIENCE_S, Crew, StartSeat, WorkerProcess
+from bench.crew import PATIENCE_S, Crew
 from bench.datasets import data_folder
 from bench.environment import PROJECT, read_environment, without_paths
 from bench.errors import WorkerError
 from bench.exchange import read, tensor_shapes, training_shapes
 from bench.footprint import Footprint, read_footprint
 from bench.isa import environment_of
+from bench.live import StartSeat, WorkerProcess
 from bench.records import (
     ASIDE,
     PHASES,
@@ -126,6 +127,7 @@ class Session:
         self.save = save
         self.random = Random(order.seed)
         self.began_ns = edges.clock_ns()
+        self.sampling_ns = 0  # what crews that have ended spent on samples, of all workers
         # The second seat of the baseline computes what the first does: no need to ask it.
         self.pair = tuple(spec for spec in order.workers if spec.role != "again")
         self.thread_counts = list(dict.fromkeys(case.problem.threads for case in order.cases))
@@ -240,13 +242,13 @@ class Session:
                         if not others or all(spec.role == "candidate" for spec in specs):
                             return
                         continue
-                    crew.end()
+                    self._end(crew)
                     crew = None
                     if not (again and others):
                         waiting = waiting[1:]
         finally:
             if crew is not None:
-                crew.end()
+                self._end(crew)
 
     def seats_of(self, problem: Problem) -> tuple[WorkerSpec, ...]:
         """Choose the workers that are compared on a problem; each implementation once."""
@@ -319,7 +321,8 @@ class Session:
 
     def _start(self, specs: Sequence[WorkerSpec], threads: int) -> Crew:
         began_ns = self.edges.clock_ns()
-        crew = Crew(specs, threads, self.edges.start, self.random, environment_of(self.order.isa))
+        more, clock_ns = environment_of(self.order.isa), self.edges.clock_ns
+        crew = Crew(specs, threads, self.edges.start, self.random, more, clock_ns)
         self.start_ns[threads, len(specs)] = self.edges.clock_ns() - began_ns
         for label, said in crew.descriptions.items():
             description = without_paths(said)
@@ -331,6 +334,10 @@ class Session:
                     label, f"is not what it was when the run began: {changed} changed"
                 )
         return crew
+
+    def _end(self, crew: Crew) -> None:
+        self.sampling_ns += crew.sampling_ns
+        crew.end()
 
     def _failed(self, case: Case, spec: WorkerSpec) -> bool:
         return spec.label in self._left.get(case_id(case), ())

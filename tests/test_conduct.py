@@ -8,8 +8,8 @@ from pathlib import Path
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
 from bench.cases import case_id, problem_id
-from bench.conduct import NOT_KNOWN, conduct_of, disturbed
-from bench.records import Case, Clause
+from bench.conduct import NOT_KNOWN, conduct_of, disturbed, spent_text
+from bench.records import Case, Clause, Spent
 from bench.report import build
 from bench.stats import results
 from bench.store import Stored, load
@@ -74,6 +74,15 @@ def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> Non
     assert line.startswith("disturbed: in 1 case more than 5% of the readings lost their core")
     assert "forward · 1,50x9,1 batch 20" in line
     assert conduct_of(noisy, of(noisy)).system_text.endswith(f"{line}.")
+
+
+def test_a_run_says_how_much_of_its_time_went_into_samples(tmp_path: Path) -> None:
+    spent = Spent(346_000_000_000, 256_000_000_000)
+    path = write_run(tmp_path / "run", Truth(changes={"spent": spent}))
+    build(path)
+    text = (path / "report.md").read_text()
+    assert "The run took 5 min 46 s until all was measured. Of that time 74% lie between" in text
+    assert spent_text(replace(load(path).run, spent=None)) == ""
 
 
 def test_one_reading_of_few_is_no_disturbed_case(tmp_path: Path) -> None:

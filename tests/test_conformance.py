@@ -12,8 +12,8 @@ import pytest
 
 from bench.complaints import Report
 from bench.conformance import check_worker
-from bench.crew import WorkerProcess
 from bench.environment import PROJECT
+from bench.live import WorkerProcess
 from bench.records import WorkerSpec
 from bench.threads import thread_environment
 

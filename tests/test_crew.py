@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from bench.crew import Crew, WorkerProcess
+from bench.crew import Crew
 from bench.errors import WorkerError, WorkerTimeoutError
+from bench.live import WorkerProcess
 from bench.records import Case, Problem, WorkerSpec
 
 SPEC = WorkerSpec("mojo", "mojo", "candidate")

@@ -21,10 +21,10 @@ from bench.admission import check_parity
 from bench.cases import cases_of
 from bench.command import build_mojo, workers_of
 from bench.conformance import check_worker
-from bench.crew import WorkerProcess
 from bench.datasets import data_folder
 from bench.errors import UsageError, WorkerError
 from bench.implementations import implementation
+from bench.live import WorkerProcess
 from bench.records import FLOORS, PHASES, Case, Problem, WorkerSpec
 from bench.registry import RUNGS, installed, is_program, missing, phases_of
 from bench.runner import measure, resume

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pretence import NOW, SEATS, SMALL, WIDE, World, order_of
+from pretence import EACH_NS, NOW, SEATS, SMALL, START_NS, WIDE, World, order_of
 
 from bench.admission import check_parity
 from bench.cases import case_id, cases_of, problem_id
@@ -48,6 +48,19 @@ def test_a_run_goes_from_parity_to_training_and_all_of_it_is_stored(world: World
     assert set(run.plan.rounds.values()) == {2}
     assert len(stored.samples) == 4 * 3 * 3 * (2 + 1)
     assert all(seat.ended for seat in world.seats)
+
+
+def test_a_run_keeps_how_long_it_took_and_how_much_of_that_went_into_samples(
+    world: World,
+) -> None:
+    run, stored = world.run(order_of(SMALL, phases=("forward", "epoch"), training_epochs=6))
+    assert run.spent is not None
+    # Only starts and samples move the clock of this world.
+    asked = sum(
+        e.fields["loops"] * EACH_NS[e.worker.removesuffix("-again")] for e in world.asked("sample")
+    )
+    assert run.spent.sampling_ns == asked > sum(s.elapsed_ns for s in stored.samples)
+    assert run.spent.wall_ns == asked + START_NS * len(world.seats)
 
 
 def test_the_protocol_of_one_case_exactly(world: World) -> None:
