@@ -1,4 +1,4 @@
-"""Keeps the programs that measure threads compiling; what they measure is for a quiet machine."""
+"""Keeps the programs that measure parts and threads compiling; what they measure is for a quiet machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mojo_impl import build as building
 PROGRAMS = Path(__file__).parent / "mojo"
 
 
-@pytest.mark.parametrize("name", ["cost_of_threads", "busy_neighbour"])
+@pytest.mark.parametrize("name", ["cost_of_parts", "cost_of_threads", "busy_neighbour"])
 def test_a_program_compiles_by_the_command_that_it_gives(name: str, tmp_path: Path) -> None:
     source = PROGRAMS / f"{name}.mojo"
     assert f"mojo build -I mojo_impl tests/mojo/{name}.mojo -o " in source.read_text()

@@ -8,12 +8,13 @@ caller; the network keeps what lies between.
 from std.math import sqrt
 from std.utils.numerics import nan
 
+from mlp.backward import fill_all_gradients, update_all
 from mlp.data import Arrays, DataSet
 from mlp.layer import Layer
 from mlp.loops import gather, loss, squared_errors
 from mlp.epilogue import Ptr
 from mlp.memory import Buffer, OutOfMemory, Plan
-from mlp.passes import fill_delta_below, fill_gradients, forward, update
+from mlp.passes import forward
 from mlp.random import RandomState
 from mlp.threads import Team
 
@@ -183,19 +184,7 @@ struct Network[dt: DType](Movable):
             When memory runs out.
         """
         _ = self._fill_last_delta(y_hat, y)
-        for place in reversed(range(self.depth)):
-            var layer = self.layers[place]
-            fill_gradients(
-                layer,
-                team,
-                X if place == 0 else self.layers[place - 1].output,
-                self.width_in if place == 0 else layer.input.stride,
-                self.rows,
-                grads_w[unsafe_offset=place],
-                grads_b[unsafe_offset=place],
-            )
-            if place > 0:
-                fill_delta_below(layer, team, self.rows, self.layers[place - 1])
+        fill_all_gradients(self.layers, team, X, self.rows, grads_w, grads_b)
 
     def step(
         mut self,
@@ -339,18 +328,7 @@ struct Network[dt: DType](Movable):
         self._pass[keep=True](team, X, self.layers[0].input.stride, n, y_hat, 0)
         self.rows = n
         var loss = self._fill_last_delta(y_hat, y)
-        for place in reversed(range(self.depth)):
-            var layer = self.layers[place]
-            if place > 0:  # needs the weights as they are before the step
-                fill_delta_below(layer, team, n, self.layers[place - 1])
-            update(
-                layer,
-                team,
-                X if place == 0 else self.layers[place - 1].output,
-                layer.input.stride,
-                n,
-                rate,
-            )
+        update_all(self.layers, team, X, n, rate)
         return loss
 
     def _loss_on(

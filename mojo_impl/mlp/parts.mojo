@@ -10,18 +10,13 @@ Shapes: n rows of a batch.
 from std.benchmark import keep
 from std.time import perf_counter_ns
 
+from mlp.backward import are_small, fill_all_gradients, update_all
 from mlp.data import DataSet
 from mlp.epilogue import Ptr
 from mlp.loops import differences, gather, loss
 from mlp.memory import Buffer, OutOfMemory, Plan
 from mlp.network import Network
-from mlp.passes import (
-    fill_delta_below,
-    fill_gradients,
-    fill_weight_gradient,
-    forward,
-    update,
-)
+from mlp.passes import fill_delta_below, fill_weight_gradient, forward
 from mlp.threads import Team
 from mlp.timing import Gradients
 
@@ -201,56 +196,46 @@ struct Parts[dt: DType](Movable):
     def _backprop_products(
         self, network: Network[Self.dt], mut team: Team
     ) raises:
+        var deltas_first = are_small(network.layers)
+        if deltas_first:
+            for place in reversed(range(1, network.depth)):
+                self._delta_product(network, team, place)
         for place in reversed(range(network.depth)):
-            var layer = network.layers[place]
             fill_weight_gradient(
-                layer,
+                network.layers[place],
                 team,
                 self._inputs(network, place),
                 self._ld_inputs(network, place),
                 self.n,
                 self.gradients.w[place],
             )
-            if place > 0:
-                # To another place: the next product needs the true delta.
-                var below = network.layers[place - 1]
-                below.delta = self.products[place - 1]
-                fill_delta_below[plain=True](layer, team, self.n, below)
+            if place > 0 and not deltas_first:
+                self._delta_product(network, team, place)
+
+    def _delta_product(
+        self, network: Network[Self.dt], mut team: Team, place: Int
+    ) raises:
+        # To another place: the next product needs the true delta.
+        var below = network.layers[place - 1]
+        below.delta = self.products[place - 1]
+        fill_delta_below[plain=True](network.layers[place], team, self.n, below)
 
     def _backprop_work(self, network: Network[Self.dt], mut team: Team) raises:
         self._fill_last_delta(network, self.data.y)
-        for place in reversed(range(network.depth)):
-            var layer = network.layers[place]
-            fill_gradients(
-                layer,
-                team,
-                self._inputs(network, place),
-                self._ld_inputs(network, place),
-                self.n,
-                self.gradients.w[place],
-                self.gradients.b[place],
-            )
-            if place > 0:
-                var below = network.layers[place - 1]
-                fill_delta_below(layer, team, self.n, below)
+        fill_all_gradients(
+            network.layers,
+            team,
+            self.data.X,
+            self.n,
+            self.gradients.w.start,
+            self.gradients.b.start,
+        )
 
     def _step_work(
         self, network: Network[Self.dt], mut team: Team, rate: Scalar[Self.dt]
     ) raises:
         self._fill_last_delta(network, self._y.start)
-        for place in reversed(range(network.depth)):
-            var layer = network.layers[place]
-            if place > 0:  # needs the weights as they are before the step
-                var below = network.layers[place - 1]
-                fill_delta_below(layer, team, self.n, below)
-            update(
-                layer,
-                team,
-                self._X.start if place == 0 else self._inputs(network, place),
-                layer.input.stride,
-                self.n,
-                rate,
-            )
+        update_all(network.layers, team, self._X.start, self.n, rate)
 
     def _fill_last_delta(self, network: Network[Self.dt], y: Ptr[Self.dt]):
         var delta = network.layers[network.depth - 1].delta
