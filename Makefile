@@ -36,7 +36,7 @@ for one in json.load(open("build/ladder.json"))["install"]:
 endef
 export OF_THE_LADDER
 
-.PHONY: help build ladder rungs program train bench test fuzz sanitize check report reference roofline pins clean
+.PHONY: help build ladder rungs program train bench test test-all fuzz sanitize check report reference roofline pins clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,7 +45,8 @@ help:
 	@echo "make program    compile the stand-alone program, which trains without Python; prints its path"
 	@echo "make train      build, then train both to be looked at; TRAIN_ARGS='--dataset digits'"
 	@echo "make bench      build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
-	@echo "make test       build, then run the whole suite, both languages; TEST_ARGS='-k parity'"
+	@echo "make test       build, then test both languages, five minutes; TEST_ARGS='-k parity'"
+	@echo "make test-all   the long tests as well: other processors, a cluster, every program"
 	@echo "make check      format, lint, types, documentation: what needs no running"
 	@echo "make fuzz       drive both languages with EXAMPLES=$(EXAMPLES) drawn programs: docs/boundary.md"
 	@echo "make sanitize   the compiled code under AddressSanitizer, ThreadSanitizer and valgrind"
@@ -91,6 +92,10 @@ bench: build
 test: build
 	$(call say,testing both languages)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/test $(TEST_ARGS)
+
+test-all: build
+	$(call say,testing both languages and all that takes long)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/test --all $(TEST_ARGS)
 
 fuzz: build
 	$(call say,fuzzing the boundary; ten minutes or so)

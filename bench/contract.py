@@ -153,8 +153,11 @@ def of_trials(
         why = "it does not repeat the work"
     elif growth > MOST_GROWTH:
         why = "its work grows, or the machine is too busy to tell"
-    # And no disturbance gives a process more than its threads can use.
-    cores = max(trial.cpu_ns / max(1, trial.wall_ns) for pair in pairs for trial in pair)
+    # And no disturbance gives a process more than its threads can use. In all samples together, as
+    # the system counts what running threads used by its tick: some milliseconds too much in one,
+    # too few in the next.
+    both = [trial for pair in pairs for trial in pair]
+    cores = sum(trial.cpu_ns for trial in both) / max(1, sum(trial.wall_ns for trial in both))
     return [
         Clause(
             subject,

@@ -92,6 +92,21 @@ def test_two_threads_may_keep_two_cores_busy() -> None:
     assert broken(of_trials("c", "mojo", [pair(100, 300, cores=2.0)], threads=2)) == {}
 
 
+def test_threads_that_the_system_accounts_for_by_its_tick_are_no_more_than_they_are() -> None:
+    """Of a running thread the system knows what it used up to the last tick, here of 4 ms."""
+    tick, ms = 4 * 10**6, 10**6
+    late = [0, tick, tick, 0, 0, tick, tick, 0]
+    lengths = [6 * ms, 18 * ms] * 3
+    found = [
+        Trial(length // ms, length, length, 2 * length + after - before)
+        for length, before, after in zip(lengths, late, late[1:], strict=False)
+    ]
+    assert max(trial.cpu_ns / trial.wall_ns for trial in found) > 2.5
+    trials = list(zip(found[::2], found[1::2], strict=True))
+    assert broken(of_trials("c", "numpy", trials, threads=2)) == {}
+    assert [*broken(of_trials("c", "numpy", trials, threads=1))] == ["cores"]
+
+
 def test_a_rate_above_the_peak_is_no_work() -> None:
     assert of_rate("c", "mojo", 1.1e11, 1e11).ok  # the core's clock moves
     clause = of_rate("c", "mojo", 2e11, 1e11)

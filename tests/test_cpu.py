@@ -116,6 +116,7 @@ def test_an_import_refuses_instead_of_dying(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not X86, reason="x86-64-v3 is an x86 CPU")
 @pytest.mark.skipif(
     bool(X86 and cpu.missing_features(V3.split(","))), reason="this machine has no AVX2"
@@ -139,6 +140,7 @@ def test_a_library_for_avx2_computes_the_same() -> None:
     assert "'simd width float64': '4'" in facts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("triple", "target", "two_doubles"),
     [

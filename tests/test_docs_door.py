@@ -68,6 +68,7 @@ def test_the_page_has_the_steps_it_promises() -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.long
 def test_a_class_becomes_a_rung(tmp_path: Path) -> None:
     assert "as it should" in follow(SECTIONS[0], tmp_path)
     printed = follow(SECTIONS[1], tmp_path)

@@ -72,6 +72,7 @@ def test_it_computes_the_same_at_odd_sizes(place: Path) -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.long
 def test_both_are_timed_in_turns_with_numpy(place: Path) -> None:
     done = run(
         place, "run", "--preset", "smoke", "--name", "strangers",

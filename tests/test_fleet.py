@@ -20,7 +20,7 @@ from bench.fleet.collect import Seen, fetch, follow, owed
 from bench.fleet.depot import Depot
 from bench.fleet.environments import constraints_without, parse, prepare
 from bench.fleet.host import PRETENDED, sources_digest, this_host
-from bench.fleet.measure import Shipper, _restore
+from bench.fleet.measure import Shipper, _restore, child_variables
 from bench.fleet.parcels import LARGEST_TRAINING, Task, checked
 from bench.store import RUN, TRAINING, load
 
@@ -218,7 +218,18 @@ def test_environments_are_read() -> None:
         parse(["a=numpy", "a=scipy"])
     text = "# pins\nNumPy==2.4.6\nscipy==1.17.1\n"
     assert constraints_without(text, ["numpy>=2.1"]) == "scipy==1.17.1\n"
-    assert prepare(()) == Path(sys.executable)
+    assert prepare(()).python == Path(sys.executable)
+
+
+def test_what_is_released_together_is_left_free_together() -> None:
+    asks = {
+        "mojo": ["mojo-compiler==1.2.0", "mblack == 26.7.0; python_version > '3'"],
+        "mojo-compiler": ["Mojo_Libs==1.2.0", "click>=8", "numpy==2.*"],
+    }
+    pins = "mojo==1.2.0\nmojo-compiler==1.2.0\nmojo-libs==1.2.0\nmblack==26.7.0\n"
+    rest = "click==8.1\nnumpy==2.4.6\n"
+    found = constraints_without(pins + rest, ["mojo==1.1.0"], lambda name: asks.get(name, ()))
+    assert found == rest
 
 
 def test_an_environment_has_its_own_packages_before_those_that_are_there(
@@ -234,7 +245,7 @@ def test_an_environment_has_its_own_packages_before_those_that_are_there(
         packed.writestr(f"{info}/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     wanted = (f"msgspec @ {wheel.as_uri()}",)
-    python = prepare(wanted, tmp_path / "kept")
+    python = prepare(wanted, tmp_path / "kept").python
     said = subprocess.run(
         [python, "-c", "import msgspec, numpy, importlib.metadata as m\n"
          "print(msgspec.own, m.version('msgspec'), numpy.__name__)"],
@@ -242,9 +253,36 @@ def test_an_environment_has_its_own_packages_before_those_that_are_there(
     )  # fmt: skip
     assert said.stdout.split() == ["True", "99.0", "numpy"]
     wheel.unlink()
-    assert prepare(wanted, tmp_path / "kept") == python  # it is there, and not made again
+    assert prepare(wanted, tmp_path / "kept").python == python  # it is there, and not made again
     with pytest.raises(BuildError, match="pip could not install"):
         prepare(("no-such-package-of-anybody",), tmp_path / "kept")
+
+
+def test_an_environment_of_pixi_is_asked_of_pixi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match="pixi:mkl needs pixi, which is not there"):
+        prepare(("pixi:mkl",))
+    variables = {"CONDA_PREFIX": str(tmp_path / "mkl"), "PATH": "first", "MKL_INTERFACE": "LP64"}
+    pixi = tmp_path / "pixi"
+    pixi.write_text(
+        f"""#!{sys.executable}
+import json, sys
+words = ["shell-hook", "--json", "--environment=mkl", "--manifest-path={ROOT / "pixi.toml"}"]
+if sys.argv[1:] != words:
+    sys.exit("unknown environment")
+print(json.dumps({{"environment_variables": {variables!r}}}))
+"""
+    )
+    pixi.chmod(0o755)
+    found = prepare(parse(["x=pixi:mkl"])[0][1])
+    assert found.python == tmp_path / "mkl" / "bin" / "python"
+    assert child_variables(found).items() >= variables.items()
+    with pytest.raises(BuildError, match="could not give the environment other: unknown"):
+        prepare(("pixi:other",))
+    with pytest.raises(UsageError, match="that and no more"):
+        parse(["x=pixi:mkl,numpy==2.1.3"])
 
 
 def test_without_dask_there_is_one_line(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from bench.readings import read
 from bench.store import LINES, Stored, load
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install '.[cluster]'")
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parent.parent
 INVOCATIONS = 4

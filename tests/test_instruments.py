@@ -11,6 +11,7 @@ from mojo_impl import build as building
 PROGRAMS = Path(__file__).parent / "mojo"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["cost_of_parts", "cost_of_threads", "busy_neighbour"])
 def test_a_program_compiles_by_the_command_that_it_gives(name: str, tmp_path: Path) -> None:
     source = PROGRAMS / f"{name}.mojo"

@@ -105,6 +105,7 @@ def test_its_results_are_arrays_of_numpy_and_survive_what_is_asked_next(rung: st
 
 
 @pytest.mark.alone
+@pytest.mark.long
 def test_several_rungs_take_turns(tmp_path: Path) -> None:
     """One small run with processes: every seat once in every round, and a result for each."""
     names = ["mojo", "numpy-tuned", "python"]

@@ -33,6 +33,7 @@ SHORT: dict[str, list[str]] = {
     "program": ["--help"],
     "bench": ["--help"],
     "test": ["--collect-only", "--quiet", "tests/test_pixi.py"],
+    "test-all": ["--collect-only", "--quiet", "tests/test_pixi.py"],
     "report": ["--help"],
 }
 
@@ -47,7 +48,9 @@ def test_the_file_follows_the_schema_of_pixi() -> None:
 def test_the_platforms_and_tasks_are_those_promised() -> None:
     assert PIXI["workspace"]["channels"] == ["conda-forge"]
     assert PIXI["workspace"]["platforms"] == ["linux-64", "linux-aarch64", "osx-arm64"]
-    assert list(PIXI["tasks"]) == ["build", "bench", "train", "program", "test", "check", "report"]
+    assert list(PIXI["tasks"]) == [
+        *("build", "bench", "train", "program", "test", "test-all", "check", "report")
+    ]
     for name, task in PIXI["tasks"].items():
         assert task["description"], name
         for needed in task.get("depends-on", []):
@@ -113,6 +116,7 @@ def test_the_command_line_of_a_task_works(name: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_the_bench_task_runs_to_its_report(tmp_path: Path) -> None:
     """The real thing at its smallest; then the report task's command on what it wrote."""
     small = ["--layers", "1,3,1", "--batch", "5", "--rows", "20", "--no-training"]

@@ -19,7 +19,7 @@ from typing import Protocol
 from bench import store
 from bench.environment import PROJECT, without_paths
 from bench.errors import BenchError, BusyError
-from bench.fleet.environments import cache, prepare, variables_of
+from bench.fleet.environments import Interpreter, cache, prepare
 from bench.fleet.parcels import APPENDED, PIECE, REPLACED, Task, run_name
 
 POLL_S = 1.0
@@ -119,17 +119,17 @@ def perform(task: Task, line: Line, sleep: Callable[[float], None] = time.sleep)
         raise BenchError("; ".join(wrong))
 
 
-def child_variables(python: Path) -> dict[str, str]:
+def child_variables(interpreter: Interpreter) -> dict[str, str]:
     """Return the environment of a process that measures."""
     mine = {name: value for name, value in os.environ.items() if name not in OF_DASK}
     # Where the project is installed, and no checkout, its folder holds other packages too: those of
     # the environment must be found first.
     safe = {} if (PROJECT / "pyproject.toml").is_file() else {"PYTHONSAFEPATH": "1"}
-    return {**mine, **safe, **variables_of(python)}
+    return {**mine, **safe, **interpreter.variables}
 
 
 def _measure(
-    task: Task, run: str, python: Path, line: Line, sleep: Callable[[float], None]
+    task: Task, run: str, interpreter: Interpreter, line: Line, sleep: Callable[[float], None]
 ) -> None:
     folder = cache() / "fleet" / task.submission / run
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -147,8 +147,9 @@ def _measure(
             else:
                 words = ["run", *task.arguments, "--out", str(folder.parent), "--name", run]
             try:
-                command = [str(python), "-m", "bench.fleet.child", *words, "--no-report", "--plain"]
-                variables = child_variables(python)
+                child = [str(interpreter.python), "-m", "bench.fleet.child"]
+                command = [*child, *words, "--no-report", "--plain"]
+                variables = child_variables(interpreter)
                 _watch(command, variables, folder, run, lock, shipper, line, sleep)
             except BusyError as error:
                 line.say(run, "running", f"waiting: {error}")

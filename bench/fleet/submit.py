@@ -189,16 +189,16 @@ def _reports(states: dict[str, str], out: Path, *, plain: bool) -> int:
 
 def _here(arguments: Sequence[str], environments: Environments, out: Path, *, plain: bool) -> int:
     """Measure here, one environment after the other."""
-    pythons = [(name, prepare(wanted)) for name, wanted in environments]  # before any is timed
+    made = [(name, prepare(wanted)) for name, wanted in environments]  # before any is timed
     code = 0
-    for name, python in pythons:
+    for name, one in made:
         words = ["run", *arguments, "--out", str(out.resolve()), "--name", name]
-        command = [str(python), "-m", "bench", *words, *(["--plain"] if plain else [])]
-        done = subprocess.run(command, cwd=PROJECT, env=child_variables(python), check=False)
+        command = [str(one.python), "-m", "bench", *words, *(["--plain"] if plain else [])]
+        done = subprocess.run(command, cwd=PROJECT, env=child_variables(one), check=False)
         code = max(code, done.returncode)
         if done.returncode not in (0, 1):
             return done.returncode
-    if len(pythons) > 1:
-        pair = " ".join(str(out / name) for name, _ in pythons[:2])
+    if len(made) > 1:
+        pair = " ".join(str(out / name) for name, _ in made[:2])
         show_lines(["", f"`bench compare {pair}` tells how each ratio changed"], whole=plain)
     return code
