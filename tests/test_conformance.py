@@ -129,6 +129,7 @@ def test_programs_that_are_no_workers_are_told_with_their_last_words(
     assert advice in check.advice
 
 
+@pytest.mark.long
 def test_one_that_does_not_go_is_killed(cache: Path) -> None:
     report = report_on(cache, sys.executable, str(WRONG), "stays", patience_s=10)
     found = {check.name: check for check in report.checks if not check.ok}

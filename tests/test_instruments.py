@@ -1,4 +1,4 @@
-"""Keeps the programs that measure parts and threads compiling; what they measure is for a quiet machine."""
+"""Keeps the programs that measure parts and threads compiling; what they measure needs quiet."""
 
 from __future__ import annotations
 

@@ -38,6 +38,8 @@ from mojo_impl import program as programming
 from mojo_impl import toolchain
 from mojo_impl.toolchain import BuildError
 
+pytestmark = pytest.mark.long  # the program has to be compiled first
+
 SHAPES: tuple[tuple[tuple[int, ...], int, int], ...] = (
     ((1, *[50] * 9, 1), 20, 100),  # as the seed network is
     ((3, 2), 2, 2),  # one layer, fewer rows than the extremes have

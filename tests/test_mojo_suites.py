@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,13 @@ ROOT = Path(__file__).parent.parent
 SUITES = sorted((ROOT / "tests" / "mojo").glob("test_*.mojo"))
 
 
-@pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
+def marked(suite: Path) -> Any:
+    """Leave out of a short run what only tells where time goes."""
+    marks = [pytest.mark.long] if suite.stem == "test_parts" else []
+    return pytest.param(suite, id=suite.stem, marks=marks)
+
+
+@pytest.mark.parametrize("suite", [marked(suite) for suite in SUITES])
 def test_suite(suite: Path, tmp_path: Path) -> None:
     # Built and then run, as the library is: `mojo run` compiles in another way, and once hid a
     # use after free that the built program showed.

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from numpy.lib import format as npy
 from program_run import Done, train
 
+pytestmark = pytest.mark.long  # the program has to be compiled first
+
 MEMORY = 4 << 30
 """Bytes of address space; Mojo's run-time library takes between 2 and 3 GiB of it to begin with."""
 OPTIONS = ("--layers", "3,2", "--epochs", 1, "--batch", 2, "--data", "X.npy", "--targets", "y.npy")

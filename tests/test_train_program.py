@@ -19,6 +19,8 @@ from bench.datasets import data_for, sinc
 from bench.parity import TOLERANCES
 from bench.records import DType, Problem
 
+pytestmark = pytest.mark.long  # the program has to be compiled first
+
 ROOT = Path(__file__).parent.parent
 SINC = (1, 50, 50, 1)
 NO_EPOCH = ("--epochs", 0)

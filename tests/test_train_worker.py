@@ -22,6 +22,8 @@ from bench.datasets import sinc
 from bench.records import PARTS, PHASES, WIDTH_ONE
 from mojo_impl.build import FLAGS, library_at
 
+pytestmark = pytest.mark.long  # the program has to be compiled first
+
 PROBLEM = {
     "layer_sizes": [1, 8, 1],
     "batch_size": 20,
