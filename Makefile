@@ -78,6 +78,7 @@ ladder: $(INSTALLED)
 	$(call say,installing the packages of the rungs: $(EXTRAS))
 	@$(RUNGS) $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --editable '.[dev,$(EXTRAS)]'
+
 program: $(INSTALLED)
 	@$(BIN)/python -m mojo_impl.build --program
 

@@ -208,6 +208,7 @@ def test_packages_are_counted_with_what_they_require(monkeypatch: pytest.MonkeyP
     }
 
 
+@pytest.mark.long
 def test_the_footprint_of_both_sides_here() -> None:
     ours, theirs = (footprint.read_footprint(name) for name in ("numpy", "mojo"))
     assert ours.keys() == {"packages"}

@@ -59,6 +59,7 @@ def test_it_passes_the_kit(place: Path, worker: str) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.long
 def test_it_computes_the_same_at_odd_sizes(place: Path) -> None:
     sizes = [("1,1", 1, 3), ("5,301,3", 3, 7), ("2,3,5,7,3", 2, 9), ("63,65,127,2", 33, 70)]
     for layers, batch, rows in sizes:

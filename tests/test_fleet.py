@@ -232,6 +232,7 @@ def test_what_is_released_together_is_left_free_together() -> None:
     assert found == rest
 
 
+@pytest.mark.long
 def test_an_environment_has_its_own_packages_before_those_that_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

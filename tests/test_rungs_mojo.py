@@ -33,6 +33,8 @@ from mojo_impl.libraries import find_max
 from mojo_impl.rungs import MaxMLP, PortMLP, SimdMLP
 from python_impl import MLP
 
+pytestmark = pytest.mark.long  # the libraries of the rungs have to be compiled first
+
 RUNGS = ("mojo_impl.rungs:MojoPort", "mojo_impl.rungs:MojoSimd", "mojo_impl.rungs:MojoMax")
 NAMES = {RUNGS[0]: "mojo-port", RUNGS[1]: "mojo-simd", RUNGS[2]: "mojo-max"}
 NETWORKS = {RUNGS[0]: PortMLP, RUNGS[1]: SimdMLP, RUNGS[2]: MaxMLP}
