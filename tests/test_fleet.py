@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -22,7 +24,7 @@ from bench.fleet.environments import constraints_without, parse, prepare
 from bench.fleet.host import PRETENDED, sources_digest, this_host
 from bench.fleet.measure import Shipper, _restore, child_variables
 from bench.fleet.parcels import LARGEST_TRAINING, Task, checked
-from bench.store import RUN, TRAINING, load
+from bench.store import LINES, RUN, TRAINING, load
 
 ROOT = Path(__file__).parent.parent
 HOST = "host-0123456789"
@@ -284,6 +286,28 @@ print(json.dumps({{"environment_variables": {variables!r}}}))
         prepare(("pixi:other",))
     with pytest.raises(UsageError, match="that and no more"):
         parse(["x=pixi:mkl,numpy==2.1.3"])
+
+
+def test_the_arithmetic_of_many_machines_is_that_of_the_reference_run() -> None:
+    folder = ROOT / "results" / "reference"
+    raw = packed = 0
+    for name in (RUN, TRAINING, *LINES.values()):
+        stored = folder / f"{name}.gz"
+        content = gzip.decompress(stored.read_bytes()) if stored.is_file() else b""
+        content = content or (folder / name).read_bytes()
+        raw += len(content)
+        is_lines = name in LINES.values()
+        packed += len(gzip.compress(content, 9, mtime=0)) if is_lines else len(content)
+    page = (folder / "report.html").stat().st_size
+    text = (ROOT / "docs" / "fleet.md").read_text().replace("\n", " ")
+    assert f"it, is {raw / 1e6:.1f} MB raw and {packed / 1e6:.1f} MB with its lines packed" in text
+    assert f"Its page is {page / 1e6:.1f} MB" in text
+    assert f"which is {depot.MOST_HELD // raw} such runs" in text
+    for count, unit in ((10, 1e6), (1000, 1e9), (100_000, 1e9)):
+        cells = re.search(rf"\| {count:,} \| (\d+\.?\d*) .B \| (\d+\.?\d*) .B \|", text)
+        assert cells
+        for cell, size in zip(cells.groups(), (raw, packed), strict=True):
+            assert float(cell) == pytest.approx(count * size / unit, rel=0.05)
 
 
 def test_without_dask_there_is_one_line(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
