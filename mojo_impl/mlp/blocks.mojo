@@ -7,6 +7,32 @@ comptime _MOST_ROWS_OF_DOTS = TILE_ROWS
 """So few do not repay transposing a large B: reading it once, along its rows, is what counts."""
 
 
+comptime _LEAST_K = 128
+"""So many k are never cut in blocks: the epilogue would show."""
+
+
+def is_near[dt: DType](m: Int, n: Int, k: Int, l2_bytes: Int) -> Bool:
+    """Say whether a product needs no blocks: `Blocks.choose` would cut and pack nothing.
+
+    Parameters:
+        dt: Type of the elements.
+
+    Args:
+        m: Rows of the product.
+        n: Its columns.
+        k: Length of its sums.
+        l2_bytes: Size of the second-level cache.
+
+    Returns:
+        Whether both operands are small and the sums short.
+    """
+    return k <= _LEAST_K and max(m, n) * k <= _in_place[dt](l2_bytes)
+
+
+def _in_place[dt: DType](l2_bytes: Int) -> Int:
+    return l2_bytes // 4 // size_of[Scalar[dt]]()
+
+
 @fieldwise_init
 struct Blocks(ImplicitlyCopyable):
     """How a product is cut to fit the second-level cache."""
@@ -39,10 +65,10 @@ struct Blocks(ImplicitlyCopyable):
         """
         comptime S = size_of[Scalar[dt]]()
         comptime panel_row = TILE_VECTORS * simd_width_of[dt]() * S
-        # Below 128 the epilogue shows; above 512 a block of A gets too few rows.
-        var k_most = min(max(l2_bytes // 16 // panel_row, 128), 512)
+        # Above 512 a block of A gets too few rows.
+        var k_most = min(max(l2_bytes // 16 // panel_row, _LEAST_K), 512)
         var k_block = max(1, min(k, k_most))
-        var in_place = l2_bytes // 4 // S
+        var in_place = _in_place[dt](l2_bytes)
         var m_block = m
         if m * k_block > in_place:  # else no A is packed that is larger
             var m_most = l2_bytes * 3 // 4 // (S * k_block)

@@ -9,7 +9,7 @@ from std.sys.intrinsics import PrefetchOptions, prefetch
 
 from mlp.dots import Columns, dot_rows
 from mlp.epilogue import Ptr, Result, finish, finish_masked
-from mlp.tiles import TILE_VECTORS, WIDEST_TILE, part, tallest_tile
+from mlp.tiles import TILE_ROWS, TILE_VECTORS, WIDEST_TILE, part, tallest_tile
 
 comptime _STREAM_AHEAD = 16  # rows of B, when it comes from afar
 comptime _UNROLL = 4  # k steps per turn: the loop's own work fades, the code stays in its cache
@@ -114,7 +114,7 @@ def multiply_panel[
         result: Where the product goes.
         ahead: The panel that will be packed next; used only when packed.
     """
-    comptime tallest = tallest_tile(vectors)
+    comptime tallest = TILE_ROWS if packed else tallest_tile(vectors)
     var tiles = (m + tallest - 1) // tallest
     # Almost equal tiles, the taller first, by one division: a small tile takes little longer.
     var least = m // tiles if tiles > 0 else 0

@@ -24,12 +24,12 @@ only when memory for its scratch runs out, and then before it writes to C.
 """
 from std.sys import simd_width_of
 
-from mlp.blocks import Blocks
+from mlp.blocks import Blocks, is_near
 from mlp.epilogue import BIAS, BIAS_RELU, Ptr, RELU_MASK, Result, SGD, STORE
 from mlp.memory import OutOfMemory
 from mlp.product import Product, Right
 from mlp.threads import Team
-from mlp.tiles import TILE_VECTORS, part
+from mlp.tiles import TILE_VECTORS, WIDEST_TILE, part
 
 # What packing one element costs in multiply-adds, for weighing the shapes of a share.
 comptime _PACKING = 8
@@ -80,18 +80,6 @@ def matmul[
     comptime assert STORE <= epilogue <= SGD, "an epilogue of this module"
     if m <= 0 or n + right.beside.count <= 0:
         return
-    var grid = _Grid(1, 1)
-    var threads = team.threads_for[dt](m * n * k)
-    if threads > 1:
-        grid = _Grid.choose(
-            TILE_VECTORS * simd_width_of[dt](),
-            m,
-            n,
-            threads,
-        )
-    var blocks = Blocks.choose[dt](m, n, k, team.l2_bytes)
-    var room = blocks.room[dt]()
-    var scratch = team.scratch[dt](room * grid.size())
     var product = Product[dt, transpose_a, transpose_b](
         m,
         n,
@@ -109,6 +97,22 @@ def matmul[
             False,
         ),
     )
+    var threads = team.threads_for[dt](m * n * k)
+    if threads == 1 and is_near[dt](m, n, k, team.l2_bytes):
+        comptime panel = WIDEST_TILE * simd_width_of[dt]()
+        product.compute_near(team.scratch[dt](k * panel))
+        return
+    var grid = _Grid(1, 1)
+    if threads > 1:
+        grid = _Grid.choose(
+            TILE_VECTORS * simd_width_of[dt](),
+            m,
+            n,
+            threads,
+        )
+    var blocks = Blocks.choose[dt](m, n, k, team.l2_bytes)
+    var room = blocks.room[dt]()
+    var scratch = team.scratch[dt](room * grid.size())
     if grid.size() == 1:
         product.compute(blocks, scratch)
         return

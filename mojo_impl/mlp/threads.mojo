@@ -190,7 +190,9 @@ struct Team(Movable):
             From 1 to the threads of the team.
         """
         var alike = multiply_adds * size_of[Scalar[dt]]() // size_of[Float64]()
-        return max(1, min(self.threads, alike // self.work_per_thread))
+        if self.threads == 1 or alike < 2 * self.work_per_thread:
+            return 1  # without a division, which would cost a small product one percent
+        return min(self.threads, alike // self.work_per_thread)
 
     def run[
         Context: AnyType,

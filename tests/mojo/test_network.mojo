@@ -7,9 +7,11 @@ from std.math import isnan
 from std.testing import TestSuite, assert_almost_equal, assert_equal
 from std.testing import assert_raises, assert_true
 
-from mlp.loops import loss
+from mlp.backward import are_small, update_all
+from mlp.loops import differences, loss
 from mlp.memory import Buffer
 from mlp.network import DataSet, Network, PREDICT_ROWS
+from mlp.passes import fill_delta_below, update
 from mlp.random import RandomState
 from mlp.threads import Team
 from mlp.timing import Gradients
@@ -174,6 +176,64 @@ def test_epoch_is_its_parts() raises:
     check_epoch_is_its_parts[DType.float64](23, 5)
     check_epoch_is_its_parts[DType.float32](23, 5)
     check_epoch_is_its_parts[DType.float64](4, 1)
+
+
+def pass_through[
+    dt: DType
+](
+    mut network: Network[dt], X: Buffer[Scalar[dt]], y: Buffer[Scalar[dt]]
+) raises:
+    """Take 7 rows through the network, to the last delta."""
+    var team = Team(1)
+    var y_hat = Buffer[Scalar[dt]](y.count)
+    network.forward(team, X.start, 7, y_hat.start)
+    var delta = network.layers[network.depth - 1].delta
+    differences(y.start, y_hat.start, delta, y.count)
+    _ = y_hat^
+
+
+def check_order_of_products_does_not_matter[dt: DType]() raises:
+    """Take all deltas and then all updates, and both in turns: the same bits."""
+    var deltas_first = make[dt]([16, 50, 50, 18, 3])
+    var in_turns = make[dt]([16, 50, 50, 18, 3])
+    assert_true(are_small(deltas_first.layers))
+    # An epoch's rows of 16 are the caller's: they end with a cache line.
+    assert_equal(deltas_first.layers[0].input.stride, 16)
+    var team = Team(1)
+    var X = draw[dt](7 * 16, 1)
+    var y = draw[dt](7 * 3, 2)
+    comptime rate = Scalar[dt](0.01)
+    pass_through(deltas_first, X, y)
+    pass_through(in_turns, X, y)
+    update_all(deltas_first.layers, team, X.start, 7, rate)
+    for place in reversed(range(in_turns.depth)):
+        var layer = in_turns.layers[place]
+        var inputs = X.start
+        if place > 0:
+            var below = in_turns.layers[place - 1]
+            fill_delta_below(layer, team, 7, below)
+            inputs = below.output
+        update(layer, team, inputs, layer.input.stride, 7, rate)
+    var moved = 0
+    var before = make[dt]([16, 50, 50, 18, 3])
+    for place in range(in_turns.depth):
+        var one = deltas_first.layers[place]
+        var other = in_turns.layers[place]
+        for j in range(one.width_out):
+            assert_equal(
+                one.biases[unsafe_offset=j], other.biases[unsafe_offset=j]
+            )
+            for i in range(one.width_in):
+                assert_equal(one.weight(i, j)[], other.weight(i, j)[])
+                var start = before.layers[place].weight(i, j)[]
+                moved += Int(one.weight(i, j)[] != start)
+    assert_true(moved > 1000)
+    _ = (deltas_first^, in_turns^, before^, X^, y^)
+
+
+def test_order_of_products_does_not_matter() raises:
+    check_order_of_products_does_not_matter[DType.float64]()
+    check_order_of_products_does_not_matter[DType.float32]()
 
 
 def test_validation_loss_on_what_is_there() raises:
