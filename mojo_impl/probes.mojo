@@ -42,7 +42,7 @@ def time_probe(arguments: Arguments, threads: Int) raises Raised -> Object:
     if not (is_float64 or is_text["float32"](arguments[1])):
         raise raised["ValueError"]("dtype must be 'float64' or 'float32'")
     var team = new_team(threads)
-    var count = amount if is_memory else cached_count(team.l2_bytes)
+    var count = amount if is_memory else cached_count(team.caches.l2_bytes)
     var unit = UNIT if is_peak else (64 if is_memory else count)
     if amount < unit or amount % unit != 0:
         raise raised["ValueError"](

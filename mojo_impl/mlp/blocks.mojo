@@ -1,7 +1,8 @@
-"""Says how a product is cut into blocks that fit the second-level cache."""
+"""Says how a product is cut into blocks that fit the caches."""
 from std.sys import simd_width_of, size_of
 
-from mlp.tiles import TILE_ROWS, TILE_VECTORS, WIDEST_TILE
+from mlp.caches import Caches
+from mlp.tiles import MANY_REGISTERS, TILE_ROWS, TILE_VECTORS, WIDEST_TILE
 
 comptime _MOST_ROWS_OF_DOTS = TILE_ROWS
 """So few do not repay transposing a large B: reading it once, along its rows, is what counts."""
@@ -11,7 +12,7 @@ comptime _LEAST_K = 128
 """So many k are never cut in blocks: the epilogue would show."""
 
 
-def is_near[dt: DType](m: Int, n: Int, k: Int, l2_bytes: Int) -> Bool:
+def is_near[dt: DType](m: Int, n: Int, k: Int, caches: Caches) -> Bool:
     """Say whether a product needs no blocks: `Blocks.choose` would cut and pack nothing.
 
     Parameters:
@@ -21,16 +22,16 @@ def is_near[dt: DType](m: Int, n: Int, k: Int, l2_bytes: Int) -> Bool:
         m: Rows of the product.
         n: Its columns.
         k: Length of its sums.
-        l2_bytes: Size of the second-level cache.
+        caches: Those of the machine.
 
     Returns:
         Whether both operands are small and the sums short.
     """
-    return k <= _LEAST_K and max(m, n) * k <= _in_place[dt](l2_bytes)
+    return k <= _LEAST_K and max(m, n) * k <= _in_place[dt](caches)
 
 
-def _in_place[dt: DType](l2_bytes: Int) -> Int:
-    return l2_bytes // 4 // size_of[Scalar[dt]]()
+def _in_place[dt: DType](caches: Caches) -> Int:
+    return caches.l2_bytes // 4 // size_of[Scalar[dt]]()
 
 
 @fieldwise_init
@@ -48,8 +49,10 @@ struct Blocks(ImplicitlyCopyable):
     then multiplied as it lies. The same for every share, too."""
 
     @staticmethod
-    def choose[dt: DType](m: Int, n: Int, k: Int, l2_bytes: Int) -> Self:
-        """Give a block of A three quarters of the cache and a panel of B a sixteenth.
+    def choose[dt: DType](m: Int, n: Int, k: Int, caches: Caches) -> Self:
+        """Give a block of A three quarters of the second-level cache, and a panel of B a sixteenth.
+
+        Tiles of few rows read their panel so often that it must fit the first-level cache instead.
 
         Parameters:
             dt: Type of the elements.
@@ -58,20 +61,25 @@ struct Blocks(ImplicitlyCopyable):
             m: Rows of the product.
             n: Its columns.
             k: Length of its sums.
-            l2_bytes: Size of the second-level cache.
+            caches: Those of the machine.
 
         Returns:
             The sizes of the blocks.
         """
         comptime S = size_of[Scalar[dt]]()
         comptime panel_row = TILE_VECTORS * simd_width_of[dt]() * S
+        var panel_bytes: Int
+        comptime if MANY_REGISTERS:
+            panel_bytes = caches.l2_bytes // 16
+        else:
+            panel_bytes = caches.l1_bytes * 3 // 4
         # Above 512 a block of A gets too few rows.
-        var k_most = min(max(l2_bytes // 16 // panel_row, _LEAST_K), 512)
+        var k_most = min(max(panel_bytes // panel_row, _LEAST_K), 512)
         var k_block = max(1, min(k, k_most))
-        var in_place = _in_place[dt](l2_bytes)
+        var in_place = _in_place[dt](caches)
         var m_block = m
         if m * k_block > in_place:  # else no A is packed that is larger
-            var m_most = l2_bytes * 3 // 4 // (S * k_block)
+            var m_most = caches.l2_bytes * 3 // 4 // (S * k_block)
             m_block = min(m, max(TILE_ROWS, m_most))
         var dots = m <= _MOST_ROWS_OF_DOTS and k * n > in_place
         return Self(k_block, m_block, in_place, dots)

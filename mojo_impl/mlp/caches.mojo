@@ -1,4 +1,4 @@
-"""Tells the size of the cache that blocks of a product are cut to fit.
+"""Tells the sizes of the caches that blocks of a product are cut to fit.
 
 Uses the C library alone, so that the extension needs no Mojo runtime.
 """
@@ -6,23 +6,43 @@ from std.collections import Array
 from std.ffi import external_call
 from std.sys import CompilationTarget, size_of
 
-comptime _UNKNOWN = 1024 * 1024  # of most machines today; too small costs little
-comptime _MOST = 2 * 1024 * 1024  # larger ones serve several cores
+# Of most machines today; too small costs little.
+comptime _UNKNOWN_L1 = 32 * 1024
+comptime _UNKNOWN_L2 = 1024 * 1024
+# Larger ones serve several cores.
+comptime _MOST_L1 = 192 * 1024
+comptime _MOST_L2 = 2 * 1024 * 1024
 
 
-def l2_bytes() -> Int:
-    """Ask the machine for the size of the second-level cache of its first core.
+@fieldwise_init
+struct Caches(ImplicitlyCopyable):
+    """Sizes of the caches of one core."""
 
-    Returns:
-        The size in bytes, at most 2 MiB; 1 MiB when the machine does not tell.
-    """
-    var size: Int
-    comptime if CompilationTarget.is_macos():
-        size = _sysctl("hw.perflevel0.l2cachesize\0")
-    else:
-        # Linux lists the caches of a core in order: two of the first level, then this one.
-        size = _number_in("/sys/devices/system/cpu/cpu0/cache/index2/size\0")
-    return min(size, _MOST) if size > 0 else _UNKNOWN
+    var l1_bytes: Int
+    """Size of the first-level cache of data."""
+    var l2_bytes: Int
+    """Size of the second-level cache."""
+
+    @staticmethod
+    def of_machine() -> Self:
+        """Ask the machine for the caches of its first core.
+
+        Returns:
+            The sizes, at most 192 KiB and 2 MiB; 32 KiB and 1 MiB when the machine does not tell.
+        """
+        var l1: Int
+        var l2: Int
+        comptime if CompilationTarget.is_macos():
+            l1 = _sysctl("hw.perflevel0.l1dcachesize\0")
+            l2 = _sysctl("hw.perflevel0.l2cachesize\0")
+        else:
+            # Linux lists the caches of a core in order: data, instructions, the second level.
+            l1 = _number_in("/sys/devices/system/cpu/cpu0/cache/index0/size\0")
+            l2 = _number_in("/sys/devices/system/cpu/cpu0/cache/index2/size\0")
+        return Self(
+            min(l1, _MOST_L1) if l1 > 0 else _UNKNOWN_L1,
+            min(l2, _MOST_L2) if l2 > 0 else _UNKNOWN_L2,
+        )
 
 
 def _number_in(path: StaticString) -> Int:

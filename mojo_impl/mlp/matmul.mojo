@@ -98,7 +98,7 @@ def matmul[
         ),
     )
     var threads = team.threads_for[dt](m * n * k)
-    if threads == 1 and is_near[dt](m, n, k, team.l2_bytes):
+    if threads == 1 and is_near[dt](m, n, k, team.caches):
         comptime panel = WIDEST_TILE * simd_width_of[dt]()
         product.compute_near(team.scratch[dt](k * panel))
         return
@@ -110,7 +110,7 @@ def matmul[
             n,
             threads,
         )
-    var blocks = Blocks.choose[dt](m, n, k, team.l2_bytes)
+    var blocks = Blocks.choose[dt](m, n, k, team.caches)
     var room = blocks.room[dt]()
     var scratch = team.scratch[dt](room * grid.size())
     if grid.size() == 1:

@@ -16,7 +16,7 @@ from std.ffi import external_call
 from std.sys import simd_width_of, size_of
 from std.time import perf_counter_ns
 
-from mlp.caches import l2_bytes
+from mlp.caches import Caches
 from mlp.cores import keep_off_this_core, pause
 from mlp.memory import Buffer, OutOfMemory
 
@@ -111,9 +111,9 @@ struct Team(Movable):
 
     var threads: Int
     """How many threads there are, the caller included."""
-    var l2_bytes: Int
-    """Size of the second-level cache of a core, as the machine tells it. May be set, say to test
-    small products in many blocks."""
+    var caches: Caches
+    """The caches of a core, as the machine tells them. May be set, say to test small products in
+    many blocks."""
     var work_per_thread: Int
     """Multiply-adds in float64 that repay one thread more, WORK_PER_LANE for each number of a
     vector at first. May be set."""
@@ -137,7 +137,7 @@ struct Team(Movable):
         if threads < 1 or threads > MAX_THREADS:
             raise NoTeam(threads, 0)
         self.threads = threads
-        self.l2_bytes = l2_bytes()
+        self.caches = Caches.of_machine()
         self.work_per_thread = WORK_PER_LANE * simd_width_of[DType.float64]()
         self._started = 0
         self._process = _process_id()

@@ -21,6 +21,7 @@ from arena import (
     fill,
     random_shape,
 )
+from mlp.caches import Caches
 from mlp.dots import Columns
 from mlp.matmul import (
     BIAS,
@@ -108,7 +109,7 @@ def check[
         if not same:
             raise Error(
                 t"{dt} transposed {ta} {tb} epilogue {epilogue} {shape} threads"
-                t" {team.threads} l2 {team.l2_bytes}: row {(i - GUARD) // ldc},"
+                t" {team.threads} l2 {team.caches.l2_bytes}: row {(i - GUARD) // ldc},"
                 t" column {(i - GUARD) % ldc} of row length {ldc}: {x} is not"
                 t" {y}"
             )
@@ -123,7 +124,8 @@ def check_variants[dt: DType](kind: Int, cases: Int) raises:
         comptime for variant in range(20):
             for turn in range(cases):
                 # From "everything is large" to "everything fits".
-                team.l2_bytes = 1 << (10 + 5 * (turn % 3))
+                var l2_bytes = 1 << (10 + 5 * (turn % 3))
+                team.caches = Caches(l2_bytes // 16, l2_bytes)
                 check[
                     dt, variant % 2 == 1, variant // 2 % 2 == 1, variant // 4
                 ](memory, team, random_shape(70, 300), kind)
@@ -194,7 +196,7 @@ def check_parts[
             raise Error(
                 t"{dt} transposed {tb} epilogue {epilogue} m {m} n {n} k {k}"
                 t" beside {beside} tail {tail_rows} threads {team.threads} l2"
-                t" {team.l2_bytes}: row {i // width}, column {i % width}:"
+                t" {team.caches.l2_bytes}: row {i // width}, column {i % width}:"
                 t" {c[unsafe_offset=i]} is not {want[unsafe_offset=i]}"
             )
 
@@ -206,7 +208,8 @@ def test_right_operands_in_parts() raises:
         for turn in range(240):
             var team = Team(1 + turn % 3)
             team.work_per_thread = 1
-            team.l2_bytes = 1 << (10 + 5 * (turn // 3 % 3))
+            var l2_bytes = 1 << (10 + 5 * (turn // 3 % 3))
+            team.caches = Caches(l2_bytes // 16, l2_bytes)
             comptime for tb in [False, True]:
                 comptime for epilogue in [BIAS, BIAS_RELU, RELU_MASK]:
                     check_parts[dt, tb, epilogue](memory, team)
@@ -318,7 +321,9 @@ def test_out_of_memory_leaves_c_alone() raises:
     var p = arena.place[DType.float64](1, False)
     p[unsafe_offset=0] = 5
     var team = Team(1)
-    team.l2_bytes = 1 << 55  # asks for a block of A that no machine can hold
+    team.caches.l2_bytes = (
+        1 << 55
+    )  # asks for a block of A that no machine can hold
     with assert_raises(contains="out of memory"):
         matmul[DType.float64, False, False, STORE](
             team, 1 << 40, 1, 512, p, 1, (p, 1), p, 1, p, 1, 0
@@ -326,7 +331,7 @@ def test_out_of_memory_leaves_c_alone() raises:
     assert_equal(p[unsafe_offset=0], 5)
     _ = arena^  # its memory lives until here
     # The team is still good.
-    team.l2_bytes = 1 << 20
+    team.caches.l2_bytes = 1 << 20
     check[DType.float64, False, False, STORE](
         Memory(), team, Shape(9, 9, 9, 0, 0, 0, 0), INTEGERS
     )

@@ -12,7 +12,7 @@ from std.testing import (
     assert_true,
 )
 
-from mlp.caches import l2_bytes, parse_size
+from mlp.caches import Caches, parse_size
 from mlp.memory import Buffer
 from mlp.threads import MAX_THREADS, Team
 
@@ -268,7 +268,10 @@ def test_scratch_grows_and_runs_out() raises:
 
 
 def test_cache_size() raises:
-    assert_true(64 * 1024 <= l2_bytes() <= 2 * 1024 * 1024)
+    var caches = Caches.of_machine()
+    assert_true(4 * 1024 <= caches.l1_bytes <= 192 * 1024)
+    assert_true(64 * 1024 <= caches.l2_bytes <= 2 * 1024 * 1024)
+    assert_true(caches.l1_bytes < caches.l2_bytes)
     assert_equal(parse_size(text("1024K\n")), 1 << 20)
     assert_equal(parse_size(text("2M")), 2 << 20)
     assert_equal(parse_size(text("77")), 77)
