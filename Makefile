@@ -11,6 +11,7 @@ EXAMPLES ?= 20000
 PARTS ?=
 RUN ?= results/reference
 EXTRAS ?= ladder
+ROOFLINE ?= roofline
 
 # Also for the build of this project itself, which pip does in a place of its own.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
@@ -53,7 +54,7 @@ help:
 	@echo "make report     make charts and report again from the raw data of RUN=$(RUN)"
 	@echo "make reference  measure results/reference again (leave the machine alone), and the README"
 	@echo "make rungs      measure results/ladder again, all rungs that are installed, and docs/ladder.md"
-	@echo "make roofline   measure results/roofline again (leave the machine alone), and its page"
+	@echo "make roofline   measure results/$(ROOFLINE) again (leave the machine alone), and its page"
 	@echo "make pins       choose the newest allowed packages and write both constraints files again"
 	@echo "make clean      remove $(VENV), build/ and caches; results stay"
 	@echo "PYTHON=python3.13 chooses another Python for $(VENV); it is '$(PYTHON)' now"
@@ -126,8 +127,8 @@ rungs: build
 
 roofline: build
 	$(call say,measuring the run that docs/performance.md shows; leave the machine alone)
-	@rm -rf build/kept/roofline
-	@$(BIN)/python -m bench roofline --out build/kept --name roofline; $(call keep,roofline)
+	@rm -rf build/kept/$(ROOFLINE)
+	@$(BIN)/python -m bench roofline --out build/kept --name $(ROOFLINE); $(call keep,$(ROOFLINE))
 
 pins:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \

@@ -6,7 +6,7 @@ Their figures are made here from stored readings and never by hand; a test holds
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,13 +16,22 @@ from bench.environment import PROJECT
 from bench.errors import BenchError, StoreError, UsageError
 from bench.evidence import roofline_of
 from bench.files import write_whole
+from bench.fleet.facts import machine_facts
 from bench.records import PHASES, Run
 from bench.report import conclusion
 from bench.tables import result_table, rows_of
 from bench.wording import MARKS, interval, machine_text, seat_names
 
 REFERENCE = PROJECT / "results" / "reference"
-ROOFLINE = PROJECT / "results" / "roofline"
+ROOFLINES = tuple(PROJECT / "results" / name for name in ("roofline", "roofline-avx2"))
+GOALS = {
+    "1,50x9,1 batch 20": (75, 75, None),
+    "64,128x2,10 batch 32": (82, 83, None),
+    "784,512x2,10 batch 128": (82, 84, 80),
+    "1024x4 batch 256": (85, 87, 85),
+    "1024,4096x2,1024 batch 256": (85, 86, 88),
+}
+"""Percent of the peak that Mojo's epoch is to reach: float64 and float32 on one thread, both on two."""
 BEGIN = "<!-- reference: made by `python -m bench.readme`"
 END = "<!-- reference: end -->"
 
@@ -51,6 +60,15 @@ def block(run_dir: Path) -> str:
     )
 
 
+def rooflines_block(run_dirs: Iterable[Path]) -> str:
+    """Write what docs/performance.md says of runs, one below the other.
+
+    Args:
+        run_dirs: The folders of the runs.
+    """
+    return "\n\n".join(roofline_block(run_dir) for run_dir in run_dirs)
+
+
 def roofline_block(run_dir: Path) -> str:
     """Write what docs/performance.md says of a run: percent of peak by case, and the probes.
 
@@ -61,18 +79,35 @@ def roofline_block(run_dir: Path) -> str:
     results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
     found = roofline_of(stored, results)
     where = f"results/{run_dir.name}"
+    bits = machine_facts(stored.run)["vector_bits"]
+    commit = str(stored.run.environment.software.get("commit", "unknown"))
+    vectors = f"Vectors of {bits // 8} bytes" if bits else "Vectors of unknown width"
     return "\n".join(
         (
+            f"### {vectors}",
+            "",
             f"On {machine_text(stored.run)}. {found.text}",
             "",
-            *markdown(found.table.heads, found.table.rows),
+            *markdown(
+                (*found.table.heads, "goal, %"), [(*row, _goal(row[0])) for row in found.table.rows]
+            ),
             "",
             *(f"- {line}" for line in (*found.limits, *found.errors)),
             "",
-            f"Measured by `{stored.run.command}`; the whole report: [{where}/report.md]"
+            f"Measured by `{stored.run.command}` at commit `{commit[:7]}`; the whole report: [{where}/report.md]"
             f"(../{where}/report.md).",
         )
     )
+
+
+def _goal(label: str) -> str:
+    """Tell the goal of a case by its label, `NETWORK · DTYPE[ · 2 threads] · PHASE`."""
+    network, dtype, *threads, phase = label.split(" · ")
+    if phase != "epoch" or network not in GOALS:
+        return ""
+    one_float64, one_float32, two = GOALS[network]
+    goal = two if threads else one_float64 if dtype == "float64" else one_float32
+    return "" if goal is None else str(goal)
 
 
 def insert(readme: str, text: str) -> str:
@@ -90,18 +125,22 @@ def insert(readme: str, text: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the pages in place, each from its run; a run that is not there changes nothing."""
-    for page, run_dir, write in (
-        (PROJECT / "README.md", REFERENCE, block),
-        (PROJECT / "docs" / "performance.md", ROOFLINE, roofline_block),
-    ):
-        if run_dir.exists():
-            text = insert(page.read_text(encoding="utf-8"), write(run_dir))
-            try:
-                write_whole(page, text.encode())
-            except OSError as error:
-                raise StoreError(f"cannot write {page}: {error.strerror}") from error
-            sys.stdout.write(f"{page.name} shows results/{run_dir.name}\n")
+    """Rewrite the pages in place, each from its runs; one that is not there changes nothing."""
+    _rewrite(PROJECT / "README.md", [REFERENCE], lambda dirs: block(dirs[0]))
+    _rewrite(PROJECT / "docs" / "performance.md", ROOFLINES, rooflines_block)
+
+
+def _rewrite(page: Path, run_dirs: Sequence[Path], write: Callable[[Sequence[Path]], str]) -> None:
+    there = [run_dir for run_dir in run_dirs if run_dir.exists()]
+    if not there:
+        return
+    text = insert(page.read_text(encoding="utf-8"), write(there))
+    try:
+        write_whole(page, text.encode())
+    except OSError as error:
+        raise StoreError(f"cannot write {page}: {error.strerror}") from error
+    names = ", ".join(f"results/{run_dir.name}" for run_dir in there)
+    sys.stdout.write(f"{page.name} shows {names}\n")
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

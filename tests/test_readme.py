@@ -4,7 +4,7 @@ import pytest
 
 from bench.environment import PROJECT
 from bench.errors import UsageError
-from bench.readme import REFERENCE, ROOFLINE, block, insert, roofline_block
+from bench.readme import REFERENCE, ROOFLINES, block, insert, rooflines_block
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
@@ -20,11 +20,9 @@ def test_the_chart_and_the_report_it_links_to_are_there() -> None:
         assert (REFERENCE / file).is_file()
 
 
-def test_the_page_on_performance_shows_its_run_or_how_to_make_it() -> None:
+def test_the_page_on_performance_shows_its_runs() -> None:
     page = (PROJECT / "docs" / "performance.md").read_text(encoding="utf-8")
-    text = "`make roofline` measures `results/roofline` and puts its table here."
-    text = roofline_block(ROOFLINE) if ROOFLINE.exists() else text
-    assert insert(page, text) == page, "run `python -m bench.readme`"
+    assert insert(page, rooflines_block(ROOFLINES)) == page, "run `python -m bench.readme`"
 
 
 def test_a_readme_without_markers_is_refused() -> None:

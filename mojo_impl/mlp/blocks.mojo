@@ -7,13 +7,19 @@ from mlp.tiles import MANY_REGISTERS, TILE_ROWS, TILE_VECTORS, WIDEST_TILE
 comptime _MOST_ROWS_OF_DOTS = TILE_ROWS
 """So few do not repay transposing a large B: reading it once, along its rows, is what counts."""
 
-
 comptime _LEAST_K = 128
 """So many k are never cut in blocks: the epilogue would show."""
 
+comptime _ROWS_AT_ONCE = 16
+"""Few enough that each can have its page in the first-level table of pages."""
+
+comptime _MOST_K_OF_WRITING = 24
+"""A large C of so short sums takes the time of writing it; longer ones repay packing."""
+
 
 def is_near[dt: DType](m: Int, n: Int, k: Int, caches: Caches) -> Bool:
-    """Say whether a product needs no blocks: `Blocks.choose` would cut and pack nothing.
+    """Say whether a product needs no blocks: there is nothing to cut, nor to pack but what lies
+    transposed.
 
     Parameters:
         dt: Type of the elements.
@@ -25,9 +31,30 @@ def is_near[dt: DType](m: Int, n: Int, k: Int, caches: Caches) -> Bool:
         caches: Those of the machine.
 
     Returns:
-        Whether both operands are small and the sums short.
+        Whether both operands are small and the sums short; where C is large, very short.
     """
-    return k <= _LEAST_K and max(m, n) * k <= _in_place[dt](caches)
+    var in_place = _in_place[dt](caches)
+    var most = _LEAST_K if m * n <= in_place else _MOST_K_OF_WRITING
+    return k <= most and max(m, n) * k <= in_place
+
+
+def rows_at_once[dt: DType](m: Int, n: Int, caches: Caches) -> Int:
+    """Say how many rows of C a product that `is_near` forms from side to side before the next.
+
+    A large C of short sums is as fast as it can be written: along its rows, not down its columns.
+
+    Parameters:
+        dt: Type of the elements.
+
+    Args:
+        m: Rows of the product.
+        n: Its columns.
+        caches: Those of the machine.
+
+    Returns:
+        All rows, or a few where C is too large for the second-level cache.
+    """
+    return m if m * n <= _in_place[dt](caches) else _ROWS_AT_ONCE
 
 
 def _in_place[dt: DType](caches: Caches) -> Int:
@@ -44,6 +71,8 @@ struct Blocks(ImplicitlyCopyable):
     """Most rows of a packed block of A."""
     var in_place: Int
     """Most elements of an operand that is read in place when used more than once."""
+    var packs_small: Bool
+    """Whether to pack operands that could be read in place, as C is large and its sums are long."""
     var dots: Bool
     """Whether B, if it is transposed, serves too few rows to repay packing it: each of its rows is
     then multiplied as it lies. The same for every share, too."""
@@ -81,8 +110,10 @@ struct Blocks(ImplicitlyCopyable):
         if m * k_block > in_place:  # else no A is packed that is larger
             var m_most = caches.l2_bytes * 3 // 4 // (S * k_block)
             m_block = min(m, max(TILE_ROWS, m_most))
-        var dots = m <= _MOST_ROWS_OF_DOTS and k * n > in_place
-        return Self(k_block, m_block, in_place, dots)
+        var is_far = k * n > in_place
+        var packs = m * n > in_place and not is_far and k > _MOST_K_OF_WRITING
+        var dots = m <= _MOST_ROWS_OF_DOTS and is_far
+        return Self(k_block, m_block, in_place, packs, dots)
 
     def room[dt: DType](self) -> Int:
         """Say how much scratch `Product.compute` needs.

@@ -24,7 +24,7 @@ only when memory for its scratch runs out, and then before it writes to C.
 """
 from std.sys import simd_width_of
 
-from mlp.blocks import Blocks, is_near
+from mlp.blocks import Blocks, is_near, rows_at_once
 from mlp.epilogue import BIAS, BIAS_RELU, Ptr, RELU_MASK, Result, SGD, STORE
 from mlp.memory import OutOfMemory
 from mlp.product import Product, Right
@@ -98,9 +98,11 @@ def matmul[
         ),
     )
     var threads = team.threads_for[dt](m * n * k)
-    if threads == 1 and is_near[dt](m, n, k, team.caches):
+    var near = is_near[dt](m, n, k, team.caches)
+    var rows = rows_at_once[dt](m, n, team.caches)
+    if threads == 1 and near:
         comptime panel = WIDEST_TILE * simd_width_of[dt]()
-        product.compute_near(team.scratch[dt](k * panel))
+        product.compute_near(rows, team.scratch[dt](k * panel))
         return
     var grid = _Grid(1, 1)
     if threads > 1:
@@ -116,7 +118,9 @@ def matmul[
     if grid.size() == 1:
         product.compute(blocks, scratch)
         return
-    var shares = _Shares(product, grid, blocks, scratch, room)
+    var shares = _Shares(
+        product, grid, blocks, rows if near else 0, scratch, room
+    )
     team.run[_compute_share[dt, transpose_a, transpose_b]](shares, grid.size())
 
 
@@ -156,6 +160,7 @@ struct _Shares[dt: DType, transpose_a: Bool, transpose_b: Bool]:
     var product: Product[Self.dt, Self.transpose_a, Self.transpose_b]
     var grid: _Grid
     var blocks: Blocks
+    var rows_at_once: Int  # of a product that is near; else 0
     var scratch: Ptr[Self.dt]
     var room: Int  # elements of scratch for each thread
 
@@ -175,9 +180,12 @@ def _compute_share[
     var j = part(panels, grid.columns, column) * panel
     var end = part(panels, grid.columns, column + 1) * panel
     # In bounds: each thread has `room` elements of scratch of its own.
-    product.block(i, m, j, min(end, product.n) - j).compute(
-        shares.blocks, shares.scratch.unsafe_offset(thread * shares.room)
-    )
+    var scratch = shares.scratch.unsafe_offset(thread * shares.room)
+    var block = product.block(i, m, j, min(end, product.n) - j)
+    if shares.rows_at_once > 0:
+        block.compute_near(shares.rows_at_once, scratch)
+    else:
+        block.compute(shares.blocks, scratch)
 
 
 def naive_matmul[

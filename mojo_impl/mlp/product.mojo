@@ -12,7 +12,6 @@ from mlp.pack import pack_a, pack_b
 from mlp.tiles import (
     Panels,
     STREAMING_TILE,
-    TILE_ROWS,
     TILE_VECTORS,
     WIDEST_TILE,
     part,
@@ -20,7 +19,7 @@ from mlp.tiles import (
 )
 
 
-comptime _MOST_ROWS_IN_PLACE = 4 * TILE_ROWS
+comptime _MOST_ROWS_IN_PLACE = 32
 """Fewer rows do not repay packing a large B."""
 
 
@@ -214,7 +213,7 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         )
         var packs_a = (
             panels.count > 1
-            and self.m * self.k > blocks.in_place
+            and (blocks.packs_small or self.m * self.k > blocks.in_place)
             and not streams
         )
         var packs_b = packs_a or Self.transpose_b
@@ -298,14 +297,23 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
             if not takes_along:
                 self._multiply_as_dots(self.right.beside, self.n)
 
-    def compute_near(self, scratch: Ptr[Self.dt]):
+    def compute_near(self, rows: Int, scratch: Ptr[Self.dt]):
         """Compute C on this thread when `is_near`: what `compute` does then, with nothing to choose.
 
         Choosing took a small product some 3 % of its time.
 
         Args:
+            rows: How many rows of C to form at once, unless B is transposed: then all.
             scratch: `k` times WIDEST_TILE vectors that no other thread uses.
         """
+        if Self.transpose_b or self.m <= rows:
+            self._compute_rows(scratch)
+            return
+        for i in range(0, self.m, rows):
+            var m = min(rows, self.m - i)
+            self.block(i, m, 0, self.n)._compute_rows(scratch)
+
+    def _compute_rows(self, scratch: Ptr[Self.dt]):
         comptime W = simd_width_of[Self.dt]()
         var vectors = (self.n + W - 1) // W
         var panels = Panels.cut(vectors, WIDEST_TILE, TILE_VECTORS)
