@@ -128,7 +128,7 @@ rungs: build
 roofline: build
 	$(call say,measuring the run that docs/performance.md shows; leave the machine alone)
 	@rm -rf build/kept/$(ROOFLINE)
-	@$(BIN)/python -m bench roofline --out build/kept --name $(ROOFLINE); $(call keep,$(ROOFLINE))
+	@$(BIN)/python -m bench roofline $(BENCH_ARGS) --out build/kept --name $(ROOFLINE); $(call keep,$(ROOFLINE))
 
 pins:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \

@@ -31,7 +31,7 @@ GOALS = {
     "1024x4 batch 256": (85, 87, 85),
     "1024,4096x2,1024 batch 256": (85, 86, 88),
 }
-"""Percent of the peak that Mojo's epoch is to reach: float64 and float32 on one thread, both on two."""
+"""Percent of the peak for Mojo's epoch: float64 and float32 on one thread, either on two."""
 BEGIN = "<!-- reference: made by `python -m bench.readme`"
 END = "<!-- reference: end -->"
 
@@ -94,8 +94,8 @@ def roofline_block(run_dir: Path) -> str:
             "",
             *(f"- {line}" for line in (*found.limits, *found.errors)),
             "",
-            f"Measured by `{stored.run.command}` at commit `{commit[:7]}`; the whole report: [{where}/report.md]"
-            f"(../{where}/report.md).",
+            f"Measured by `{stored.run.command}` at commit `{commit[:7]}`; the whole report: "
+            f"[{where}/report.md](../{where}/report.md).",
         )
     )
 

@@ -12,7 +12,9 @@ PROGRAMS = Path(__file__).parent / "mojo"
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["cost_of_parts", "cost_of_depth", "cost_of_threads", "busy_neighbour"])
+@pytest.mark.parametrize(
+    "name", ["cost_of_parts", "cost_of_depth", "cost_of_threads", "busy_neighbour"]
+)
 def test_a_program_compiles_by_the_command_that_it_gives(name: str, tmp_path: Path) -> None:
     source = PROGRAMS / f"{name}.mojo"
     assert f"mojo build -I mojo_impl tests/mojo/{name}.mojo -o " in source.read_text()
