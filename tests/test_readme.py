@@ -25,6 +25,16 @@ def test_the_page_on_performance_shows_its_runs() -> None:
     assert insert(page, rooflines_block(ROOFLINES)) == page, "run `python -m bench.readme`"
 
 
+def test_goals_stand_beside_the_epochs_that_have_one() -> None:
+    lines = rooflines_block(ROOFLINES[:1]).splitlines()
+    goals = {line.split(" | ")[0][2:]: line.split(" | ")[-1][:-2] for line in lines if "·" in line}
+    seed = "1,50x9,1 batch 20 · float32"
+    assert goals[f"{seed} · epoch"] == "75"
+    assert goals[f"{seed} · forward"] == goals[f"{seed} · 2 threads · epoch"] == ""
+    assert goals["1024x4 batch 256 · float32 · epoch"] == "87"
+    assert goals["1024x4 batch 256 · float32 · 2 threads · epoch"] == "85"
+
+
 def test_a_readme_without_markers_is_refused() -> None:
     with pytest.raises(UsageError, match="markers"):
         insert("# Nothing here\n", "text")
