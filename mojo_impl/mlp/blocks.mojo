@@ -2,6 +2,7 @@
 from std.sys import simd_width_of, size_of
 
 from mlp.caches import Caches
+from mlp.few_rows import MOST_FEW_ROWS, room_of_few_rows
 from mlp.tiles import MANY_REGISTERS, TILE_ROWS, TILE_VECTORS, WIDEST_TILE
 
 comptime _MOST_ROWS_OF_DOTS = TILE_ROWS
@@ -76,6 +77,11 @@ struct Blocks(ImplicitlyCopyable):
     var dots: Bool
     """Whether B, if it is transposed, serves too few rows to repay packing it: each of its rows is
     then multiplied as it lies. The same for every share, too."""
+    var stretch: Int
+    """How many columns of C to form at once along the rows of B, where it is not transposed and
+    serves few rows; else 0. Whether it is 0 is the same for every share, too."""
+    var room_of_stretch: Int
+    """Elements of scratch for that."""
 
     @staticmethod
     def choose[dt: DType](m: Int, n: Int, k: Int, caches: Caches) -> Self:
@@ -113,7 +119,13 @@ struct Blocks(ImplicitlyCopyable):
         var is_far = k * n > in_place
         var packs = m * n > in_place and not is_far and k > _MOST_K_OF_WRITING
         var dots = m <= _MOST_ROWS_OF_DOTS and is_far
-        return Self(k_block, m_block, in_place, packs, dots)
+        var stretch = 0
+        if m <= MOST_FEW_ROWS and is_far:
+            comptime W = simd_width_of[dt]()
+            stretch = max(caches.l1_bytes // 2 // (S * m * W), 1) * W
+            stretch = min(stretch, (n + W - 1) // W * W)
+        var room = room_of_few_rows[dt](m, stretch)
+        return Self(k_block, m_block, in_place, packs, dots, stretch, room)
 
     def room[dt: DType](self) -> Int:
         """Say how much scratch `Product.compute` needs.
@@ -125,4 +137,5 @@ struct Blocks(ImplicitlyCopyable):
             So many elements, a multiple of 64.
         """
         comptime panel = WIDEST_TILE * simd_width_of[dt]()
-        return (self.k * (panel + self.m) + TILE_ROWS + 63) // 64 * 64
+        var packed = self.k * (panel + self.m) + TILE_ROWS
+        return (max(packed, self.room_of_stretch) + 63) // 64 * 64

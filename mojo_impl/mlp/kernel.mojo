@@ -100,7 +100,7 @@ def multiply_panel[
 
     Parameters:
         dt: Type of the elements.
-        vectors: Vectors of the panel, at most STREAMING_TILE; TILE_VECTORS when packed.
+        vectors: Vectors of the panel, at most WIDEST_TILE; TILE_VECTORS when packed.
         transpose_a: Whether `a` holds A transposed, (k, m).
         packed: Whether `a` holds A as `pack_a` leaves it, and the panel is packed as well.
         streams: Whether the panel is too far away to be read without asking for it early.

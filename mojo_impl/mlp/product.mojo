@@ -7,16 +7,10 @@ from std.sys import simd_width_of
 from mlp.blocks import Blocks
 from mlp.dots import Columns, dot_products
 from mlp.epilogue import Ptr, Result, SGD, STORE
+from mlp.few_rows import multiply_few_rows
 from mlp.kernel import Ahead, Panel, multiply_panel
 from mlp.pack import pack_a, pack_b
-from mlp.tiles import (
-    Panels,
-    STREAMING_TILE,
-    TILE_VECTORS,
-    WIDEST_TILE,
-    part,
-    tallest_tile,
-)
+from mlp.tiles import Panels, TILE_VECTORS, WIDEST_TILE, part
 
 
 comptime _MOST_ROWS_IN_PLACE = 32
@@ -181,8 +175,8 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
         Blocks of k outside, of rows of A inside them, then panels of B. A block of A is packed
         when A is large and several panels use it. A panel is packed when A is, when B is
         transposed, when it is large and used by several tiles, or when its last row may not be
-        read whole. For a few rows of A a large B is only read, once: in wide panels, or, when it
-        is transposed, row by row.
+        read whole. For a few rows of A a large B is only read, once, along its rows, be they those
+        of op(B) or, when it is transposed, its columns.
 
         Args:
             blocks: How to cut; `blocks.k` is to be the same for all parts of a product.
@@ -198,23 +192,16 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                 self._multiply_as_dots(rows_of_b, 0)
                 self._multiply_as_dots(self.right.beside, self.n)
                 return
+        comptime if not Self.transpose_a and not Self.transpose_b:
+            if blocks.stretch > 0:
+                self._compute_stretches(blocks.stretch, scratch)
+                return
         var vectors = (self.n + W - 1) // W
         var is_far = self.k * self.n > blocks.in_place
         var is_whole = self.right.whole or self.n % W == 0
-        var streams = (
-            is_whole and is_far and self.m <= tallest_tile(STREAMING_TILE)
-        )
-        comptime if Self.transpose_a or Self.transpose_b:
-            streams = False
-        var panels = Panels.cut(
-            vectors,
-            STREAMING_TILE if streams else WIDEST_TILE,
-            STREAMING_TILE if streams else TILE_VECTORS,
-        )
-        var packs_a = (
-            panels.count > 1
-            and (blocks.packs_small or self.m * self.k > blocks.in_place)
-            and not streams
+        var panels = Panels.cut(vectors, WIDEST_TILE, TILE_VECTORS)
+        var packs_a = panels.count > 1 and (
+            blocks.packs_small or self.m * self.k > blocks.in_place
         )
         var packs_b = packs_a or Self.transpose_b
         packs_b |= is_far and self.m > _MOST_ROWS_IN_PLACE
@@ -269,7 +256,7 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                     var c = result.at(0, v * W)
                     # As a parameter, since a tile must know its registers.
                     comptime for w in range(1, WIDEST_TILE + 1):
-                        if width == w and not streams:
+                        if width == w:
                             if packs:
                                 self._pack_panel[w](
                                     p, k, v * W, lanes, packed_b
@@ -286,16 +273,29 @@ struct Product[dt: DType, transpose_a: Bool, transpose_b: Bool](
                                 multiply_panel[
                                     Self.dt, w, Self.transpose_a, False, False
                                 ](m, k, a, self.lda, panel, c, ahead)
-                    comptime if not (Self.transpose_a or Self.transpose_b):
-                        comptime for w in range(1, STREAMING_TILE + 1):
-                            if width == w and streams:
-                                multiply_panel[Self.dt, w, False, False, True](
-                                    m, k, a, self.lda, panel, c, ahead
-                                )
                     v += width
         comptime if not Self.transpose_a:
             if not takes_along:
                 self._multiply_as_dots(self.right.beside, self.n)
+
+    def _compute_stretches(self, stretch: Int, scratch: Ptr[Self.dt]):
+        """Compute C, of few rows, on this thread: so many columns at a time, along the rows of B."""
+        comptime W = simd_width_of[Self.dt]()
+        for j in range(0, self.n, stretch):
+            var n = min(stretch, self.n - j)
+            multiply_few_rows(
+                self.m,
+                n,
+                self.k,
+                self.a,
+                self.lda,
+                self._b_at(0, j),
+                self.right.ldb,
+                self.right.whole or n % W == 0,
+                self.result.at(0, j),
+                scratch,
+            )
+        self._multiply_as_dots(self.right.beside, self.n)
 
     def compute_near(self, rows: Int, scratch: Ptr[Self.dt]):
         """Compute C on this thread when `is_near`: what `compute` does then, with nothing to choose.

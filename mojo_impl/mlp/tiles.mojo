@@ -18,15 +18,12 @@ comptime WIDEST_TILE = 4 if MANY_REGISTERS else 3
 comptime _MOST_ROWS = 8
 """Most rows of any tile: a narrow one of less than 8 sums would wait for each of them."""
 
-comptime STREAMING_TILE = 4 * TILE_VECTORS
-"""Vectors of a tile of few rows and a large B: long stretches of its rows come faster."""
-
 
 def tallest_tile(vectors: Int) -> Int:
     """Say how many rows a tile of some vectors may have.
 
     Args:
-        vectors: Vectors of the tile, at most STREAMING_TILE.
+        vectors: Vectors of the tile, at most WIDEST_TILE.
 
     Returns:
         The most rows whose sums fit the registers.
