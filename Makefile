@@ -37,7 +37,7 @@ for one in json.load(open("build/ladder.json"))["install"]:
 endef
 export OF_THE_LADDER
 
-.PHONY: help build ladder rungs program train bench test test-all fuzz sanitize check report reference roofline pins clean
+.PHONY: help build ladder rungs program train bench test test-all fuzz sanitize check report reference roofline awkward pins clean
 .DEFAULT_GOAL := help
 
 help:
@@ -55,6 +55,7 @@ help:
 	@echo "make reference  measure results/reference again (leave the machine alone), and the README"
 	@echo "make rungs      measure results/ladder again, all rungs that are installed, and docs/ladder.md"
 	@echo "make roofline   measure results/$(ROOFLINE) again (leave the machine alone), and its page"
+	@echo "make awkward    measure results/awkward again (leave the machine alone), and its page"
 	@echo "make pins       choose the newest allowed packages and write both constraints files again"
 	@echo "make clean      remove $(VENV), build/ and caches; results stay"
 	@echo "PYTHON=python3.13 chooses another Python for $(VENV); it is '$(PYTHON)' now"
@@ -129,6 +130,11 @@ roofline: build
 	$(call say,measuring the run that docs/performance.md shows; leave the machine alone)
 	@rm -rf build/kept/$(ROOFLINE)
 	@$(BIN)/python -m bench roofline $(BENCH_ARGS) --out build/kept --name $(ROOFLINE); $(call keep,$(ROOFLINE))
+
+awkward: build
+	$(call say,measuring the odd sizes that docs/performance.md shows; leave the machine alone)
+	@rm -rf build/kept/awkward
+	@$(BIN)/python -m bench run --preset awkward --no-training --out build/kept --name awkward; $(call keep,awkward)
 
 pins:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \

@@ -128,7 +128,7 @@ PRESETS: dict[str, Preset] = {
             _PROVED, ("float64", "float32"), 5, 480, 0, probes=True,
         ),
         Preset(
-            "awkward", "about twenty minutes: 80 odd widths and batches, both dtypes, no verdicts",
+            "awkward", "about half an hour: 80 odd widths and batches, both dtypes, no verdicts",
             AWKWARD, ("float64", "float32"), 6, 960, 0,
         ),
         Preset(

@@ -23,7 +23,8 @@ from bench.tables import result_table, rows_of
 from bench.wording import MARKS, interval, machine_text, seat_names
 
 REFERENCE = PROJECT / "results" / "reference"
-ROOFLINES = tuple(PROJECT / "results" / name for name in ("roofline", "roofline-avx2"))
+PERFORMANCE = tuple(PROJECT / "results" / name for name in ("roofline", "roofline-avx2", "awkward"))
+ODD_SIZES = PERFORMANCE[2]
 GOALS = {
     "1,50x9,1 batch 20": (75, 75, None),
     "64,128x2,10 batch 32": (82, 83, None),
@@ -60,15 +61,6 @@ def block(run_dir: Path) -> str:
     )
 
 
-def rooflines_block(run_dirs: Iterable[Path]) -> str:
-    """Write what docs/performance.md says of runs, one below the other.
-
-    Args:
-        run_dirs: The folders of the runs.
-    """
-    return "\n\n".join(roofline_block(run_dir) for run_dir in run_dirs)
-
-
 def roofline_block(run_dir: Path) -> str:
     """Write what docs/performance.md says of a run: percent of peak by case, and the probes.
 
@@ -78,9 +70,7 @@ def roofline_block(run_dir: Path) -> str:
     stored = store.load(run_dir)
     results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
     found = roofline_of(stored, results)
-    where = f"results/{run_dir.name}"
     bits = machine_facts(stored.run)["vector_bits"]
-    commit = str(stored.run.environment.software.get("commit", "unknown"))
     vectors = f"Vectors of {bits // 8} bytes" if bits else "Vectors of unknown width"
     return "\n".join(
         (
@@ -94,9 +84,72 @@ def roofline_block(run_dir: Path) -> str:
             "",
             *(f"- {line}" for line in (*found.limits, *found.errors)),
             "",
-            f"Measured by `{stored.run.command}` at commit `{commit[:7]}`; the whole report: "
-            f"[{where}/report.md](../{where}/report.md).",
+            _source(stored.run, run_dir),
         )
+    )
+
+
+def odd_sizes_block(run_dir: Path) -> str:
+    """Write what docs/performance.md says of a run of odd sizes: where the ratios are lowest.
+
+    Args:
+        run_dir: The folder of the run.
+    """
+    stored = store.load(run_dir)
+    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    table = result_table(stored.run, results)
+    measured = table[table["phase"].isin(PHASES)]
+    timed = measured[measured["ratio"].notna()]
+    baseline, candidate = seat_names(stored.run)
+    below, sure = (int((timed[column] < 1).sum()) for column in ("ratio", "ratio_high"))
+    rows = []
+    for (phase, dtype), cells in timed.groupby(["phase", "dtype"], sort=False):
+        slowest = min(rows_of(cells), key=lambda row: row.ratio)
+        value, ends = interval(slowest.ratio, slowest.ratio_low, slowest.ratio_high, apart=1)
+        rows.append(
+            (
+                f"{phase}, {dtype}",
+                str(len(cells)),
+                str(int((cells["ratio"] < 1).sum())),
+                f"{cells['ratio'].median():.3g}",
+                f"{value} ({ends})",
+                slowest.network,
+            )
+        )
+    heads = ("phase", "cells", "below 1", "median", "lowest", "where")
+    return "\n".join(
+        (
+            "### Odd widths and batches",
+            "",
+            f"On {machine_text(stored.run)}. {baseline}'s time over {candidate}'s in {len(timed)} "
+            f"cells with a ratio, of {len(measured)}: below 1 in {below}, by the whole interval in "
+            f"{sure}.",
+            "",
+            *markdown(heads, rows),
+            "",
+            _source(stored.run, run_dir),
+        )
+    )
+
+
+def performance_block(run_dirs: Iterable[Path]) -> str:
+    """Write all that docs/performance.md says of runs.
+
+    Args:
+        run_dirs: The folders of the runs; that of odd sizes is told from the others by its name.
+    """
+    return "\n\n".join(
+        (odd_sizes_block if run_dir.name == ODD_SIZES.name else roofline_block)(run_dir)
+        for run_dir in run_dirs
+    )
+
+
+def _source(run: Run, run_dir: Path) -> str:
+    commit = str(run.environment.software.get("commit", "unknown"))
+    where = f"results/{run_dir.name}"
+    return (
+        f"Measured by `{run.command}` at commit `{commit[:7]}`; the whole report: "
+        f"[{where}/report.md](../{where}/report.md)."
     )
 
 
@@ -127,7 +180,7 @@ def insert(readme: str, text: str) -> str:
 def main() -> None:
     """Rewrite the pages in place, each from its runs; one that is not there changes nothing."""
     _rewrite(PROJECT / "README.md", [REFERENCE], lambda dirs: block(dirs[0]))
-    _rewrite(PROJECT / "docs" / "performance.md", ROOFLINES, rooflines_block)
+    _rewrite(PROJECT / "docs" / "performance.md", PERFORMANCE, performance_block)
 
 
 def _rewrite(page: Path, run_dirs: Sequence[Path], write: Callable[[Sequence[Path]], str]) -> None:

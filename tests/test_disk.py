@@ -157,7 +157,7 @@ def test_the_readme_on_a_full_disk_stays(tmp_path: Path, monkeypatch: pytest.Mon
     page.write_text(f"{readme.BEGIN} -->\n\nold\n\n{readme.END}\n")
     monkeypatch.setattr(readme, "PROJECT", tmp_path)
     monkeypatch.setattr(readme, "block", lambda _: "new")
-    monkeypatch.setattr(readme, "ROOFLINES", ())
+    monkeypatch.setattr(readme, "PERFORMANCE", ())
     with disk(10), pytest.raises(StoreError, match=r"cannot write .*README.md: No space"):
         readme.main()
     assert "old" in page.read_text()
