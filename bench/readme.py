@@ -17,7 +17,7 @@ from bench.errors import BenchError, StoreError, UsageError
 from bench.evidence import roofline_of
 from bench.files import write_whole
 from bench.fleet.facts import machine_facts
-from bench.records import PHASES, Run
+from bench.records import PHASES, Result, Run
 from bench.report import conclusion
 from bench.tables import result_table, rows_of
 from bench.wording import MARKS, interval, machine_text, seat_names
@@ -43,8 +43,7 @@ def block(run_dir: Path) -> str:
     Args:
         run_dir: The folder of the run.
     """
-    stored = store.load(run_dir)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    stored, results = _read(run_dir)
     table = result_table(stored.run, results)
     where = f"results/{run_dir.name}"
     return "\n".join(
@@ -67,8 +66,7 @@ def roofline_block(run_dir: Path) -> str:
     Args:
         run_dir: The folder of the run.
     """
-    stored = store.load(run_dir)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    stored, results = _read(run_dir)
     found = roofline_of(stored, results)
     bits = machine_facts(stored.run)["vector_bits"]
     vectors = f"Vectors of {bits // 8} bytes" if bits else "Vectors of unknown width"
@@ -95,8 +93,7 @@ def odd_sizes_block(run_dir: Path) -> str:
     Args:
         run_dir: The folder of the run.
     """
-    stored = store.load(run_dir)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    stored, results = _read(run_dir)
     table = result_table(stored.run, results)
     measured = table[table["phase"].isin(PHASES)]
     timed = measured[measured["ratio"].notna()]
@@ -142,6 +139,11 @@ def performance_block(run_dirs: Iterable[Path]) -> str:
         (odd_sizes_block if run_dir.name == ODD_SIZES.name else roofline_block)(run_dir)
         for run_dir in run_dirs
     )
+
+
+def _read(run_dir: Path) -> tuple[store.Stored, tuple[Result, ...]]:
+    stored = store.load(run_dir)
+    return stored, stats.results(stored.run, stored.samples, stored.parity, stored.faults)
 
 
 def _source(run: Run, run_dir: Path) -> str:

@@ -25,7 +25,7 @@ comptime SGD = 4
 
 
 comptime _STORES_BY_MASK = CompilationTarget.has_avx512f()
-"""Whether a store with a mask is one instruction; a Zen 4 takes 12 cycles for that of AVX."""
+"""Whether stores with a mask are fast; those of AVX cost a Zen 4 two percent of a backprop."""
 
 
 @always_inline

@@ -14,7 +14,7 @@ comptime MOST_FEW_ROWS = 6
 """More rows read the sums more often than B: tiles are faster."""
 
 comptime _ROWS_OF_B = 8
-"""Read side by side: twice as many take no longer, half as many do, in float64."""
+"""Read side by side: of float64 half as many take longer, and twice as many with two rows of A."""
 
 
 def multiply_few_rows[
