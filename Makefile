@@ -24,7 +24,7 @@ say = @printf '\n== %s\n' "$(1)"
 keep = status=$$?; [ $$status -le 1 ] || exit $$status; rm -rf results/$(1) && \
 	mv build/kept/$(1) results/$(1) && gzip -9n results/$(1)/samples.jsonl && \
 	{ $(BIN)/python -m bench report results/$(1) || [ $$? -eq 1 ]; } && \
-	$(BIN)/python -m bench.readme && $(BIN)/python -m bench.writeup && exit $$status
+	$(BIN)/python -m tools.readme && $(BIN)/python -m tools.writeup && exit $$status
 
 # Prints what would be installed beside this project and what is there, without what only a build for
 # graphics cards brings.
@@ -102,11 +102,11 @@ test-all: build
 
 fuzz: build
 	$(call say,fuzzing the boundary; ten minutes or so)
-	@$(BIN)/python tests/boundary.py --examples $(EXAMPLES) --page docs/boundary.md
+	@$(BIN)/python tests/boundary/boundary.py --examples $(EXAMPLES) --page docs/boundary.md
 
 sanitize: build
 	$(call say,running the compiled code under sanitizers; twenty minutes or so)
-	@$(BIN)/python tests/sanitize.py $(PARTS)
+	@$(BIN)/python tests/boundary/sanitize.py $(PARTS)
 
 check: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/check

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from bench.threads import thread_environment
+from bench.model.threads import thread_environment
 
 os.environ.update(thread_environment(1))
 

@@ -15,14 +15,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.cases import PRESETS, case_id, case_text, preset_problems
-from bench.datasets import data_for
-from bench.errors import UsageError
-from bench.implementations import BASELINE, IMPLEMENTATIONS, Array, implementation
-from bench.parity import check
-from bench.pytest_import import EXTRA, Extra
-from bench.records import PHASES, Case, ParityResult, Problem
-from bench.tensors import tensors
+from bench.model.cases import case_id, case_text
+from bench.model.errors import UsageError
+from bench.model.presets import PRESETS, preset_problems
+from bench.model.records import PHASES, Case, ParityResult, Problem
+from bench.model.registry import BASELINE
+from bench.storage.pytest_import import EXTRA, Extra
+from bench.workers.datasets import data_for
+from bench.workers.implementations.drivers import IMPLEMENTATIONS, Array, implementation
+from bench.workers.parity import check
+from bench.workers.tensors import tensors
 
 EPOCHS_COMPARED = 2
 EPOCH_ROUNDS = 20

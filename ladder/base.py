@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.timed import Array, Calls, TimedByPython
+from bench.implementations import Array, Calls, TimedByPython
 from python_impl import MLP
 from python_impl.checks import check_array, check_arrays
 

@@ -11,7 +11,7 @@ is `jax.nn.relu`, whose derivative at 0 is 0. A forward returns what its pullbac
 XLA runs its work on a pool of threads, whose number it takes from the variable NPROC; for one
 thread products are also kept from being divided. It sets the processor to flush subnormal numbers
 to zero around every call (`ScopedFlushDenormal` in its CPU client) and this version has no option
-against it: the rung says so in `bench.registry`, and what becomes of subnormal inputs is not
+against it: the rung says so in `bench.model.registry`, and what becomes of subnormal inputs is not
 compared. Timed on JAX's arrays; to make them of NumPy's and back stands as `call`.
 """
 
@@ -27,9 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.implementations import denormals
-from bench.threads import threads_asked
-from bench.timed import Array
+from bench.implementations import Array, denormals, threads_asked
 from ladder.base import Gradients, OwnArrays, TimedInside
 
 # Both are read when JAX makes its client, at the first use.

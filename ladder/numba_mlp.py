@@ -23,8 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bench.implementations import blas_facts, denormals
-from bench.timed import Array
+from bench.implementations import Array, blas_facts, denormals
 from ladder.base import Gradients, OwnArrays, TimedInside
 
 compiled = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})

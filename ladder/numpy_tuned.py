@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.implementations import blas_facts, denormals
-from bench.timed import Array, TimedByPython
+from bench.implementations import Array, TimedByPython, blas_facts, denormals
 from python_impl import MLP
 from python_impl.checks import check_array, check_arrays
 

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.implementations import denormals
-from bench.timed import Array
+from bench.implementations import Array, denormals
 from ladder.base import Gradients, OwnArrays, TimedInside
 
 Rows = list[list[float]]

@@ -26,9 +26,7 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPRegressor
 
-from bench.implementations import blas_facts, denormals
-from bench.records import Phase
-from bench.timed import Array
+from bench.implementations import Array, Phase, blas_facts, denormals
 from ladder.base import Gradients, OwnArrays, TimedInside
 
 MOST_EPOCHS = 2**31 - 1

@@ -24,9 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.implementations import denormals
-from bench.threads import threads_asked
-from bench.timed import Array
+from bench.implementations import Array, denormals, threads_asked
 from ladder.base import Gradients, OwnArrays, TimedInside
 
 # Compile in this process: no helpers beside it that a benchmark would have to count.

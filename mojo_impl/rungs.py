@@ -244,7 +244,7 @@ class Rung:
         """Make a network with fresh weights from the seed.
 
         Args:
-            problem: A `bench.records.Problem`.
+            problem: A `bench.model.records.Problem`.
             max_epochs: Passes over the data that its `fit` makes.
             seed: Of its random stream.
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from bench import cli, lock
-from bench.threads import thread_environment
+from bench.cli import main as cli
+from bench.measuring import lock
+from bench.model.threads import thread_environment
 
 os.environ.update(thread_environment(1))
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.implementations import NumPy
-from bench.records import Problem
+from bench.implementations import NumPy, Problem
 from python_impl import MLP
 
 

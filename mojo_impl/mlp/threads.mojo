@@ -26,7 +26,7 @@ comptime MAX_THREADS = 1024
 comptime WORK_PER_LANE = 1 << 15
 """Vector multiply-adds that repay one thread more: 5 to 10 microseconds, some ten times what a
 region costs of threads that are awake. Threads that are awake repay less (`busy_neighbour.mojo` and
-`cost_of_threads.mojo` in tests/mojo measure it); those that sleep cost 13 to 50 microseconds."""
+`cost_of_threads.mojo` in tests/mojo_impl/mojo measure it); those that sleep cost 13 to 50 microseconds."""
 
 # Waking a sleeping thread takes 20 to 300 microseconds, so spinning as long before sleeping costs
 # not much more than what the better of the two would.

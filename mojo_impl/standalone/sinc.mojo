@@ -1,4 +1,4 @@
-"""Makes the data of the seed network: a noisy sinc, the very numbers of `bench/datasets.py`.
+"""Makes the data of the seed network: a noisy sinc, the very numbers of `bench/workers/datasets.py`.
 
 From the same stream, in the same order. The sine is that of the C library, as it is there.
 """

@@ -1,0 +1,1 @@
+"""Readings to estimates, ratios and verdicts. Pure."""

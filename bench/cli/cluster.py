@@ -1,0 +1,33 @@
+"""The command that comes back to a submission: `bench attach`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.app import app, epilog
+from bench.cli.options import ClusterOption, OutOption, PlainOption
+
+
+@app.command(
+    epilog=epilog(
+        "bench attach 20261124-201500-fleet",
+        "bench attach night --cluster tcp://scheduler:8786",
+    ),
+)
+def attach(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of what was submitted.")],
+    cluster: ClusterOption = None,
+    out: OutOption = Path("results"),
+    plain: PlainOption = False,
+) -> None:
+    """Come back to a `bench run --cluster` that was left, from this machine or another.
+
+    Fetches what has been measured since, waits for the rest, and makes the reports. Without
+    --cluster it asks where OUT/NAME says.
+    """
+    from bench.cli.cluster_submit import attach as attach_to
+
+    raise typer.Exit(attach_to(name, out, cluster, plain=plain))

@@ -1,0 +1,223 @@
+"""The commands on runs that are there. They parse and print, nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from bench.cli.app import app, epilog, phases_of
+from bench.cli.options import (
+    ForceOption,
+    FormatName,
+    MaxSlowdownOption,
+    MinSpeedupOption,
+    OutOption,
+    PhaseOption,
+    PlainOption,
+)
+from bench.model.errors import BenchError, UsageError
+
+GATE_CODES = (
+    "**Exit codes of the gate:** 0 passed: the whole interval of every case keeps the limit · "
+    "1 failed: that of at least one lies beyond it · 2 not resolved: neither, or too few "
+    "invocations · 3 could not be told: a run is missing or damaged, the "
+    "environments or the baseline differ, cases are missing or INVALID, or the command is wrong · "
+    "130 interrupted"
+)
+COULD_NOT_RUN = 3
+"""Exit code of the gate for all that is wrong, as 2 has a meaning of its own there."""
+
+
+class GateCommand(TyperCommand):
+    """A command whose own wrong words end it with `COULD_NOT_RUN`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.Exit:  # after --help
+            raise
+        except Exception as error:
+            wrong: Any = error
+            wrong.exit_code = COULD_NOT_RUN
+            raise
+
+
+@app.command(
+    name="report",
+    epilog=epilog(
+        "bench report results/reference",
+        "bench report results/before results/after results/server --out results/several",
+        "bench report results/reference --plain",
+        "pytest bench --benchmark-json=speed.json && bench report speed.json",
+    ),
+)
+def report_command(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN_OR_FILE...",
+            help="Folder of a run, or of several; or one file of pytest-benchmark (which gives no "
+            "verdicts).",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Of a file: the folder of the runs. Of several runs: the folder of their page. "
+            "[default: results; of several runs results/several]",
+        ),
+    ] = None,
+    plain: PlainOption = False,
+) -> None:
+    """Make charts, report.html and report.md again from the raw data of a run.
+
+    Of several runs: several.html and several.md, with the history of each machine's ratios, and
+    machines side by side. No ratio is ever formed between two runs.
+    """
+    from bench.cli.terminal.multi_run import show_several
+    from bench.cli.terminal.results import show_run
+    from bench.report.multi_run.build import build_several
+    from bench.report.run.build import build
+    from bench.storage.pytest_import import import_file
+
+    if len(sources) > 1:
+        groups, paths = build_several(sources, out or Path("results") / "several")
+        raise typer.Exit(int(show_several(groups, paths, plain=plain)))
+    (source,) = sources
+    path = import_file(source, out or Path("results")) if source.is_file() else source
+    build(path)
+    raise typer.Exit(int(show_run(path, plain=plain)))
+
+
+@app.command(
+    name="open",
+    epilog=epilog("bench open", "bench open results/reference", "bench open --print"),
+)
+def open_command(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Folder of a run. [default: the one begun last]"),
+    ] = None,
+    out: OutOption = Path("results"),
+    only_print: Annotated[
+        bool, typer.Option("--print", help="Print where the page is, and open nothing.")
+    ] = False,
+) -> None:
+    """Open the report of a run in the browser: of the newest one, where none is named."""
+    import webbrowser
+
+    from bench.cli.open import report_page
+    from bench.cli.terminal.console import show_lines
+
+    page = report_page(run, out)
+    show_lines([str(page)], whole=True)
+    if not only_print and not webbrowser.open(page.resolve().as_uri()):
+        raise UsageError(f"no browser could be started; open {page} by hand")
+
+
+@app.command(
+    epilog=epilog(
+        "bench compare results/before results/after",
+        "bench compare results/laptop results/server --force",
+    ),
+)
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Folder of the run that was before.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Folder of the run that came after.")],
+    force: ForceOption = False,
+) -> None:
+    """Compare two stored runs: times side by side, and how each ratio to NumPy changed.
+
+    Two runs did not take turns, so a change of times may be the machine's and is no claim. The
+    verdicts are on the change of the ratio, in which what moved both sides has cancelled: above 1
+    the candidate gained. Refused, with all reasons, where machine or settings differ; versions,
+    commit and compiler flags may differ and are told.
+    """
+    from bench.cli.terminal.comparison import show_comparison
+
+    raise typer.Exit(int(show_comparison(a, b, force=force)))
+
+
+@app.command(
+    cls=GateCommand,
+    epilog=epilog(
+        "bench gate --baseline results/before --max-slowdown 5% results/after",
+        "bench gate --baseline results/before --min-speedup 3% --phase epoch results/after",
+        codes=GATE_CODES,
+    ),
+)
+def gate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run to be judged.")],
+    baseline: Annotated[
+        Path,
+        typer.Option(
+            "--baseline", metavar="RUN", help="Folder of the stored run that it is held against."
+        ),
+    ],
+    max_slowdown: MaxSlowdownOption = None,
+    min_speedup: MinSpeedupOption = None,
+    phase: PhaseOption = None,
+) -> None:
+    """Judge a run by a stored one, for CI: no case slower by more, or each faster by at least.
+
+    Exactly one of --max-slowdown and --min-speedup says what is demanded of every case, or of
+    those of --phase. What is judged is the change of each ratio to NumPy, as in `bench compare`.
+    """
+    from bench.analysis.gate import Limit
+    from bench.cli.terminal.comparison import show_gate
+
+    try:
+        if max_slowdown is not None and min_speedup is None:
+            limit = Limit("max-slowdown", max_slowdown)
+        elif min_speedup is not None and max_slowdown is None:
+            limit = Limit("min-speedup", min_speedup)
+        else:
+            raise UsageError("give one of --max-slowdown and --min-speedup, such as 5%")
+        raise typer.Exit(show_gate(baseline, run, limit, phases_of(phase)))
+    except BenchError as error:
+        error.exit_code = COULD_NOT_RUN
+        raise
+
+
+@app.command(
+    name="export",
+    epilog=epilog(
+        "bench export results/reference --to csv",
+        "bench export results/reference --to pyperf --out before.json",
+    ),
+)
+def export_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    to: Annotated[
+        FormatName,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="**csv** or **parquet**: every reading, a row each; **pyperf** or "
+            "**pytest-benchmark**: a file that this program reads.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="File to write. [default: below the run's folder, in exports/]",
+        ),
+    ] = None,
+) -> None:
+    """Write the readings of a run in the format of another program.
+
+    pyperf and pytest-benchmark judge times of programs run one after the other: what they say of
+    these readings is weaker than the report, as it does not pair the readings of a round.
+    """
+    from bench.cli.terminal.console import show_lines
+    from bench.storage.export import export
+
+    show_lines(export(run, str(to), out))

@@ -1,0 +1,269 @@
+"""Tables on the terminal: the words come from `bench.report.elements.sentences`."""
+
+from __future__ import annotations
+
+import math
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import IO, TextIO, cast
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from bench.analysis.verdicts import noise_floor
+from bench.cli.terminal.plain import PlainText
+from bench.model.cases import case_text
+from bench.model.numbers import DASH, ratio_text, significant, time_text
+from bench.model.records import (
+    ASIDE,
+    FLOORS,
+    PROBES,
+    Case,
+    Fault,
+    ParityResult,
+    Result,
+    Run,
+    WorkerSpec,
+)
+from bench.model.registry import RUNGS, missing
+from bench.model.slots import candidates_of, main_results
+from bench.model.workload import problem_label
+from bench.report.elements.case_names import short_text
+from bench.report.elements.result_table import error_share
+from bench.report.elements.sentences import MARKS, implementation_name, seat_names
+from bench.report.sections.provenance import Roofline
+from bench.storage.limits import plain
+from bench.storage.runs import Stored
+
+WIDTH_OF_FILES = 160
+"""Columns where there is no terminal: nothing is cut off in a file or a pipe."""
+
+WORDS = (
+    *("case", "network", "worker", "problem", "worst tensor", "parity", "verdict", "rung"),
+    *("what it is", "here"),
+)
+"""Heads of columns that hold words."""
+
+UNFINISHED = {
+    "running": ("this run did not come to its end: what is complete was judged",),
+    "interrupted": ("this run was interrupted: what is complete was judged",),
+}
+
+
+def console(file: TextIO | None = None, *, plain: bool = False) -> Console:
+    """Return a console on a stream, standard output by default; a plain one is for logs."""
+    file = file or sys.stdout
+    if plain:
+        return Console(
+            file=cast("IO[str]", PlainText(file)), width=WIDTH_OF_FILES, force_terminal=False
+        )
+    return Console(file=file, width=None if file.isatty() else WIDTH_OF_FILES, highlight=False)
+
+
+def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, tight: bool = False) -> None:
+    """Print a table: columns of words to the left, of numbers to the right.
+
+    A tight one has a space between columns, and only its first gives way where it is narrow.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=0 if tight else (0, 1, 0, 0), pad_edge=not tight)
+    for place, head in enumerate(heads):
+        justify: JustifyMethod = "left" if head in WORDS else "right"
+        kept = tight and place > 0
+        table.add_column(Text(head), justify=justify, overflow="fold", no_wrap=kept)
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    console().print(table)
+
+
+def show_results(stored: Stored, results: Sequence[Result]) -> None:
+    """Print a run's table, and below it why cases have no verdict.
+
+    Where there are several candidates, each has a line of its own below the network, after the
+    baseline's; floors are left to the page.
+    """
+    run = stored.run
+    seats = {spec.label: spec for spec in run.plan.workers}
+    baseline = next(spec for spec in run.plan.workers if spec.role == "baseline")
+    several = len(candidates_of(run)) > 1
+    names = seat_names(run)
+    hidden = (*PROBES, *ASIDE, *(FLOORS if several else ()))
+    results = [one for one in results if one.case.phase not in hidden]
+    # What all cases have in common is said once, in the sentence below the table.
+    settings = {(result.case.problem.dtype, result.case.problem.threads) for result in results}
+    text = case_text if len(settings) > 1 else short_text
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    reasons: dict[str, list[str]] = {}
+    last = None
+    for result in results:
+        candidate = seats[result.candidate]
+        verdict = result.verdict
+        lines = groups.setdefault(_group_name(result.case, several=len(settings) > 1), [])
+        floor = _floor_text(noise_floor(result.again))
+        told = (
+            _time(result, candidate),
+            ratio_text(result.ratio.estimate) if result.ratio else DASH,
+            f"{MARKS[verdict.kind]} {verdict.kind}" if verdict else DASH,
+        )
+        if several and result.case != last:
+            lines.append((_row_name(result.case), "", "", ""))
+            lines.append((f" {names[0]}", _time(result, baseline), f"A/A {floor}", ""))
+        last = result.case
+        if several:
+            lines.append((f" {implementation_name(candidate.implementation)}", *told))
+        else:
+            time, ratio, judged = told
+            lines.append(
+                (_row_name(result.case), _time(result, baseline), time, ratio, floor, judged)
+            )
+        if verdict and verdict.kind in ("UNRESOLVED", "INVALID"):
+            whose = f"{implementation_name(candidate.implementation)}, " if several else ""
+            names_of = reasons.setdefault(f"{verdict.kind}: {verdict.reason}", [])
+            names_of.append(f"{whose}{text(result.case)}")
+    heads: tuple[str, ...] = ("network", *names, "ratio (95 %)", "A/A", "verdict")
+    heads = ("network", "time", "ratio (95 %)", "verdict") if several else heads
+    nothing = ("",) * (len(heads) - 1)
+    # A phase stands above its rows, so that what is told of a case fits into eighty columns.
+    show_table(
+        heads,
+        [
+            line
+            for phase, rows in groups.items()
+            for line in ((phase, *nothing), *((f" {name}", *cells) for name, *cells in rows))
+        ],
+        tight=True,
+    )
+    for reason, cases in reasons.items():
+        show_lines([f"{cases[0] if len(cases) == 1 else f'{len(cases)} cases'}: {reason}"])
+    whose = "that of the implementation" if several else f"{names[1]}'s"
+    faster = "it" if several else names[1]
+    show_lines(
+        [
+            f"ratio: {names[0]}'s time over {whose}, above 1 {faster} is faster; "
+            f"A/A: {names[0]} against itself, the noise floor",
+            *stored.notes,
+            *UNFINISHED.get(stored.run.status, ()),
+        ]
+    )
+
+
+def _group_name(case: Case, *, several: bool) -> str:
+    """Say below which line a case stands: its phase, and its setting if there are several."""
+    name = "floors" if case.phase in FLOORS else case.phase
+    if not several:
+        return name
+    dtype = "" if case.phase in FLOORS else f" f{case.problem.dtype[-2:]}"
+    return f"{name}{dtype} t{case.problem.threads}"
+
+
+def _row_name(case: Case) -> str:
+    """Name a case below its phase, short: `1,50x9,1 b20`."""
+    problem = case.problem
+    if case.phase in FLOORS:
+        return case.phase
+    return problem_label(problem)
+
+
+def show_roofline(found: Roofline) -> None:
+    """Print the part of the peak that each case reaches, in 80 columns."""
+    lines = [row for group in found.groups for row in (group.heads, *group.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for group in found.groups:
+        show_lines(["", group.name])
+        for first, *others in (group.heads, *group.rows):
+            cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+            show_lines([" ".join([first.ljust(widths[0]), *cells])])
+    show_lines(["", *found.limits, "", found.text, *found.errors])
+
+
+def show_below_one(run: Run, results: Sequence[Result]) -> None:
+    """Print the cells in which the candidate is not ahead, the slowest first, or that none is.
+
+    Of several candidates the one that is spoken of; the table above has all.
+    """
+    mine = main_results(run, results)
+    ratios = [(result.ratio.estimate, result.case) for result in mine if result.ratio]
+    what = f"{seat_names(run)[1]}'s ratio" if len(candidates_of(run)) > 1 else "ratio"
+    below = [pair for pair in ratios if pair[0].point < 1]
+    sure = sum(estimate.high < 1 for estimate, _ in below)
+    if not below:
+        show_lines([f"{what} below 1: none of {len(ratios)} cells"] if ratios else [])
+        return
+    below.sort(key=lambda pair: pair[0].point)
+    head = f"{what} below 1: {len(below)} of {len(ratios)} cells, {sure} by the whole interval"
+    show_lines([head, *(f"  {ratio_text(ratio)} {case_text(case)}" for ratio, case in below)])
+
+
+def show_rungs() -> None:
+    """Print the rungs of the ladder in order, and of those that cannot run here why."""
+    lines = []
+    for rung in RUNGS.values():
+        words = missing(rung).partition(": ")[2]
+        lines.append((rung.name, rung.text, words or "installed"))
+    show_table(("rung", "what it is", "here"), lines)
+
+
+def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> None:
+    """Print the worst tensor of each problem, every tensor that differs, and every fault."""
+    rows, lines = [], []
+    several = len({result.candidate for result in results}) > 1
+    for result in results:
+        worst = max(result.tensors, key=error_share)
+        rows.append(
+            (
+                f"{result.problem} {result.candidate}" if several else result.problem,
+                str(len(result.tensors)),
+                worst.name,
+                significant(error_share(worst), 2),
+                "ok" if result.ok else "FAILED",
+            )
+        )
+        lines += [
+            f"{result.problem}: {check.name} of {result.candidate} differs from "
+            f"{result.reference}: error {check.error:.2g}, tolerance {check.tolerance:.2g}"
+            for check in result.tensors
+            if not check.ok
+        ]
+    lines += [f"{fault.case}: {fault.worker}: {fault.reason}" for fault in faults]
+    show_table(("problem", "tensors", "worst tensor", "error/tolerance", "parity"), rows)
+    show_lines(lines)
+
+
+def show_lines(lines: Iterable[str], *, whole: bool = False) -> None:
+    """Print lines of plain text: broken between words on a terminal, unless they are to be whole.
+
+    In a file or a pipe they always are.
+    """
+    out = console()
+    for line in lines:
+        text = plain(line)
+        parts = [text] if whole or not out.is_terminal else _folded(text, out.width)
+        for part in parts:
+            out.print(Text(part), soft_wrap=True)
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """Break a line between words, so that it fits; a longer word, such as a path, stays whole."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        drop_whitespace=True,
+    ) or [""]
+
+
+def _floor_text(floor: float) -> str:
+    if math.isnan(floor):
+        return DASH
+    return f"±{floor:.1%}" if floor < 1 else ">100%"
+
+
+def _time(result: Result, spec: WorkerSpec) -> str:
+    time = result.times.get(spec.label)
+    return time_text(time.median_ns.point) if time else DASH

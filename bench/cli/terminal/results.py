@@ -1,0 +1,122 @@
+"""Shows on the terminal what a command came to; tells whether something is wrong in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.analysis import verdicts as stats
+from bench.cli.terminal.console import (
+    UNFINISHED,
+    show_below_one,
+    show_lines,
+    show_results,
+    show_roofline,
+    show_table,
+)
+from bench.cli.terminal.plain import run_lines
+from bench.measuring.doctor import Finding, worst
+from bench.measuring.pilot import eta_s
+from bench.model.cases import case_id
+from bench.model.errors import UsageError
+from bench.model.numbers import duration_text
+from bench.model.records import Fault, Plan, Result
+from bench.report.elements import sentences as wording
+from bench.report.sections.diagnostics import disturbed, shortfalls
+from bench.report.sections.provenance import roofline_of
+from bench.storage import runs as store
+
+GRADES = {"good": "ok  ", "note": "note", "bad": "BAD "}
+
+
+def show_run(path: Path, *, plain: bool = False) -> bool:
+    """Print the short report of a run; tell whether a case is INVALID or a rate impossible.
+
+    Args:
+        path: Its folder.
+        plain: Whether it is for a log.
+    """
+    stored = store.load(path)
+    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    errors = roofline_of(stored, results).errors
+    if plain:
+        notes = [*stored.notes, *UNFINISHED.get(stored.run.status, ()), *errors]
+        notes += [*disturbed(stored), *shortfalls(stored.run, results)]
+        show_lines(run_lines(stored.run, results, notes, str(path / "report.html")), whole=True)
+        return bool(errors) or _has_invalid(results)
+    show_results(stored, results)
+    show_lines([*errors, *disturbed(stored), *shortfalls(stored.run, results)])
+    show_below_one(stored.run, results)
+    sentence = wording.conclusion(stored.run, results)
+    show_lines(["", sentence, "", f"Report: {path / 'report.html'}"])
+    return bool(errors) or _has_invalid(results)
+
+
+def show_roofline_of(path: Path) -> bool:
+    """Print how near a run came to the machine's peak; tell whether something is wrong in it."""
+    stored = store.load(path)
+    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    found = roofline_of(stored, results)
+    if not found.groups:
+        raise UsageError(f"{path} holds no probes of the machine; `bench roofline` takes them")
+    show_roofline(found)
+    show_lines(["", f"Report: {path / 'report.html'}"])
+    return bool(found.errors) or _has_invalid(results)
+
+
+def show_plan(plan: Plan, faults: Sequence[Fault], *, as_json: bool) -> None:
+    """Print what a run would do and how long it would take."""
+    parts = {name: round(seconds, 1) for name, seconds in eta_s(plan).items()}
+    cases = [case for case in plan.cases if case_id(case) in plan.rounds]
+    rows = {
+        case_id(case): {
+            "loops": plan.loops[case_id(case)],
+            "rounds": plan.rounds[case_id(case)],
+            "invocations": plan.invocations,
+            "round_ms": round(plan.pilot[case_id(case)].round_ns / 1e6, 2),
+        }
+        for case in cases
+    }
+    if as_json:
+        found = {"cases": rows, "seconds": parts, "faults": [asdict(one) for one in faults]}
+        show_lines([json.dumps(found, indent=1)])
+        return
+    heads = ("case", "loops", "rounds", "invocations", "round")
+    show_table(
+        heads,
+        [
+            (name, *(str(row[key]) for key in heads[1:4]), f"{row['round_ms']:.1f} ms")
+            for name, row in rows.items()
+        ],
+    )
+    total = duration_text(sum(parts.values()))
+    text = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items())
+    show_lines(
+        [
+            f"{len(cases)} cases, {plan.invocations} invocations of {len(plan.workers)} workers",
+            f"about {total}: {text}; checking parity comes before",
+            *(f"{fault.case}: {fault.worker}: {fault.reason}" for fault in faults),
+        ]
+    )
+
+
+def show_findings(found: Iterable[Finding]) -> None:
+    """Print what was found about a machine: the grade, the fact, and below it what to do."""
+    found = list(found)
+    width = max(len(finding.name) for finding in found)
+    for finding in found:
+        show_lines([f"{GRADES[finding.grade]}  {finding.name:{width}}  {finding.value}"])
+        if finding.advice:
+            show_lines([f"{' ' * (width + 8)}{finding.advice}"])
+    summary = {
+        "good": "Nothing here disturbs a measurement.",
+        "note": "Nothing here forbids a measurement; mind the notes.",
+        "bad": "Figures taken now would mislead: see what is BAD.",
+    }
+    show_lines(["", summary[worst(found)]])
+
+
+def _has_invalid(results: Sequence[Result]) -> bool:
+    return any(result.verdict and result.verdict.kind == "INVALID" for result in results)

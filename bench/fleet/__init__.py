@@ -1,1 +1,0 @@
-"""Many machines: the same plan on all of them, and their runs in one store, asked together."""

@@ -1,0 +1,1 @@
+"""Plans, takes turns, saves. Nothing is judged here."""

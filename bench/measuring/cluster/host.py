@@ -1,0 +1,58 @@
+"""Tells which host this is, and what its sources are.
+
+A host is a machine and no worker: several workers of one machine are one host. Its name is made
+from what identifies it, and tells nobody what that is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.measuring.cluster.wire import checked
+from bench.model.paths import PROJECT
+
+PRETENDED = "BENCH_PRETENDED_HOST"
+"""Names a host that is none, to try things out on one machine; nothing measured so is a verdict."""
+SOURCES = ("bench", "mojo_impl", "python_impl", "ladder")
+ENDINGS = (".py", ".mojo", ".json")
+DIGITS = 10
+
+
+def this_host(
+    root: Path = Path("/"), variables: Mapping[str, str] = os.environ, node: str | None = None
+) -> tuple[str, str]:
+    """Return the name of this host and what tells its running kernel from every other.
+
+    Args:
+        root: Where `etc` and `proc` lie.
+        variables: The environment.
+        node: The machine's name in the network; asked of the system unless given.
+    """
+    pretended = variables.get(PRETENDED)
+    if pretended:
+        label = checked(f"pretended-{pretended}", PRETENDED)
+        return label, label
+    known = [_line(root / "etc/machine-id"), platform.node() if node is None else node]
+    label = f"host-{hashlib.sha256('|'.join(known).encode()).hexdigest()[:DIGITS]}"
+    return label, _line(root / "proc/sys/kernel/random/boot_id") or label
+
+
+def sources_digest(project: Path = PROJECT) -> str:
+    """Hash the sources, names and contents: two hosts must measure the same."""
+    whole = hashlib.sha256()
+    paths = [path for folder in SOURCES for path in (project / folder).rglob("*")]
+    for path in sorted(path for path in paths if path.suffix in ENDINGS):
+        content = path.read_bytes()
+        whole.update(f"{path.relative_to(project).as_posix()}\0{len(content)}\0".encode() + content)
+    return whole.hexdigest()
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

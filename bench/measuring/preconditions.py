@@ -1,0 +1,231 @@
+"""What must hold before a case is timed: parity and the fairness contract, asked of live workers.
+
+`bench.workers.parity` and `bench.workers.fairness` judge; what does not hold is not timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from bench.measuring.run_state import (
+    SETTLE_S,
+    Edges,
+    Order,
+    Progress,
+    Record,
+    Session,
+    ask_arrays,
+    patience_s,
+)
+from bench.measuring.schedule import calibrate, common_loops, fewer_loops
+from bench.measuring.worker_group import Crew
+from bench.model.arithmetic import flops
+from bench.model.cases import case_id, network_text, problem_id
+from bench.model.errors import WorkerError
+from bench.model.records import PHASES, Case, Clause, Fault, ParityResult, Problem
+from bench.model.registry import flushes
+from bench.model.slots import compared, seats_of
+from bench.workers import fairness as contract
+from bench.workers import parity
+from bench.workers.tensor_files import needed
+
+PARITY_EPOCHS = 2
+ATTEMPTS = 3
+TRIALS = 3
+"""Of the times of each worker in each case, and of each, how many samples: what one shows may be a
+disturbance."""
+
+
+def check_parity(
+    order: Order, progress: Progress, edges: Edges | None = None
+) -> tuple[list[ParityResult], list[Fault]]:
+    """Only compare, problem by problem; faults stand for what could not be compared."""
+    records: list[Record] = []
+    admit(Session(order, progress, edges or Edges(), records.append))
+    return (
+        [record for record in records if isinstance(record, ParityResult)],
+        [record for record in records if isinstance(record, Fault)],
+    )
+
+
+def admit(session: Session, done: Collection[str] = ()) -> None:
+    """Compare every candidate with the baseline; what differs is not timed.
+
+    Args:
+        session: The run.
+        done: Ids of the problems that were compared before.
+    """
+    problems = [
+        problem for problem in compared(session.order.cases) if problem_id(problem) not in done
+    ]
+    session.progress.stage("parity", len(problems))
+
+    def compare(crew: Crew, problem: Problem) -> None:
+        session.progress.now(network_text(problem))
+        results, clauses = _compare(session, crew, problem)
+        try:
+            _keep_to(session, clauses)
+        finally:
+            candidates = session.seats_of(problem)[1:]
+            for result, spec in zip(results, candidates, strict=True):  # last: then all of it is
+                session.save(result)
+                if not result.ok:
+                    session.leave_out(spec.label, session.names_of(problem))
+                    session.progress.note(f"parity failed: {result.problem}: {result.reason}")
+        session.progress.advance(1)
+
+    for threads in session.thread_counts:
+        group = [problem for problem in problems if problem.threads == threads]
+        needed = {spec for problem in group for spec in session.seats_of(problem)}
+        crew = [spec for spec in session.pair if spec in needed]
+        session.with_crew(crew, threads, group, session.names_of, compare, again=True)
+
+
+def _compare(
+    session: Session, crew: Crew, problem: Problem
+) -> tuple[list[ParityResult], list[Clause]]:
+    """Compare one problem; float32 is judged by the baseline's own distance to float64."""
+    seats = session.seats_of(problem)
+    baseline, *candidates = seats
+    computed: dict[str, dict[str, Any]] = {spec.label: {} for spec in seats}
+    exact: dict[str, Any] = {}
+    answers: dict[str, dict[str, Any]] = {}
+    twin = replace(problem, dtype="float64")
+    # Other weights come after the first, and of them one batch will do.
+    for prefix, seed, epochs in (("", 0, PARITY_EPOCHS), (parity.ANOTHER_SEED, 1, 0)):
+        session.prepare(crew, problem, session.order.seed + seed, seats)
+        for label, mine in computed.items():
+            arrays, answer = ask_arrays(crew, label, "tensors", problem, epochs)
+            mine.update({f"{prefix}{name}": array for name, array in arrays.items()})
+            answers.setdefault(label, answer)
+        if problem != twin:
+            data = session.data_of(twin)
+            crew.prepare(baseline.label, twin, data, session.order.seed + seed)
+            arrays, _ = ask_arrays(crew, baseline.label, "tensors", twin, epochs)
+            exact.update({f"{prefix}{name}": array for name, array in arrays.items()})
+    reference = computed[baseline.label]
+    results = [
+        parity.check(
+            problem,
+            baseline.implementation,
+            spec.implementation,
+            needed(reference, spec.phases or PHASES),
+            needed(computed[spec.label], spec.phases or PHASES),
+            exact or reference,
+        )
+        for spec in candidates
+    ]
+    subject = problem_id(problem)
+    clauses = [
+        *contract.of_workers(
+            subject,
+            {spec.label: crew.descriptions[spec.label] for spec in seats},
+            crew.threads,
+            session.order.isa,
+            [spec.label for spec in seats if flushes(spec.implementation)],
+        ),
+        *contract.of_data(subject, answers),
+        *map(contract.of_results, results),
+    ]
+    return results, clauses
+
+
+def _keep_to(session: Session, clauses: Sequence[Clause], who: Sequence[str] = ()) -> None:
+    """Save lines of the contract; a broken one is a fault of what was being worked on.
+
+    Args:
+        session: The run.
+        clauses: The lines.
+        who: Whom each is about; where one of several candidates broke it, the fault is its own.
+
+    Raises:
+        WorkerError: One is broken, other than by results that differ: these are told by tensor.
+    """
+    for clause in clauses:
+        session.save(clause)
+    candidates = [spec.label for spec in session.pair if spec.role == "candidate"]
+    for place, clause in enumerate(clauses):
+        if clause.name != "results" and (words := contract.first_broken([clause])):
+            label = who[place] if who else ""
+            own = label in candidates and len(candidates) > 1
+            raise WorkerError(label if own else "the contract", words)
+
+
+def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]) -> None:
+    """Hold the times of every worker of a crew against the machine's peak and its own meters.
+
+    What is broken is looked at again: a fault stays, a disturbance of the machine passes.
+
+    Args:
+        session: The run.
+        crew: Its workers.
+        case: What is timed.
+        each_ns: Nanoseconds of one repetition, by label.
+
+    Raises:
+        WorkerError: A line of the contract is broken.
+    """
+    peak = _peak(session, crew, case)
+    rates = [
+        contract.of_rate(case_id(case), label, flops(case) / nanoseconds * 1e9, peak)
+        for label, nanoseconds in each_ns.items()
+        if peak
+    ]
+    _keep_to(session, rates, [*each_ns])
+    for _ in range(ATTEMPTS):
+        clauses, who = _tried(session, crew, case, each_ns)
+        if not contract.first_broken(clauses):
+            break
+    _keep_to(session, clauses, who)
+
+
+def _tried(
+    session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
+) -> tuple[list[Clause], list[str]]:
+    """Take some samples of every worker and judge them; those that tell too little are let pass.
+
+    Returns:
+        The lines of the contract, and whom each is about.
+    """
+    clauses: list[Clause] = []
+    who: list[str] = []
+    common = common_loops(each_ns.values())
+    fewer = fewer_loops(common, each_ns)
+    for spec in session.turns(case, session.pair):
+        loops = fewer.get(spec.label, common)
+        wait_s = patience_s(case, 3 * loops)
+        if crew.threads > 1:
+            session.edges.sleep(SETTLE_S)
+        pairs = [
+            tuple(
+                contract.Trial(count, found.elapsed_ns, found.wall_ns, found.cpu_ns)
+                for count in (loops, 3 * loops)
+                if (found := crew.sample(spec.label, case, count, wait_s)).wall_ns is not None
+                and found.cpu_ns is not None
+            )
+            for _ in range(TRIALS)
+        ]
+        whole = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
+        if whole:
+            judged = contract.of_trials(case_id(case), spec.label, whole, crew.threads)
+            clauses += judged
+            who += [spec.label] * len(judged)
+    return clauses, who
+
+
+def _peak(session: Session, crew: Crew, case: Case) -> float:
+    """Probe how fast the machine multiplies now, in FLOP/s; 0 where no worker can."""
+    probe = replace(case, phase="peak")
+    for spec in seats_of(probe, session.turns(case, crew.specs)):
+        time = partial(_probe, crew, spec.label, probe)
+        loops = common_loops([calibrate(time)])
+        best = min(time(loops) / loops for _ in range(TRIALS))
+        return flops(probe) / best * 1e9
+    return 0.0
+
+
+def _probe(crew: Crew, label: str, probe: Case, loops: int) -> int:
+    return crew.sample(label, probe, loops, patience_s(probe, loops)).elapsed_ns

@@ -1,0 +1,1 @@
+"""The harness put to the test: error rates, power, seeded faults."""

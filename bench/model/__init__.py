@@ -1,0 +1,1 @@
+"""The words, as values: problems, cases, presets, who takes part, numbers as text. Pure."""

@@ -1,0 +1,82 @@
+"""Who takes part in a case, and which candidate of a run is the main one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from bench.model.arithmetic import flops
+from bench.model.records import ASIDE, PROBES, Case, Phase, Problem, Result, Run, WorkerSpec
+from bench.model.registry import offers
+
+PROBER = "mojo"
+"""The implementation that holds the probes of the machine."""
+MAIN = "mojo"
+"""The implementation that a report is about, where a run has it."""
+
+
+def compared(cases: Iterable[Case]) -> tuple[Problem, ...]:
+    """List the problems that stand for a network: all but those that only probe the machine."""
+    return tuple(dict.fromkeys(case.problem for case in cases if case.phase not in PROBES))
+
+
+def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...]:
+    """Choose the workers that take turns in a case: the one place that says so.
+
+    All that offer it, by what their seats say and by `bench.model.registry`; for what is timed
+    aside, those without the second seat of the baseline; for a probe the one that holds it.
+    """
+    workers = [worker for worker in workers if has_phase(worker, case.phase)]
+    if case.phase in PROBES:
+        return tuple(worker for worker in workers if worker.implementation == PROBER)[:1]
+    epoch, threads = flops(replace(case, phase="epoch")), case.problem.threads
+    return tuple(
+        worker
+        for worker in workers
+        if offers(worker.implementation, epoch, threads)
+        and not (case.phase in ASIDE and worker.role == "again")
+    )
+
+
+def seats_compared(
+    problem: Problem, cases: Iterable[Case], workers: Sequence[WorkerSpec]
+) -> tuple[WorkerSpec, ...]:
+    """Choose the workers whose tensors are compared: those with a turn in a case of the problem."""
+    mine = [case for case in cases if case.problem == problem and case.phase not in PROBES]
+    return crew_of(mine, workers)
+
+
+def has_phase(worker: WorkerSpec, phase: Phase) -> bool:
+    """Tell whether a worker has a phase."""
+    return not worker.phases or phase in worker.phases
+
+
+def crew_of(cases: Iterable[Case], workers: Sequence[WorkerSpec]) -> tuple[WorkerSpec, ...]:
+    """Choose the workers that have a turn in any of these cases."""
+    needed = {worker for case in cases for worker in seats_of(case, workers)}
+    return tuple(worker for worker in workers if worker in needed)
+
+
+def candidates_of(run: Run) -> list[WorkerSpec]:
+    """List the candidates of a run, in the order of its plan."""
+    return [spec for spec in run.plan.workers if spec.role == "candidate"]
+
+
+def main_candidate(run: Run) -> WorkerSpec | None:
+    """Choose the candidate that is spoken of where one must be; None where there is none."""
+    found = candidates_of(run)
+    return next((spec for spec in found if spec.implementation == MAIN), next(iter(found), None))
+
+
+def main_results(run: Run, results: Iterable[Result]) -> list[Result]:
+    """Take the results of the candidate that is spoken of; all, where they name none."""
+    main = main_candidate(run)
+    return [one for one in results if main is None or one.candidate in ("", main.label)]
+
+
+def narrowed(run: Run, candidate: WorkerSpec) -> Run:
+    """Leave one candidate in a run, beside both seats of its baseline."""
+    workers = tuple(
+        spec for spec in run.plan.workers if spec.role != "candidate" or spec == candidate
+    )
+    return replace(run, plan=replace(run.plan, workers=workers))

@@ -1,0 +1,1 @@
+"""A stored run as pages, charts and tables."""

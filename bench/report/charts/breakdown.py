@@ -1,0 +1,233 @@
+"""Draws where the time of each phase goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from bench.analysis.breakdown import (
+    ELEMENTWISE,
+    LOSS,
+    PRODUCTS,
+    REST,
+    SHUFFLE,
+    UPDATE,
+    Split,
+    splits,
+)
+from bench.model.arithmetic import flops
+from bench.model.cases import network_text
+from bench.model.numbers import DASH, NARROW_SPACE, listing, significant, time_text
+from bench.model.records import PHASES, Case, Phase, Problem
+from bench.report.elements.chart import (
+    INK,
+    ROW_INCHES,
+    SMALL,
+    WIDTH_INCHES,
+    Chart,
+    finish,
+    legend,
+    number_on_axis,
+    style,
+)
+from bench.report.elements.sentences import seat_names
+from bench.storage.runs import Stored
+
+ANCHOR = "where"
+# Okabe and Ito's colours; a pattern each as well, so that colour does not carry it alone.
+LOOKS: Mapping[str, tuple[str, str]] = {
+    PRODUCTS: ("#0072b2", ""),
+    ELEMENTWISE: ("#e69f00", "////"),
+    LOSS: ("#cc79a7", "xxxx"),
+    UPDATE: ("#009e73", "...."),
+    SHUFFLE: ("#56b4e9", "||||"),
+    REST: ("#b8bcc0", r"\\\\"),
+}
+LONGEST_SEAT = 14
+LEAST_SHARE = 1e-4
+"""A smaller one is told as smaller."""
+PAIR = 3.2
+"""Height of the two bars of a network and of its name above them, in bars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One phase of one network, taken apart on both sides."""
+
+    case: Case
+    baseline: Split
+    candidate: Split
+
+    @property
+    def sides(self) -> tuple[Split, Split]:
+        """Return both."""
+        return self.baseline, self.candidate
+
+
+def pairs_of(stored: Stored) -> tuple[Pair, ...]:
+    """Take apart what was timed on both sides, small networks first."""
+    run = stored.run
+    labels = {spec.role: spec.label for spec in reversed(run.plan.workers)}
+    found: dict[Case, dict[str, Split]] = {}
+    for split in splits(run, stored.samples, stored.parity, stored.faults):
+        found.setdefault(split.case, {})[split.worker] = split
+    pairs = [
+        Pair(case, of[labels["baseline"]], of[labels["candidate"]])
+        for case, of in found.items()
+        if labels["baseline"] in of and labels["candidate"] in of
+    ]
+    return tuple(
+        sorted(pairs, key=lambda pair: (PHASES.index(pair.case.phase), *_size(pair.case.problem)))
+    )
+
+
+def where_charts(stored: Stored) -> list[Chart]:
+    """Draw a chart for each phase that was taken apart."""
+    pairs = pairs_of(stored)
+    names = seat_names(stored.run)
+    return [
+        _chart(phase, mine, *names)
+        for phase in PHASES
+        if (mine := [pair for pair in pairs if pair.case.phase == phase])
+    ]
+
+
+def _size(problem: Problem) -> tuple[int, bool, int]:
+    return flops(Case("forward", problem)), problem.dtype != "float64", problem.threads
+
+
+def _name(phase: Phase) -> str:
+    return f"{ANCHOR}-{phase}"
+
+
+def _network(pair: Pair, pairs: Sequence[Pair]) -> str:
+    """Name a network, and its dtype where not all share one."""
+    problem = pair.case.problem
+    several = len({one.case.problem.dtype for one in pairs}) > 1
+    return f"{network_text(problem)} · {problem.dtype}" if several else network_text(problem)
+
+
+def _percent(share: float) -> str:
+    if not math.isfinite(share):
+        return f"{DASH} %"
+    if 0 < share < LEAST_SHARE:
+        return f"<{100 * LEAST_SHARE:g}{NARROW_SPACE}%"
+    return f"{significant(100 * share, 2 if abs(share) < 0.995 else 3)}{NARROW_SPACE}%"
+
+
+def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -> Chart:
+    """Draw the bars of both for every network, as parts of the baseline's time."""
+    with style(_name(phase)):
+        height = ROW_INCHES * 0.62 * PAIR * len(pairs) + 1.25
+        figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+        ax = figure.subplots()
+        ax.set_title(phase)
+        farthest = 1.0
+        for place, pair in enumerate(pairs):
+            top = place * PAIR
+            ax.text(0, top - 0.8, _network(pair, pairs), fontsize=SMALL, va="center")
+            for row, split in enumerate(pair.sides):
+                whole = pair.baseline.total_ns.point
+                farthest = max(farthest, _draw(ax, top + row, split, whole))
+        names = [part.name for part in pairs[0].baseline.parts]
+        handles: list[Any] = [_patch(name) for name in names]
+        handles += ax.plot([], [], "D", color=INK, markersize=3.5, label="one wide")
+        legend(figure, handles, columns=2)
+        places = [place * PAIR + row for place in range(len(pairs)) for row in (0, 1)]
+        ax.set_yticks(places, [*map(_short, (baseline, candidate))] * len(pairs), fontsize=SMALL)
+        ax.set_ylim(len(pairs) * PAIR - 1.6, -1.4)
+        ax.set_xlim(0, 102 * farthest)
+        ax.tick_params(axis="y", length=0)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: number_on_axis(tick)))
+        ax.set_xlabel(f"percent of {baseline}'s time for the same network")
+        ax.grid(axis="x")
+        title = f"Where the time of {phase} goes, {baseline} and {candidate}"
+        caption = (
+            f"Both bars of a network are parts of {baseline}'s time, which is 100 %; the outline "
+            "is the time of the phase itself. A part that is not above 0 is drawn as nothing, and "
+            f"the parts then reach beyond the outline. {_floors(pairs, baseline, candidate)}"
+        )
+        words = [
+            f"{_network(pair, pairs)}: "
+            + "; ".join(
+                _words(name, split, pair.baseline.total_ns.point)
+                for name, split in zip((baseline, candidate), pair.sides, strict=True)
+            )
+            for pair in pairs
+        ]
+        return finish(_name(phase), title, figure, caption, f"{title}. {'. '.join(words)}.")
+
+
+def _floors(pairs: Sequence[Pair], baseline: str, candidate: str) -> str:
+    """Say what the grey bar is, and where the marks lie."""
+    told = []
+    for name, splits_ in (
+        (baseline, [pair.baseline for pair in pairs]),
+        (candidate, [pair.candidate for pair in pairs]),
+    ):
+        known = [(one.floor_ns.point, one.total_ns.point) for one in splits_ if one.floor_ns]
+        if known:
+            shares = [floor / total for floor, total in known]
+            ends = list(dict.fromkeys(map(_percent, (min(shares), max(shares)))))
+            times = list(dict.fromkeys(time_text(end) for end in (min(known)[0], max(known)[0])))
+            told.append(f"{name} {' to '.join(times)}, {' to '.join(ends)} of its own time")
+    made = (
+        f"{REST[0].upper()}{REST[1:]} is what is left of the phase: statements between the calls, "
+        "checks, results made anew, colder caches."
+    )
+    if not told:
+        return made
+    return (
+        f"{made} The mark is the same phase of a network as deep and one wide: {'; '.join(told)}."
+    )
+
+
+def _draw(ax: Axes, y: float, split: Split, whole_ns: float) -> float:
+    """Draw one bar and return how far it reaches, as a part of the whole."""
+    left = 0.0
+    for part in split.parts:
+        width = 100 * max(0.0, part.time_ns.point) / whole_ns
+        colour, hatch = LOOKS[part.name]
+        ax.barh(y, width, 0.8, left, color=colour, hatch=hatch, edgecolor=INK, linewidth=0.3)
+        left += width
+    total = split.total_ns.point / whole_ns
+    ax.barh(y, 100 * total, 0.8, fill=False, edgecolor=INK, linewidth=0.9)
+    reach = [total, left / 100]
+    if split.floor_ns is not None:
+        ax.plot(100 * split.floor_ns.point / whole_ns, y, "D", color=INK, markersize=3.5)
+        reach.append(split.floor_ns.point / whole_ns)
+    ax.text(
+        1.02,
+        y,
+        f"{_percent(total)} · {time_text(split.total_ns.point)}",
+        fontsize=SMALL,
+        va="center",
+        transform=ax.get_yaxis_transform(),
+    )
+    return max(reach)
+
+
+def _short(name: str) -> str:
+    """Cut a name so that it leaves room for bars: it may be anybody's."""
+    name = " ".join(name.split())
+    return (
+        name if len(name) <= LONGEST_SEAT else f"{name[: LONGEST_SEAT - 1]}\N{HORIZONTAL ELLIPSIS}"
+    )
+
+
+def _patch(name: str) -> Patch:
+    colour, hatch = LOOKS[name]
+    return Patch(facecolor=colour, hatch=hatch, edgecolor=INK, linewidth=0.3, label=name)
+
+
+def _words(name: str, split: Split, whole_ns: float) -> str:
+    parts = [f"{part.name} {_percent(part.time_ns.point / whole_ns)}" for part in split.parts]
+    return f"{name} {_percent(split.total_ns.point / whole_ns)}, of it {listing(parts)}"

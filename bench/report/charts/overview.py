@@ -1,0 +1,311 @@
+"""Tables and losses -> charts: speed-up, times, losses, parity. No files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from bench.model.numbers import interval, significant, unit_for
+from bench.model.records import PHASES
+from bench.report.elements.chart import (
+    BASELINE_COLOUR,
+    CANDIDATE_COLOUR,
+    GAP,
+    INK,
+    SMALL,
+    TRUTH_COLOUR,
+    WIDTH_INCHES,
+    Chart,
+    finish,
+    label_rows,
+    legend,
+    log_scale,
+    stack,
+    style,
+)
+from bench.report.elements.result_table import rows_of
+from bench.workers.datasets import true_sinc
+
+MOST_ROWS = 40
+"""Networks of a panel; of more, so many from the smallest to the largest are drawn."""
+
+
+def speedup_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | None:
+    """Draw the ratio of every case with its interval, a panel per phase, small networks first.
+
+    Args:
+        table: What `bench.report.elements.result_table.result_table` returns.
+        baseline: Display name.
+        candidate: Display name.
+
+    Returns:
+        The chart, or None where no case has a ratio with an interval.
+    """
+    panels = _panels(table)
+    if not panels or not table["ratio_low"].notna().any():
+        return None
+    columns = ["ratio", "ratio_low", "ratio_high", "again_low", "again_high"]
+    low, high = _ends(table[columns].to_numpy(float))
+    with style("speedup"):
+        figure, axes = stack([len(rows) for _, rows in panels])
+        for ax, (phase, rows) in zip(axes, panels, strict=True):
+            label_rows(ax, phase, _labels(rows))
+            ax.axvline(1, color=INK, linewidth=0.9, zorder=1)
+            for place, row in enumerate(rows_of(rows)):
+                _draw_ratio(ax, place, row)
+            log_scale(ax, "x", min(low, 0.97), max(high, 1.03))
+        (point,) = axes[0].plot([], [], "o-", color=INK, label="ratio, 95 % interval")
+        floor = axes[0].fill_between([], [], color=INK, alpha=0.2, linewidth=0, label="A/A floor")
+        legend(figure, (point, floor))
+        middle = f"{baseline} time / {candidate} time"
+        axes[-1].set_xlabel(GAP.join((f"← {baseline} faster", middle, f"{candidate} faster →")))
+        title = f"Speed-up of {candidate} over {baseline}, by phase and network"
+        caption = (
+            f"Right of the line at 1 {candidate} is faster, left of it {baseline}. Bars are 95 % "
+            "intervals (where none is seen it is narrower than the point); grey is "
+            f"{baseline} against itself, the A/A floor. Networks are in the order of their "
+            f"arithmetic per batch.{_left_out(table)}"
+        )
+        words = [
+            f"{phase}: "
+            + ", ".join(f"{r.network} {r.dtype} {_ratio_words(r)}" for r in rows_of(rows))
+            for phase, rows in panels
+        ]
+        return finish("speedup", title, figure, caption, f"{title}. {'. '.join(words)}.")
+
+
+def time_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | None:
+    """Draw the time of one repetition of both, a panel per phase, on log axes.
+
+    Args:
+        table: What `bench.report.elements.result_table.result_table` returns.
+        baseline: Display name.
+        candidate: Display name.
+
+    Returns:
+        The chart, or None where nothing was timed.
+    """
+    panels = _panels(table[table["baseline_ns"].notna() | table["candidate_ns"].notna()])
+    if not panels:
+        return None
+    words = []
+    sides: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        # both markers are seen where they coincide
+        ("baseline", baseline, {"color": BASELINE_COLOUR, "marker": "o", "markersize": 7.5}),
+        ("candidate", candidate, {"color": CANDIDATE_COLOUR, "marker": "D", "markersize": 4}),
+    )
+    with style("times"):
+        figure, axes = stack([len(rows) for _, rows in panels])
+        for ax, (phase, rows) in zip(axes, panels, strict=True):
+            unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
+            label_rows(ax, phase, _labels(rows))
+            places = np.arange(len(rows))
+            ends = rows["baseline_ns"] / length, rows["candidate_ns"] / length
+            ax.hlines(places, *ends, color=INK, alpha=0.3, linewidth=1)
+            for role, name, look in sides:
+                ends = rows[f"{role}_low_ns"] / length, rows[f"{role}_high_ns"] / length
+                ax.hlines(places, *ends, color=look["color"], linewidth=2)
+                ax.plot(rows[f"{role}_ns"] / length, places, linestyle="", label=name, **look)
+            columns = [f"{role}{end}_ns" for role, *_ in sides for end in ("", "_low", "_high")]
+            log_scale(ax, "x", *_ends(rows[columns].to_numpy(float) / length))
+            ax.set_xlabel(f"time of one repetition, {unit} (log scale)")
+            words += [_time_words(row, unit, length, baseline, candidate) for row in rows_of(rows)]
+        legend(figure, axes[0].get_legend_handles_labels()[0])
+        title = f"Times of {baseline} and {candidate}, by phase and network"
+        bars = "with 95 %" if table["baseline_low_ns"].notna().any() else "without"
+        caption = (
+            f"Medians {bars} intervals; to the left is faster. Each phase has its own axis."
+            f"{_left_out(table)}"
+        )
+        return finish("times", title, figure, caption, f"{title}. {'; '.join(words)}.")
+
+
+def loss_chart(
+    training: Mapping[str, NDArray[Any]], epochs: int, baseline: str, candidate: str
+) -> Chart | None:
+    """Draw the training loss of both on top of each other, and how far they are apart.
+
+    Args:
+        training: `baseline` and `candidate`: loss of every batch, shape (epochs * batches,).
+        epochs: How many epochs that is.
+        baseline: Display name.
+        candidate: Display name.
+
+    Returns:
+        The chart, or None where a loss is missing or the two are not of the same training.
+    """
+    found = [np.ravel(training.get(role, np.empty(0))) for role in ("baseline", "candidate")]
+    size = len(found[0])
+    if epochs < 1 or not size or size % epochs or len(found[1]) != size:
+        return None
+    losses = [np.asarray(loss, np.float64).reshape(epochs, -1) for loss in found]
+    with np.errstate(all="ignore"):  # a loss may run away, and a file may hold anything
+        means = [loss.mean(axis=1) for loss in losses]
+        apart = (np.abs(losses[1] - losses[0]) / np.abs(losses[0])).max(axis=1)
+    shown = np.where(np.isfinite(apart) & (apart > 0), apart, np.nan)
+    worst = significant(float(apart.max()), 2)
+    at = np.arange(1, epochs + 1)
+    with style("loss"):
+        figure = Figure(figsize=(WIDTH_INCHES, 4.2), layout="constrained")
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+        top.set_title("training loss, mean over each epoch")
+        _twins(top, at, means, baseline, candidate)
+        if (np.isfinite(means) & (np.array(means) > 0)).any():
+            log_scale(top, "y", *_ends(np.array(means)))
+        top.legend()
+        bottom.set_title("largest relative difference in an epoch")
+        if np.isfinite(shown).any():
+            bottom.plot(at, shown, ".", color=INK, markersize=2.5)
+            log_scale(bottom, "y", *_ends(shown))
+        else:
+            text = "none at all" if not apart.any() else "not finite"
+            bottom.text(0.5, 0.5, text, ha="center", transform=bottom.transAxes)
+            bottom.set_yticks([])
+        bottom.set_xlabel("epoch")
+        top.grid()
+        bottom.grid()
+        title = f"Loss of {baseline} and {candidate} in training"
+        caption = (
+            f"{epochs} epochs from the same seed, on the same batches in the same order: the lines "
+            "should lie on each other. Below: how far apart they are, for rounding may differ from "
+            f"the first batch on and training amplifies it. Largest relative difference: {worst}."
+        )
+        ends = [f"{significant(mean[0])} to {significant(mean[-1])}" for mean in means]
+        alt = (
+            f"{title}, {epochs} epochs: {baseline} from {ends[0]}, {candidate} from {ends[1]}; "
+            f"largest relative difference of a batch {worst}."
+        )
+        return finish("loss", title, figure, caption, alt)
+
+
+def curve_chart(
+    training: Mapping[str, NDArray[Any]], baseline: str, candidate: str
+) -> Chart | None:
+    """Draw what both networks learned of the sinc over the data they learned it from.
+
+    Args:
+        training: `X`, `y`: the data, shape (n, 1); `grid`, and the two curves on it, `baseline`
+            and `candidate`, shape (m, 1).
+        baseline: Display name.
+        candidate: Display name.
+
+    Returns:
+        The chart, or None where a part is missing or the data is not of one input and output.
+    """
+    parts = ("X", "y", "grid", "baseline", "candidate")
+    if not training.keys() >= set(parts):
+        return None
+    X, y, grid, *curves = (np.asarray(training[part], np.float64).ravel() for part in parts)
+    if X.size != y.size or {curve.size for curve in curves} != {grid.size}:
+        return None
+    truth = true_sinc(grid)
+    apart = _farthest(curves[1], curves[0])
+    with style("curve"):
+        figure = Figure(figsize=(WIDTH_INCHES, 3.2), layout="constrained")
+        ax = figure.subplots()
+        ax.plot(X, y, ".", color=INK, alpha=0.25, markersize=3, label="training data")
+        ax.plot(grid, truth, color=TRUTH_COLOUR, linewidth=1, label="true curve")
+        _twins(ax, grid, curves, baseline, candidate)
+        ax.set(xlabel="x", ylabel="y")
+        ax.legend(fontsize=SMALL)
+        ax.grid()
+        title = f"What {baseline} and {candidate} learned"
+        caption = (
+            f"Dots: the {len(X)} training points. Both curves should lie on each other; how well "
+            "they fit is a matter of the training, which is the same for both. Largest distance "
+            f"between them: {apart}."
+        )
+        alt = (
+            f"{title}: both curves over {len(X)} training points and the true curve. They are at "
+            f"most {apart} apart; from the true curve {baseline} is at most "
+            f"{_farthest(curves[0], truth)} away, {candidate} {_farthest(curves[1], truth)}."
+        )
+        return finish("curve", title, figure, caption, alt)
+
+
+def _panels(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Part a table by phase; of many rows take some, evenly in their order, and both ends."""
+    parts = [(phase, table[table["phase"] == phase]) for phase in PHASES]
+    return [
+        (
+            phase,
+            rows.iloc[np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int)],
+        )
+        for phase, rows in parts
+        if len(rows)
+    ]
+
+
+def _left_out(table: pd.DataFrame) -> str:
+    """Say that not every case is drawn, if so."""
+    most = max((table["phase"] == phase).sum() for phase in PHASES)
+    if most <= MOST_ROWS:
+        return ""
+    return (
+        f" Of {most} cases of a phase {MOST_ROWS} are drawn, evenly from the smallest to the "
+        "largest; the table has all."
+    )
+
+
+def _labels(rows: pd.DataFrame) -> list[str]:
+    """Name the networks of a panel on two lines; what all rows share is left out."""
+    dtypes, threads = rows["dtype"].nunique() > 1, rows["threads"].nunique() > 1
+    return [
+        row.network.replace(" batch", "\nbatch")
+        + (f" · {row.dtype}" if dtypes else "")
+        + (f" · t{row.threads}" if threads else "")
+        for row in rows_of(rows)
+    ]
+
+
+def _draw_ratio(ax: Axes, place: int, row: Any) -> None:
+    if math.isfinite(row.again_low) and math.isfinite(row.again_high):
+        height = [place - 0.38, place + 0.38]
+        ax.fill_betweenx(height, row.again_low, row.again_high, color=INK, alpha=0.2, linewidth=0)
+    colour = {"FASTER": CANDIDATE_COLOUR, "SLOWER": BASELINE_COLOUR}.get(row.verdict, INK)
+    if math.isfinite(row.ratio):
+        ax.plot([row.ratio_low, row.ratio_high], [place, place], color=colour, linewidth=2)
+        ax.plot(row.ratio, place, "o", color=colour, markersize=5.5)
+    beside = ax.get_yaxis_transform()
+    ax.text(1.02, place, _ratio_words(row), fontsize=SMALL, va="center", transform=beside)
+
+
+def _ratio_words(row: Any) -> str:
+    value = significant(row.ratio) if math.isfinite(row.ratio) else ""
+    return f"{value} {row.verdict.lower()}".strip() or "no ratio"
+
+
+def _time_words(row: Any, unit: str, length: float, baseline: str, candidate: str) -> str:
+    times = [
+        f"{name} {interval(point, low, high, length)[0]} {unit}"
+        for name, point, low, high in (
+            (baseline, row.baseline_ns, row.baseline_low_ns, row.baseline_high_ns),
+            (candidate, row.candidate_ns, row.candidate_low_ns, row.candidate_high_ns),
+        )
+    ]
+    return f"{row.phase} {row.network} {row.dtype}: {', '.join(times)}"
+
+
+def _twins(
+    ax: Axes, x: NDArray[Any], lines: Sequence[NDArray[Any]], baseline: str, candidate: str
+) -> None:
+    """Draw two lines that may lie on each other so that both are seen."""
+    ax.plot(x, lines[0], color=BASELINE_COLOUR, linewidth=4, alpha=0.65, label=baseline)
+    ax.plot(x, lines[1], "--", color=CANDIDATE_COLOUR, linewidth=1.2, label=candidate)
+
+
+def _farthest(one: NDArray[Any], other: NDArray[Any]) -> str:
+    return significant(float(np.abs(one - other).max()), 2)
+
+
+def _ends(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the least and the largest value that a logarithmic axis can show."""
+    finite = values[np.isfinite(values) & (values > 0)]
+    return float(finite.min()), float(finite.max())

@@ -1,0 +1,1 @@
+"""The page of a store of runs, machine by machine."""

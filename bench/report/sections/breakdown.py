@@ -1,0 +1,184 @@
+"""Where the time goes, for people: a chart of stacked bars and a table per phase, and sentences.
+
+Everything is made from `bench.analysis.breakdown`. No files, no markup, no escaping.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from bench.analysis.breakdown import (
+    NAMES,
+    PRODUCTS,
+    REST,
+    Split,
+)
+from bench.model.numbers import (
+    DASH,
+    count_text,
+    interval,
+    listing,
+    time_text,
+    unit_for,
+)
+from bench.model.records import PHASES, Estimate, Phase
+from bench.report.charts.breakdown import ANCHOR, Pair, _name, _network, _percent, pairs_of
+from bench.report.elements.chart import (
+    Chart,
+)
+from bench.report.elements.section import Facts, Section
+from bench.report.elements.sentences import seat_names
+from bench.storage.runs import Stored
+
+WORTH_NAMING = 0.01
+"""Of a difference, a smaller part is not."""
+
+
+def where_section(stored: Stored, charts: Mapping[str, Chart]) -> Section | None:
+    """Say where the time goes; None where no phase was taken apart.
+
+    Args:
+        stored: The run.
+        charts: All charts of the page, by name.
+    """
+    pairs = pairs_of(stored)
+    if not pairs:
+        return None
+    names = seat_names(stored.run)
+    phases = [phase for phase in PHASES if any(pair.case.phase == phase for pair in pairs)]
+    return Section(
+        ANCHOR,
+        "Where the time goes",
+        "Where the time goes",
+        text=[_how(), _rest(*names), *_facts(pairs, *names)],
+        charts=[charts[_name(phase)] for phase in phases if _name(phase) in charts],
+        tables=[_table(phase, pairs, *names) for phase in phases],
+    )
+
+
+def _how() -> str:
+    return (
+        "Every part was timed aside, in rounds of its own and in the same processes as the phases, "
+        "on one thread: the matrix products alone; the same with biases and ReLU (in backprop: the "
+        "last delta, the masks of ReLU and the gradients of the biases); that with the update; the "
+        "loss of a batch; the shuffle of an epoch and the gathering of its batches. Each works in "
+        "memory that is there already: in NumPy by a call for each operation, in Mojo inside the "
+        "products, as its phases do it. What a part takes is the difference between two such times "
+        "of one invocation; an epoch is its number of batches times the parts of one, and the "
+        "shuffle."
+    )
+
+
+def _rest(baseline: str, candidate: str) -> str:
+    return (
+        f"{REST[0].upper()}{REST[1:]} is what the phase takes beyond its parts: in {baseline} the "
+        "statements between the calls, the checks of arguments and memory for every result, in "
+        f"{candidate} the way from operation to operation; in both also caches that are colder "
+        "than when a part is repeated alone. What a library takes to get into each of its calls "
+        "stands in the parts that make them. All of it together is what the mark shows: the same "
+        "phase of a network as deep and one wide, on one row, where there is next to nothing to "
+        "compute."
+    )
+
+
+def _facts(pairs: Sequence[Pair], baseline: str, candidate: str) -> list[str]:
+    """Say what weighs most, what makes the difference, and what cannot be measured."""
+    phase = max((pair.case.phase for pair in pairs), key=PHASES.index)
+    mine = [pair for pair in pairs if pair.case.phase == phase]
+    ends = list(dict.fromkeys([mine[0].case, mine[-1].case]))
+    shown = [pair for pair in mine if pair.case in ends]
+    lines = [
+        " ".join(
+            f"{_of_what(pair, pairs)}, the largest part of {baseline}'s time is "
+            f"{_largest(pair.baseline)}, and of {candidate}'s time "
+            f"{_largest(pair.candidate)}. "
+            f"{_difference(pair, baseline, candidate)}"
+            for pair in shown
+        )
+    ]
+    sides = {
+        baseline: [pair.baseline for pair in pairs],
+        candidate: [pair.candidate for pair in pairs],
+    }
+    nothing = [
+        f"for {name}, {listing([f'{part} in {text}' for part, text in counts.items()])}"
+        for name, found in sides.items()
+        if (counts := _not_above_0(found))
+    ]
+    if nothing:
+        lines.append(
+            f"Not told from 0, for the interval reaches down to it, are: {'; '.join(nothing)}. "
+            "What is done inside a product may cost nothing beside it, or even save something; "
+            "where an interval is wide, this run cannot tell. The tables have the differences as "
+            "they are; in the charts one that is not above 0 is drawn as nothing."
+        )
+    return lines
+
+
+def _of_what(pair: Pair, pairs: Sequence[Pair]) -> str:
+    phase = "an epoch" if pair.case.phase == "epoch" else pair.case.phase
+    return f"In {phase} of {_network(pair, pairs)}"
+
+
+def _largest(split: Split) -> str:
+    part = max(split.parts, key=lambda part: part.time_ns.point)
+    return f"{part.name} ({_percent(part.time_ns.point / split.total_ns.point)})"
+
+
+def _difference(pair: Pair, baseline: str, candidate: str) -> str:
+    """Say which parts make the difference between the two."""
+    saved_ns = pair.baseline.total_ns.point - pair.candidate.total_ns.point
+    if not saved_ns:
+        return "Both take as long."
+    less, more = (candidate, baseline) if saved_ns > 0 else (baseline, candidate)
+    shares = {
+        name: (pair.baseline.part_ns(name) - pair.candidate.part_ns(name)) / saved_ns
+        for name in NAMES
+    }
+    first, second = sorted(shares, key=lambda name: -shares[name])[:2]
+    words = f"Of the {time_text(abs(saved_ns))} by which {less} is ahead of {more}, {first} "
+    words += f"{_verb(first)} {_percent(shares[first])}"
+    return words + (
+        f" and {second} {_percent(shares[second])}." if shares[second] >= WORTH_NAMING else "."
+    )
+
+
+def _verb(name: str) -> str:
+    return "make" if name == PRODUCTS else "makes"
+
+
+def _not_above_0(found: Sequence[Split]) -> dict[str, str]:
+    """Tell by part in how many cases its interval reaches down to 0: `3 of 5 cases`."""
+    counts: dict[str, list[bool]] = {}
+    for split in found:
+        for part in split.parts:
+            time = part.time_ns
+            low = time.low if math.isfinite(time.low) else time.point
+            counts.setdefault(part.name, []).append(low <= 0)
+    return {
+        name: f"{sum(hits)} of {count_text(len(hits), 'case')}"
+        for name, hits in counts.items()
+        if any(hits)
+    }
+
+
+def _table(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -> Facts:
+    mine = [pair for pair in pairs if pair.case.phase == phase]
+    names = [part.name for part in mine[0].baseline.parts]
+    rows = []
+    for pair in mine:
+        for name, split in zip((baseline, candidate), pair.sides, strict=True):
+            unit, length = unit_for([split.total_ns.point])
+            times = [split.total_ns, *(part.time_ns for part in split.parts)]
+            cells = [_cell(time, length) for time in times]
+            cells.append(_cell(split.floor_ns, length) if split.floor_ns else DASH)
+            rows.append((f"{_network(pair, pairs)} · {name}, {unit}", *cells))
+    return Facts(("network", phase, *names, "one wide"), rows, f"Parts of {phase}")
+
+
+def _cell(time: Estimate, length: float) -> str:
+    value, ends = interval(time.point, time.low, time.high, length)
+    if time.low < 0:
+        ends = ends.replace(DASH, " to ")
+    return f"{value} ({ends})" if ends else value

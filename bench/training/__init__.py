@@ -1,0 +1,1 @@
+"""Trains both networks, to look at. No benchmark."""

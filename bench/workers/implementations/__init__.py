@@ -1,0 +1,1 @@
+"""The implementations that are built in, and how each is driven."""

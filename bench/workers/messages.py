@@ -1,0 +1,208 @@
+"""The lines between runner and worker as typed records: the protocol of docs/protocol.md.
+
+`python -m bench.workers.messages` writes its JSON schema, `bench/workers/protocol.schema.json`. The
+records are what the conformance kit holds answers to. Pure but for that command.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bench.model.errors import StoreError
+from bench.model.records import PHASES, Phase, Problem
+from bench.storage.atomic_files import write_whole
+
+PROTOCOL = 1
+"""Version of the lines. A change that a worker of others could notice makes it another one."""
+HISTORY = {1: "The first (2026-11)."}
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FILE = Path(__file__).with_name("protocol.schema.json")
+
+Count = Annotated[int, Meta(ge=0)]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class Request(Struct, frozen=True, tag_field="op", forbid_unknown_fields=True):
+    """What a worker is asked, one object a line; `op` says which."""
+
+
+class Describe(Request, frozen=True, tag="describe"):
+    """Tell what you are; may come before anything is prepared."""
+
+
+class Prepare(Request, frozen=True, tag="prepare"):
+    """Read the data, make a network with the weights of the seed, forget what was there before."""
+
+    problem: Problem
+    data: Text  # a folder with X.npy, y.npy, X_val.npy, y_val.npy in the problem's dtype
+    seed: Seed
+
+
+class Tensors(Request, frozen=True, tag="tensors"):
+    """Compute every tensor once from fresh weights, write each to its file, then reset."""
+
+    folder: Text  # empty; the worker writes NAME.npy into it
+    epochs: Count  # of the losses; 0: only what comes of one batch and one step
+
+
+class Sample(Request, frozen=True, tag="sample"):
+    """Repeat a phase and tell how long all repetitions took together."""
+
+    phase: Phase
+    loops: AtLeastOne
+    rouse_ns: Count = 0  # work untimed for so long or longer before
+
+
+class Reset(Request, frozen=True, tag="reset"):
+    """Bring weights and random stream back to the state after `prepare`."""
+
+
+class Train(Request, frozen=True, tag="train"):
+    """Train from fresh weights and write the losses."""
+
+    folder: Text
+    epochs: AtLeastOne
+
+
+class Costs(Request, frozen=True, tag="costs"):
+    """Tell what starting took; comes after `prepare`, in a process that has computed nothing."""
+
+
+class Quit(Request, frozen=True, tag="quit"):
+    """End, with exit code 0; there is no answer."""
+
+
+class Answer(Struct, frozen=True):
+    """What a worker answers when it did what it was asked; members not named here may stand."""
+
+    ok: Literal[True]
+
+
+class Done(Answer, frozen=True):
+    """The answer to prepare, reset and train."""
+
+
+class Described(Answer, frozen=True):
+    """The answer to describe."""
+
+    protocol: Literal[1]
+    implementation: Text
+    language: Text
+    threads: AtLeastOne  # counted inside the process, not echoed
+    denormals: Literal["kept", "flushed"]
+    rounding: Text  # "to nearest", or what else
+    versions: dict[str, str] = {}
+    facts: dict[str, str] = {}
+    phases: list[Phase] = msgspec.field(default_factory=lambda: list(PHASES))
+
+
+class TensorsWritten(Answer, frozen=True):
+    """The answer to tensors."""
+
+    inputs: Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]  # CRC-32 of the data's numbers
+    layout: Text  # "dense, C order", or what else
+
+
+class Sampled(Answer, frozen=True):
+    """The answer to sample: by the implementation's clock, around the loops only."""
+
+    elapsed_ns: AtLeastOne
+    wall_ns: Count | None = None  # by a second reading of the clock around that
+    cpu_ns: Count | None = None  # of all threads of the process, in the same while
+    preempted: Count | None = None
+    page_faults: Count | None = None
+
+
+class CostsTold(Answer, frozen=True, rename=lambda name: name.rstrip("_").replace("_", " ")):
+    """The answer to costs: nanoseconds and bytes; what is left out is stored as not told."""
+
+    import_: Count | None = None
+    first_call: Count | None = None
+    second_call: Count | None = None
+    memory_after_import: Count | None = None
+    peak_memory: Count | None = None
+    page_faults: Count | None = None
+    libraries_loaded: Count | None = None
+
+
+class Refused(Struct, frozen=True):
+    """The answer to what cannot be served; the worker lives on."""
+
+    ok: Literal[False]
+    error: Text
+    message: str
+
+
+REQUESTS: dict[str, type[Request]] = {
+    "describe": Describe,
+    "prepare": Prepare,
+    "tensors": Tensors,
+    "sample": Sample,
+    "reset": Reset,
+    "train": Train,
+    "costs": Costs,
+    "quit": Quit,
+}
+ANSWERS: dict[str, type[Answer]] = {
+    "describe": Described,
+    "prepare": Done,
+    "tensors": TensorsWritten,
+    "sample": Sampled,
+    "reset": Done,
+    "train": Done,
+    "costs": CostsTold,
+}
+"""What is answered, by request; `quit` has no answer."""
+
+
+def schema() -> dict[str, Any]:
+    """Make the schema: a tree of JSON, the same each time."""
+    kinds = [*REQUESTS.values(), *dict.fromkeys(ANSWERS.values()), Refused]
+    _, records = msgspec.json.schema_components(kinds)
+    for record in records.values():
+        record["description"] = inspect.cleandoc(record["description"])
+    answers = {op: {"$ref": f"#/$defs/{kind.__name__}"} for op, kind in ANSWERS.items()}
+    past = " ".join(f"Version {version}: {text}" for version, text in HISTORY.items())
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:python-vs-mojo:protocol:{PROTOCOL}",
+        "title": f"Lines between python-vs-mojo and a worker, version {PROTOCOL}",
+        "description": (
+            "The whole schema is that of a request. An answer is Refused, or, by the request's op, "
+            f"what stands under answers. {past}"
+        ),
+        "version": PROTOCOL,
+        "oneOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in REQUESTS.values()],
+        "answers": answers,
+        "$defs": dict(sorted(records.items())),
+    }
+
+
+def text() -> bytes:
+    """Write the schema as it stands in the repository."""
+    return msgspec.json.format(msgspec.json.encode(schema()), indent=2) + b"\n"
+
+
+def main() -> None:
+    """Write the schema's file.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    try:
+        write_whole(FILE, text())
+    except OSError as error:
+        raise StoreError(f"cannot write {FILE}: {error.strerror}") from error
+    sys.stdout.write(f"wrote {FILE.name}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Keeps the programs that measure parts and threads compiling; what they measure needs quiet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mojo_impl import build as building
+
+PROGRAMS = Path(__file__).parent / "mojo"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "name", ["cost_of_parts", "cost_of_depth", "cost_of_threads", "busy_neighbour"]
+)
+def test_a_program_compiles_by_the_command_that_it_gives(name: str, tmp_path: Path) -> None:
+    source = PROGRAMS / f"{name}.mojo"
+    assert f"mojo build -I mojo_impl tests/mojo_impl/mojo/{name}.mojo -o " in source.read_text()
+    line = [building.find_compiler(), "build", "--Werror", "-I", str(building.PACKAGE)]
+    done = building._run([*line, str(source), "-o", str(tmp_path / name)])
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,110 @@
+"""How a run went: contract, what the system did, in words and in the report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from sample_run import SEED_NETWORK, SMALL, Truth, write_run
+
+from bench.analysis.verdicts import results
+from bench.model.cases import case_id, problem_id
+from bench.model.records import Case, Clause, Spent
+from bench.report.run.build import build
+from bench.report.sections.diagnostics import NOT_KNOWN, conduct_of, disturbed, spent_text
+from bench.storage.runs import Stored, load
+
+
+def of(stored: Stored) -> list:  # type: ignore[type-arg]
+    return list(results(stored.run, stored.samples, stored.parity, stored.faults))
+
+
+def test_a_contract_that_was_kept(tmp_path: Path) -> None:
+    stored = load(write_run(tmp_path / "run"))
+    found = conduct_of(stored, of(stored))
+    assert found.contract_text == (
+        "Before the first sample 6 checks were made inside the workers: all were kept."
+    )
+    rows = {row[0]: row[2:] for row in found.contract.rows}
+    assert rows == {
+        "threads": ("2 of 2", "1"),
+        "inputs": ("2 of 2", "sha256 ab12"),
+        "cores": ("2 of 2", "numpy: 1.00 … mojo: 1.00"),
+    }
+
+
+def test_a_contract_that_was_broken(tmp_path: Path) -> None:
+    stored = load(write_run(tmp_path / "run", Truth(failed=[SMALL])))
+    found = conduct_of(stored, of(stored))
+    assert found.contract_text.endswith("1 were broken, and their cases are INVALID.")
+    rows = {row[0]: row[2:] for row in found.contract.rows}
+    assert rows["inputs"] == ("1 of 2", "mojo holds other data than numpy")
+
+
+def test_of_two_looks_at_one_line_the_last_counts(tmp_path: Path) -> None:
+    stored = load(write_run(tmp_path / "run"))
+    again = Clause(problem_id(SEED_NETWORK), "threads", "1")
+    twice = replace(stored, contract=(*stored.contract, again))
+    assert conduct_of(twice, of(stored)) == conduct_of(stored, of(stored))
+
+
+def test_an_older_run_did_not_record_it(tmp_path: Path) -> None:
+    stored = load(write_run(tmp_path / "run"))
+    old = replace(stored, run=replace(stored.run, schema=2), contract=())
+    found = conduct_of(old, of(stored))
+    assert (found.contract_text, found.system_text) == (NOT_KNOWN, NOT_KNOWN)
+    assert not [*found.contract.rows, *found.system.rows]
+    assert disturbed(old) == []
+
+
+def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> None:
+    stored = load(write_run(tmp_path / "run", Truth(meters=True)))
+    quiet = conduct_of(stored, of(stored))
+    # One reading of 4 in 2 invocations of 12: a twenty-fourth.
+    assert {row[1] for row in quiet.system.rows} == {"4.2%"}
+    assert {row[2:] for row in quiet.system.rows} == {("2", "2")}  # 20 in ten repetitions
+    assert quiet.system_text.endswith("No case is disturbed.")
+    name = case_id(Case("forward", SEED_NETWORK))
+    samples = tuple(
+        replace(s, preempted=1, cpu_ns=s.elapsed_ns // (2 if s.case == name else 1))
+        for s in stored.samples
+    )
+    noisy = replace(stored, samples=samples)
+    (line,) = disturbed(noisy)
+    assert line.startswith("disturbed: in 1 case more than 5% of the readings lost their core")
+    assert "forward · 1,50x9,1 batch 20" in line
+    assert conduct_of(noisy, of(noisy)).system_text.endswith(f"{line}.")
+
+
+def test_a_run_says_how_much_of_its_time_went_into_samples(tmp_path: Path) -> None:
+    spent = Spent(346_000_000_000, 256_000_000_000)
+    path = write_run(tmp_path / "run", Truth(changes={"spent": spent}))
+    build(path)
+    text = (path / "report.md").read_text()
+    assert "The run took 5 min 46 s until all was measured. Of that time 74% lie between" in text
+    assert spent_text(replace(load(path).run, spent=None)) == ""
+
+
+def test_one_reading_of_few_is_no_disturbed_case(tmp_path: Path) -> None:
+    truth = Truth(meters=True, invocations=1, rounds=2)
+    stored = load(write_run(tmp_path / "run", truth))
+    name = case_id(Case("forward", SEED_NETWORK))
+    mine = [replace(s, preempted=0) for s in stored.samples if s.case == name and not s.warmup]
+
+    def lose(count: int) -> Stored:
+        lost = [replace(s, preempted=1, cpu_ns=s.elapsed_ns // 2) for s in mine[:count]]
+        return replace(stored, samples=(*lost, *mine[count:]))
+
+    assert len(mine) == 6
+    assert disturbed(lose(2)) == []
+    assert len(disturbed(lose(3))) == 1
+
+
+def test_the_report_shows_it(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", Truth(meters=True))
+    build(path)
+    for file in ("report.html", "report.md"):
+        text = (path / file).read_text()
+        assert "Contract: was it fair?" in text
+        assert "6 checks were made inside the workers" in text
+        assert "readings that lost their core" in text

@@ -1,0 +1,262 @@
+"""Where the time goes: parts from known times, and what a page says of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from known_truth import SEATS, agreed, make_run
+from sample_run import SMALL, Truth, write_run
+
+from bench.analysis import verdicts as stats
+from bench.analysis.breakdown import (
+    ELEMENTWISE,
+    LOSS,
+    NAMES,
+    PRODUCTS,
+    REST,
+    SHUFFLE,
+    UPDATE,
+    Split,
+    splits,
+    sums_of,
+)
+from bench.model.cases import case_id
+from bench.model.presets import cases_of
+from bench.model.records import PHASES, Case, Fault, ParityResult, Phase, Problem, Run, Sample
+from bench.model.slots import seats_of
+from bench.report.charts.breakdown import pairs_of, where_charts
+from bench.report.run.build import build
+from bench.report.sections.breakdown import where_section
+from bench.report.sections.provenance import environment_facts
+from bench.storage import runs as store
+
+TINY = Problem((3, 4, 2), 5, 23, "float64", 1)  # four batches
+CASES = cases_of((TINY,), parts=True)
+NUMPY = {
+    "forward": 100, "forward-products": 30, "forward-work": 70, "forward-floor": 20,
+    "backprop": 200, "backprop-products": 60, "backprop-work": 120, "backprop-floor": 40,
+    "epoch": 2000, "step-work": 150, "loss": 10, "shuffle": 300, "epoch-floor": 400,
+    "call": 5, "timer": 5,
+}  # fmt: skip
+MOJO = {
+    **NUMPY,
+    **{"forward": 40, "forward-products": 39, "forward-work": 38, "step-work": 110, "epoch": 1500},
+}
+"""Nanoseconds; what the candidate fuses costs less than nothing."""
+
+
+def read_run(
+    run: Run,
+    noise: Callable[[str, int], float] = lambda phase, invocation: 0.0,
+    left_out: tuple[Phase, int] | None = None,
+) -> list[Sample]:
+    """Readings of those times, plus some noise by phase and invocation."""
+    return [
+        Sample(
+            case_id(case), seat.label, invocation, turn, 0, 4,
+            round(4 * ((MOJO if seat.label == "mojo" else NUMPY)[case.phase]
+                       + noise(case.phase, invocation))),
+            0,
+        )
+        for case in run.plan.cases
+        for invocation in range(run.plan.invocations)
+        for turn in (1, 2)
+        for seat in seats_of(case, run.plan.workers)
+        if (case.phase, invocation) != left_out
+    ]  # fmt: skip
+
+
+def taken_apart(run: Run | None = None, **changes: object) -> dict[tuple[str, str], Split]:
+    run = run or make_run(*CASES)
+    recorded = {"samples": read_run(run), "parity": agreed(run), "faults": []} | changes
+    found = splits(run, recorded["samples"], recorded["parity"], recorded["faults"])  # type: ignore[arg-type]
+    return {(split.case.phase, split.worker): split for split in found}
+
+
+def points(split: Split) -> dict[str, float]:
+    return {part.name: pytest.approx(part.time_ns.point) for part in split.parts}
+
+
+def test_parts_are_differences_of_what_was_timed_aside() -> None:
+    found = taken_apart()
+    assert list(found) == [(phase, worker) for phase in PHASES for worker in ("numpy", "mojo")]
+    assert points(found["forward", "numpy"]) == {PRODUCTS: 30, ELEMENTWISE: 40, REST: 30}
+    assert points(found["backprop", "numpy"]) == {PRODUCTS: 60, ELEMENTWISE: 60, REST: 80}
+    assert points(found["epoch", "numpy"]) == {
+        PRODUCTS: 4 * 90, ELEMENTWISE: 4 * 100, LOSS: 40, UPDATE: 120, SHUFFLE: 300, REST: 780,
+    }  # fmt: skip
+    floor = found["epoch", "numpy"].floor_ns
+    assert floor is not None
+    assert floor.point == pytest.approx(400)
+
+
+def test_work_that_is_fused_may_cost_less_than_nothing() -> None:
+    found = taken_apart()
+    assert points(found["forward", "mojo"]) == {PRODUCTS: 39, ELEMENTWISE: -1, REST: 2}
+    assert found["epoch", "mojo"].part_ns(UPDATE) == pytest.approx(4 * (110 - 120))
+    assert found["forward", "mojo"].part_ns(UPDATE) == 0
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_parts_of_a_phase_are_together_the_phase_once(phase: Phase) -> None:
+    together: dict[Phase, int] = {}
+    for terms in sums_of(phase, 7).values():
+        for name, count in terms.items():
+            together[name] = together.get(name, 0) + count
+    assert {name: count for name, count in together.items() if count} == {phase: 1}
+    for split in taken_apart().values():
+        assert sum(part.time_ns.point for part in split.parts) == pytest.approx(
+            split.total_ns.point
+        )
+        assert {part.name for part in split.parts} <= set(NAMES)
+
+
+def test_what_moves_both_times_of_a_difference_cancels_and_the_interval_is_students() -> None:
+    run = make_run(*CASES, invocations=4)
+    together = taken_apart(run, samples=read_run(run, lambda phase, number: 10.0 * number))
+    for part in together["forward", "numpy"].parts[1:]:
+        assert part.time_ns.high - part.time_ns.low == pytest.approx(0, abs=1e-9)
+    moves = [10.0, -10.0, 5.0, -5.0]
+    apart = taken_apart(
+        run, samples=read_run(run, lambda phase, i: moves[i] if phase == "forward-work" else 0)
+    )
+    part = apart["forward", "numpy"].parts[1]
+    assert part.name == ELEMENTWISE
+    half = 3.182446 * (250 / 3) ** 0.5 / 2
+    assert part.time_ns.low == pytest.approx(40 - half, rel=1e-5)
+    assert part.time_ns.high == pytest.approx(40 + half, rel=1e-5)
+
+
+def test_only_invocations_in_which_all_is_complete_count() -> None:
+    run = make_run(*CASES, invocations=4)
+    found = taken_apart(run, samples=read_run(run, left_out=("forward-work", 2)))
+    counts = {key: split.total_ns.count for key, split in found.items()}
+    assert counts["forward", "numpy"] == counts["epoch", "mojo"] == 3
+    assert counts["backprop", "numpy"] == 4
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    assert taken_apart(make_run(*cases_of((TINY,)))) == {}
+    run = make_run(*CASES)
+    failed = [ParityResult(one.problem, "numpy", "mojo", (), "y_hat") for one in agreed(run)]
+    assert taken_apart(run, parity=failed) == {}
+    fault = Fault(case_id(Case("loss", TINY)), "mojo", 0, "died")
+    assert {phase for phase, _ in taken_apart(run, faults=[fault])} == {"forward", "backprop"}
+    fault = replace(fault, case=case_id(Case("forward-floor", TINY)))
+    assert taken_apart(run, faults=[fault])["forward", "mojo"].floor_ns is None
+
+
+def test_parts_have_times_and_no_verdict_and_do_not_change_what_is_said_of_phases() -> None:
+    run = make_run(*CASES)
+    without = make_run(*cases_of((TINY,)))
+    found = stats.results(run, read_run(run), agreed(run), [])
+    plain = stats.results(without, read_run(without), agreed(without), [])
+    assert [one for one in found if one.case in without.plan.cases] == list(plain)
+    for result in found:
+        if result.case.phase in ("call", "timer", *PHASES):
+            continue
+        assert result.verdict is result.ratio is None
+        assert result.times.keys() == {SEATS[0].label, "mojo"}
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Path:
+    run_dir = write_run(tmp_path / "run", Truth(parts=True, probes=True))
+    build(run_dir)
+    return run_dir
+
+
+def test_the_page_has_the_section_its_charts_and_tables(shown: Path) -> None:
+    html = (shown / "report.html").read_text()
+    markdown = (shown / "report.md").read_text()
+    assert '<a href="#where">Where the time goes</a>' in html
+    section = html.partition('<section id="where">')[2].partition("</section>")[0]
+    for phase in PHASES:
+        assert f"Parts of {phase}" in section
+        assert f'id="chart-where-{phase}"' in section
+        assert f"charts/where-{phase}.svg" in markdown
+        tree = ElementTree.parse(shown / "charts" / f"where-{phase}.svg").getroot()
+        assert "bias and activation" in tree.attrib["aria-label"]
+        assert "dispatch and allocation" in tree.attrib["aria-label"]
+        assert len(list(tree.iter("{http://www.w3.org/2000/svg}pattern"))) >= 2
+    assert "the largest part of NumPy&#39;s time is" in section
+    # Each side's floor is a twentieth of its own time, and the words below the chart say so.
+    found = re.findall(r"one wide: NumPy [^,]+, ([\d.]+).*?; Mojo [^,]+, ([\d.]+)", section)
+    assert len(found) == len(PHASES)
+    for pair in found:
+        assert [float(share) for share in pair] == pytest.approx([5, 5], abs=0.2)
+    assert "Not told from 0, for the interval reaches down to it, are: for " in section
+    assert "Mojo, bias and activation in " in section
+    # The candidate's bar of forward: half the baseline's, nearly all of it products.
+    row = re.search(r"64,128x2,10 batch 32 · Mojo, µs</th>(.*?)</tr>", section, re.DOTALL)
+    assert row
+    total, products, *_ = re.findall(r"<td>([\d.]+) ", row[1])
+    assert float(products) / float(total) == pytest.approx(0.95, abs=0.02)
+
+
+def test_the_page_names_every_limit_of_the_machine(shown: Path) -> None:
+    html = (shown / "report.html").read_text()
+    section = html.partition('<section id="roofline">')[2].partition("</section>")[0]
+    for threads in ("1 thread", "2 threads"):
+        for what in ("peak, float64", "peak, float32", "triad in memory", "second-level cache"):
+            assert re.search(rf"{what}, {threads}: [\d.]+ ", section), (what, threads)
+    results = html.partition('<section id="results">')[2].partition("</section>")[0]
+    assert "1x2" not in results
+    parity = html.partition('<section id="parity">')[2].partition("</section>")[0]
+    assert "1x2" not in parity
+
+
+def test_without_parts_there_is_no_section(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path / "run", Truth())
+    stored = store.load(run_dir)
+    assert where_charts(stored) == []
+    assert where_section(stored, {}) is None
+    assert pairs_of(stored) == ()
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.4, 1.0, 300.0])
+def test_what_is_said_holds_whoever_is_ahead(tmp_path: Path, ratio: float) -> None:
+    truth = Truth(problems=(SMALL,), parts=True, ratio=ratio, invocations=3)
+    stored = store.load(write_run(tmp_path / "run", truth))
+    section = where_section(stored, {})
+    assert section is not None
+    text = " ".join(section.text)
+    if ratio < 1:
+        assert "by which NumPy is ahead of Mojo" in text
+    if ratio > 1:
+        assert "by which Mojo is ahead of NumPy" in text
+    assert text.count("In an epoch of") == 1  # the smallest network is the largest
+    assert [table.name for table in section.tables] == [f"Parts of {phase}" for phase in PHASES]
+
+
+def test_one_invocation_has_no_interval_and_a_section_all_the_same(tmp_path: Path) -> None:
+    truth = Truth(parts=True, invocations=1, rounds=2, training_epochs=0)
+    stored = store.load(write_run(tmp_path / "run", truth))
+    section = where_section(stored, {})
+    assert section is not None
+    assert "no interval" in section.tables[0].rows[0][1]
+    assert len(where_charts(stored)) == 3
+
+
+def test_a_worker_with_other_threads_is_not_said_to_differ() -> None:
+    told = {
+        "numpy": {"threads": 1, "denormals": "kept"},
+        "mojo": {"threads": 1, "denormals": "kept"},
+        "mojo, 2 threads": {"threads": 2, "denormals": "kept"},
+    }
+
+    def marked(workers: dict[str, dict[str, object]]) -> list[str]:
+        run = make_run(*CASES)
+        run = replace(run, environment=replace(run.environment, workers=workers))
+        (table,) = (one for one in environment_facts(run) if one.name.startswith("Workers"))
+        return [row[0].split()[0] for row in table.rows if "differs" in row[0]]
+
+    assert marked(told) == []
+    assert marked(told | {"mojo": {"threads": 2, "denormals": "kept"}}) == ["threads"]
+    flushed: dict[str, dict[str, object]] = {"numpy, 2 threads": {"denormals": "flushed"}}
+    assert marked(told | flushed) == ["threads", "denormals"]

@@ -1,0 +1,1 @@
+"""Makes this repository's own pages. Not installed."""
