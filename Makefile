@@ -15,7 +15,7 @@ ROOFLINE ?= roofline
 
 # Also for the build of this project itself, which pip does in a place of its own.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
-RUNGS := PIP_CONSTRAINT="constraints.txt constraints-ladder.txt" PIP_BUILD_CONSTRAINT=constraints.txt
+VARIANTS := PIP_CONSTRAINT="constraints.txt constraints-ladder.txt" PIP_BUILD_CONSTRAINT=constraints.txt
 say = @printf '\n== %s\n' "$(1)"
 
 # Puts a run from build/kept, where it was made so that the checkout it measured is as committed, in
@@ -37,12 +37,12 @@ for one in json.load(open("build/ladder.json"))["install"]:
 endef
 export OF_THE_LADDER
 
-.PHONY: help build ladder rungs program train bench test test-all fuzz sanitize check report reference roofline awkward pins clean
+.PHONY: help build ladder variants program train bench test test-all fuzz sanitize check report reference roofline awkward pins clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make build      set up $(VENV) and compile"
-	@echo "make ladder     install the packages of the rungs; EXTRAS=numba,max,cluster: others"
+	@echo "make ladder     install the packages of the variants; EXTRAS=numba,max,cluster: others"
 	@echo "make program    compile the stand-alone program, which trains without Python; prints its path"
 	@echo "make train      build, then train both to be looked at; TRAIN_ARGS='--dataset digits'"
 	@echo "make bench      build, then measure and report; BENCH_ARGS='--preset quick' is passed on"
@@ -53,7 +53,7 @@ help:
 	@echo "make sanitize   the compiled code under AddressSanitizer, ThreadSanitizer and valgrind"
 	@echo "make report     make charts and report again from the raw data of RUN=$(RUN)"
 	@echo "make reference  measure results/reference again (leave the machine alone), and the README"
-	@echo "make rungs      measure results/ladder again, all rungs that are installed, and docs/ladder.md"
+	@echo "make variants      measure results/ladder again, all variants that are installed, and docs/ladder.md"
 	@echo "make roofline   measure results/$(ROOFLINE) again (leave the machine alone), and its page"
 	@echo "make awkward    measure results/awkward again (leave the machine alone), and its page"
 	@echo "make pins       choose the newest allowed packages and write both constraints files again"
@@ -77,8 +77,8 @@ build: $(INSTALLED)
 	@$(BIN)/python -m mojo_impl.build
 
 ladder: $(INSTALLED)
-	$(call say,installing the packages of the rungs: $(EXTRAS))
-	@$(RUNGS) $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(call say,installing the packages of the variants: $(EXTRAS))
+	@$(VARIANTS) $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --editable '.[dev,$(EXTRAS)]'
 
 program: $(INSTALLED)
@@ -121,7 +121,7 @@ reference: build
 	@$(BIN)/python -m mojo_impl.build --measure >/dev/null
 	@$(BIN)/python -m bench run --out build/kept --name reference; $(call keep,reference)
 
-rungs: build
+variants: build
 	$(call say,measuring the run that docs/ladder.md shows; leave the machine alone)
 	@rm -rf build/kept/ladder
 	@$(BIN)/python -m bench run --preset ladder --out build/kept --name ladder; $(call keep,ladder)

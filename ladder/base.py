@@ -1,8 +1,8 @@
-"""What the rungs share whose arrays are not NumPy's: NumPy outside, arrays of their own inside.
+"""What the variants share whose arrays are not NumPy's: NumPy outside, arrays of their own inside.
 
-A rung is its arithmetic only; arguments, checks, the random stream, `fit` and the losses are those
-of `python_impl`, so that all rungs draw the same weights and the same batches. Each says how an
-array becomes one of its own (`give`) and comes back (`take`), and computes with its own.
+A variant is its arithmetic only; arguments, checks, the random stream, `fit` and the losses are
+those of `python_impl`, so that all variants draw the same weights and the same batches. Each says
+how an array becomes one of its own (`give`) and comes back (`take`), and computes with its own.
 """
 
 from __future__ import annotations

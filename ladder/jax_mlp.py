@@ -11,8 +11,8 @@ is `jax.nn.relu`, whose derivative at 0 is 0. A forward returns what its pullbac
 XLA runs its work on a pool of threads, whose number it takes from the variable NPROC; for one
 thread products are also kept from being divided. It sets the processor to flush subnormal numbers
 to zero around every call (`ScopedFlushDenormal` in its CPU client) and this version has no option
-against it: the rung says so in `bench.model.registry`, and what becomes of subnormal inputs is not
-compared. Timed on JAX's arrays; to make them of NumPy's and back stands as `call`.
+against it: the variant says so in `bench.model.registry`, and what becomes of subnormal inputs is
+not compared. Timed on JAX's arrays; to make them of NumPy's and back stands as `call`.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class JAXMLP(OwnArrays):
 
 
 class JAX(TimedInside):
-    """The rung `jax`."""
+    """The variant `jax`."""
 
     name = "jax"
 

@@ -213,7 +213,7 @@ def _times(tiny: Any, one: float) -> Any:
 
 
 class Numba(TimedInside):
-    """The rung `numba`."""
+    """The variant `numba`."""
 
     name = "numba"
 

@@ -169,7 +169,7 @@ def _fill(mine: Sequence[Array], given: Sequence[Array]) -> None:
 
 
 class NumPyTuned(TimedByPython):
-    """The rung `numpy-tuned`."""
+    """The variant `numpy-tuned`."""
 
     name = "numpy-tuned"
 

@@ -5,7 +5,7 @@ which the interpreter runs in C but for the fetching of numbers (the advice of "
 wiki.python.org, to prefer map and built-ins to loops), and weights kept by column, so that both
 factors are whole lists. Python has one kind of float, of 64 bits: a network in float32 computes in
 it and is rounded to float32 where its numbers are looked at. One thread, whatever is allowed: the
-interpreter has a lock. NumPy draws weights and orders, as for all rungs, and holds the losses.
+interpreter has a lock. NumPy draws weights and orders, as for all variants, and holds the losses.
 Timed on lists; to make lists of arrays and arrays of lists is outside the clock and stands as
 `call`.
 """
@@ -138,7 +138,7 @@ class PlainMLP(OwnArrays):
 
 
 class Plain(TimedInside):
-    """The rung `python`."""
+    """The variant `python`."""
 
     name = "python"
 

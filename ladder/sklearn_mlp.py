@@ -5,7 +5,7 @@ Where the decisions come from, in scikit-learn's user guide ("Neural network mod
 over the rows it is given, in batches of `batch_size`, in their order with `shuffle=False`; `alpha`
 and `momentum` of 0 leave plain SGD; its loss is half the mean of squares but its gradients are sums
 over the batch divided by its rows, so `learning_rate_init` is the learning rate; float32 stays
-float32. Its own `coefs_` and `intercepts_` are overwritten with the weights that all rungs draw.
+float32. Its own `coefs_` and `intercepts_` are overwritten with the weights that all variants draw.
 
 It offers an epoch and nothing else: its forward keeps nothing for a backprop by itself, and its
 backprop has no public name. Under the clock are the shuffled gathering of all full batches and one
@@ -115,7 +115,7 @@ def _flat(y: Array) -> Array:
 
 
 class Sklearn(TimedInside):
-    """The rung `sklearn`."""
+    """The variant `sklearn`."""
 
     name = "sklearn"
     phases: tuple[Phase, ...] = ("epoch",)

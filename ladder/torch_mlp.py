@@ -251,7 +251,7 @@ class CompiledMLP(AutogradMLP):
 
 
 class Torch(TimedInside):
-    """The rung `torch`."""
+    """The variant `torch`."""
 
     name = "torch"
     compiler = "none: each operation is a call"
@@ -290,7 +290,7 @@ class Torch(TimedInside):
 
 
 class TorchAutograd(Torch):
-    """The rung `torch-autograd`."""
+    """The variant `torch-autograd`."""
 
     name = "torch-autograd"
 
@@ -301,7 +301,7 @@ class TorchAutograd(Torch):
 
 
 class TorchCompile(Torch):
-    """The rung `torch-compile`."""
+    """The variant `torch-compile`."""
 
     name = "torch-compile"
     compiler = "the model, by Inductor, at the first call; kept on disk for the next process"

@@ -17,7 +17,7 @@ from bench.model.numbers import interval
 from bench.model.paths import PROJECT
 from bench.model.records import PHASES, Result, Run
 from bench.report.elements.result_table import result_table, rows_of
-from bench.report.elements.sentences import MARKS, machine_text, seat_names
+from bench.report.elements.sentences import MARKS, machine_text, slot_names
 from bench.report.run.build import conclusion
 from bench.report.sections.provenance import roofline_of
 from bench.storage import runs as store
@@ -99,7 +99,7 @@ def odd_sizes_block(run_dir: Path) -> str:
     table = result_table(stored.run, results)
     measured = table[table["phase"].isin(PHASES)]
     timed = measured[measured["ratio"].notna()]
-    baseline, candidate = seat_names(stored.run)
+    baseline, candidate = slot_names(stored.run)
     below, sure = (int((timed[column] < 1).sum()) for column in ("ratio", "ratio_high"))
     rows = []
     for (phase, dtype), cells in timed.groupby(["phase", "dtype"], sort=False):
@@ -207,7 +207,7 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _ratio_lines(run: Run, table: pd.DataFrame) -> list[str]:
-    baseline, candidate = seat_names(run)
+    baseline, candidate = slot_names(run)
     phases = [phase for phase in PHASES if (table["phase"] == phase).any()]
     several = {column for column in ("dtype", "threads") if table[column].nunique() > 1}
     lines = [

@@ -20,7 +20,7 @@ from bench.model.arithmetic import flops
 from bench.model.cases import NETWORKS, Network, case_id, problem_id
 from bench.model.presets import cases_of
 from bench.model.records import (
-    FLOORS,
+    OVERHEADS,
     PHASES,
     Case,
     Environment,
@@ -32,7 +32,7 @@ from bench.model.records import (
     WorkerSpec,
 )
 
-SEATS = (
+SLOTS = (
     WorkerSpec("numpy", "numpy", "baseline"),
     WorkerSpec("numpy-again", "numpy", "again"),
     WorkerSpec("mojo", "mojo", "candidate"),
@@ -79,7 +79,7 @@ class Simulated:
 
     def true_ratio(self, case: Case) -> float:
         """Tell the ratio that its readings vary around."""
-        if case.phase in FLOORS:
+        if case.phase in OVERHEADS:
             return 1.0
         _, _, extensions, l2_kib, _, _ = self.kind
         of_size = 2.6 * flops(Case("forward", case.problem)) ** -0.06
@@ -108,13 +108,13 @@ def simulated_run(machine: Simulated) -> Run:
     }
     software = {"python": "CPython 3.12.1", "numpy": "2.4.6", "mojo": "1.2.0"}
     described = {
-        seat.label: {
-            "implementation": seat.implementation,
-            "versions": {seat.implementation: software[seat.implementation]},
+        slot.label: {
+            "implementation": slot.implementation,
+            "versions": {slot.implementation: software[slot.implementation]},
             "threads": 1,
-            "facts": {"blas": "openblas 0.3.31"} if seat.implementation == "numpy" else {},
+            "facts": {"blas": "openblas 0.3.31"} if slot.implementation == "numpy" else {},
         }
-        for seat in SEATS
+        for slot in SLOTS
     }
     minute = machine.number % 1440
     return Run(
@@ -124,9 +124,9 @@ def simulated_run(machine: Simulated) -> Run:
         plan=Plan(
             "default",
             cases,
-            SEATS,
+            SLOTS,
             machine.invocations,
-            {case_id(c): FLOOR_ROUNDS if c.phase in FLOORS else ROUNDS for c in cases},
+            {case_id(c): FLOOR_ROUNDS if c.phase in OVERHEADS else ROUNDS for c in cases},
             {case_id(c): 10 for c in cases},
             0,
         ),
@@ -158,13 +158,13 @@ def _lines(run: Run, machine: Simulated) -> Sequence[dict[str, object]]:
         for case in run.plan.cases:
             name = case_id(case)
             rounds = run.plan.rounds[name] + 1
-            each = _time_ns(machine, case) * np.exp(random.normal(0, spread, len(SEATS)))
-            noise = np.exp(np.abs(random.normal(0, READING_SPREAD, (rounds, len(SEATS)))))
+            each = _time_ns(machine, case) * np.exp(random.normal(0, spread, len(SLOTS)))
+            noise = np.exp(np.abs(random.normal(0, READING_SPREAD, (rounds, len(SLOTS)))))
             times = (10 * each * noise).astype(np.int64).tolist()
             lines += [
                 {
                     "case": name,
-                    "worker": seat.label,
+                    "worker": slot.label,
                     "invocation": invocation,
                     "round": turn,
                     "position": position,
@@ -177,14 +177,14 @@ def _lines(run: Run, machine: Simulated) -> Sequence[dict[str, object]]:
                     "page_faults": 0,
                 }
                 for turn in range(rounds)
-                for position, seat in enumerate(SEATS)
+                for position, slot in enumerate(SLOTS)
             ]
     return lines
 
 
 def _time_ns(machine: Simulated, case: Case) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Tell the true time of one repetition by seat."""
-    baseline = 90.0 if case.phase in FLOORS else 20_000 + flops(case) / 20
+    """Tell the true time of one repetition by slot."""
+    baseline = 90.0 if case.phase in OVERHEADS else 20_000 + flops(case) / 20
     return np.array([baseline, baseline, baseline / machine.true_ratio(case)])
 
 

@@ -75,7 +75,7 @@ def costs_block(run_dir: Path = REFERENCE) -> str:
 
 
 def ladder_block(run_dir: Path = LADDER, phases: Sequence[str] = PHASES) -> str:
-    """Write what each rung and each step brings in a run of many candidates.
+    """Write what each variant and each step brings in a run of many candidates.
 
     Args:
         run_dir: The folder of the run.
@@ -120,7 +120,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "lines": lines_block,
     "costs": costs_block,
     "ladder": _epochs_of_the_ladder,
-    "rungs": ladder_block,
+    "variants": ladder_block,
 }
 
 

@@ -1,4 +1,4 @@
-"""Where the time of a phase goes: its parts, from what was timed aside. Pure: no clock, no files.
+"""Where the time of a phase goes: its parts, timed for the breakdown. Pure.
 
 Parts are differences between times of one invocation, each the median of its readings; over
 invocations they get Student's interval, on a plain scale, for a difference may lie below 0: work
@@ -110,7 +110,7 @@ def splits(
     """
     readings = read(run, samples, parity, faults)
     planned = {(case.phase, case.problem) for case in run.plan.cases}
-    seats = sorted(
+    slots = sorted(
         (spec for spec in run.plan.workers if spec.role != "again"),
         key=lambda spec: spec.role != "baseline",
     )
@@ -128,7 +128,7 @@ def splits(
         needed = {name for one in sums.values() for name in one}
         if any((name, problem) not in planned for name in needed):
             continue
-        for spec in seats:
+        for spec in slots:
             times = {
                 name: _medians(readings[case_id(Case(name, problem))], spec.label)
                 for name in needed

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.model.records import Run, WorkerSpec
-from bench.model.slots import crew_of
+from bench.model.slots import group_of
 
 OF_MACHINE = (
     *("cpu", "architecture", "extensions", "logical cores", "physical cores", "cores allowed"),
@@ -78,23 +78,23 @@ def differences(a: Run, b: Run, names: tuple[str, str] = ("A", "B")) -> Differen
     machines = a.environment.machine, b.environment.machine
     obstacles += _unlike(*machines, OF_MACHINE)
     obstacles += [*_moved(names[0], a), *_moved(names[1], b)]
-    obstacles += _seats(a, b)
+    obstacles += _slots(a, b)
     told = [Difference("command", a.command, b.command)] if a.command != b.command else []
     told += _unlike(*machines, TOLD_OF_MACHINE)
     told += _unlike(a.environment.software, b.environment.software)
     of_baseline: list[Difference] = []
     baseline = next(spec.label for spec in b.plan.workers if spec.role == "baseline")
     described = _described(a), _described(b)
-    for seat in (seat for seat in described[0] if seat in described[1]):
-        mine, other = (one[seat] for one in described)
+    for slot in (slot for slot in described[0] if slot in described[1]):
+        mine, other = (one[slot] for one in described)
         facts = _part(mine, "facts"), _part(other, "facts")
-        prefix = f"{seat[0]}: "
+        prefix = f"{slot[0]}: "
         obstacles += _unlike(mine, other, OF_WORKERS, prefix)
         obstacles += _unlike(*facts, OF_FACTS, prefix)
         own = _unlike(_part(mine, "versions"), _part(other, "versions"), None, prefix)
         own += _unlike(*facts, [n for n in (*facts[0], *facts[1]) if n not in OF_FACTS], prefix)
         told += own
-        of_baseline += own if seat[0] == baseline else []
+        of_baseline += own if slot[0] == baseline else []
     return Differences(
         tuple(
             dict.fromkeys(
@@ -109,13 +109,13 @@ def differences(a: Run, b: Run, names: tuple[str, str] = ("A", "B")) -> Differen
 def _described(run: Run) -> dict[tuple[str, int], Mapping[str, Any]]:
     """Sort what the workers said of themselves by label and the threads they were to have.
 
-    The second seat of the baseline is left out: the same program, started the same way.
+    The second slot of the baseline is left out: the same program, started the same way.
     """
     counts = list(dict.fromkeys(case.problem.threads for case in run.plan.cases))
     found: dict[tuple[str, int], Mapping[str, Any]] = {}
     for threads in counts:
         cases = [case for case in run.plan.cases if case.problem.threads == threads]
-        for spec in crew_of(cases, run.plan.workers):  # a probe starts the prober alone
+        for spec in group_of(cases, run.plan.workers):  # a probe starts the prober alone
             if spec.role == "again":
                 continue
             more = f", {threads} threads" if threads != counts[0] else ""
@@ -155,13 +155,13 @@ def _moved(name: str, run: Run) -> list[str]:
     ]
 
 
-def _seats(a: Run, b: Run) -> list[Difference]:
-    """Find seats that are filled otherwise, and whether a pair to compare is there at all."""
-    seats = [{spec.label: spec for spec in run.plan.workers} for run in (a, b)]
+def _slots(a: Run, b: Run) -> list[Difference]:
+    """Find slots that are filled otherwise, and whether a pair to compare is there at all."""
+    slots = [{spec.label: spec for spec in run.plan.workers} for run in (a, b)]
     found = [
-        Difference(label, *(_who(s[label]) for s in seats))
-        for label in seats[0]
-        if label in seats[1] and _who(seats[0][label]) != _who(seats[1][label])
+        Difference(label, *(_who(s[label]) for s in slots))
+        for label in slots[0]
+        if label in slots[1] and _who(slots[0][label]) != _who(slots[1][label])
     ]
     for role in ("baseline", "candidate"):
         labels = [[spec.label for spec in run.plan.workers if spec.role == role] for run in (a, b)]

@@ -45,7 +45,7 @@ class Side:
 
     @property
     def baseline(self) -> WorkerSpec:
-        """The seat that ratios are formed against."""
+        """The slot that ratios are formed against."""
         return next(spec for spec in self.run.plan.workers if spec.role == "baseline")
 
     @property
@@ -216,9 +216,9 @@ def _change(a: Side, b: Side, case: Case, candidate: WorkerSpec) -> Change:
     if invalid:
         return Change(case, candidate.label, None, None, None, None, "; ".join(invalid))
     logs = [_logs(run, mine, candidate) for run, mine in zip((a, b), sides, strict=True)]
-    seats = [next((s for s in run.run.plan.workers if s.role == "again"), None) for run in (a, b)]
+    slots = [next((s for s in run.run.plan.workers if s.role == "again"), None) for run in (a, b)]
     floors = [
-        _logs(run, mine, seat) for run, mine, seat in zip((a, b), sides, seats, strict=True) if seat
+        _logs(run, mine, slot) for run, mine, slot in zip((a, b), sides, slots, strict=True) if slot
     ]
     return Change(
         case,

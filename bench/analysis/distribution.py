@@ -25,7 +25,7 @@ LEAST_FENCE = math.log(1.02)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What one seat read of a case, in order; arrays of one length."""
+    """What one slot read of a case, in order; arrays of one length."""
 
     role: Role
     places: NDArray[np.int64]  # among all readings of the case
@@ -44,7 +44,7 @@ class History:
 
     case: Case
     result: Result
-    series: Sequence[Series]  # only of seats that read something besides warm-ups
+    series: Sequence[Series]  # only of slots that read something besides warm-ups
     starts: Sequence[int]  # the first place of every invocation
 
     @property
@@ -69,8 +69,8 @@ def histories_of(
     Readings of invocations that were cut short, and of cases that are INVALID, are among them:
     they were taken.
     """
-    seats = {spec.role: spec.label for spec in reversed(run.plan.workers)}
-    roles = {label: role for role, label in seats.items()}
+    slots = {spec.role: spec.label for spec in reversed(run.plan.workers)}
+    roles = {label: role for role, label in slots.items()}
     by_case: dict[str, list[Sample]] = {}
     for sample in samples:
         if sample.worker in roles:
@@ -80,7 +80,7 @@ def histories_of(
         case = result.case
         if case.phase in PHASES and case not in found and (mine := by_case.get(case_id(case))):
             mine.sort(key=lambda one: (one.invocation, one.at_ns, one.round, one.position))
-            series = [_series(role, mine, seats[role]) for role in ROLES if role in seats]
+            series = [_series(role, mine, slots[role]) for role in ROLES if role in slots]
             shown = [one for one in series if len(one.counted)]
             numbers = [sample.invocation for sample in mine]
             changes = [new != old for old, new in pairwise(numbers)]

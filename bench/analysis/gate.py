@@ -98,11 +98,11 @@ def obstacles(a: Side, b: Side, found: Differences, phases: Collection[Phase]) -
         for name in gated
         if label in b.each and name in mine and name in b.cases and name not in b.each[label]
     ]
-    seats = {spec.label for spec in b.run.plan.workers}
+    slots = {spec.label for spec in b.run.plan.workers}
     reasons += [
         f"the candidate {spec.label} is in A and not in B"
         for spec in a.run.plan.workers
-        if spec.role == "candidate" and spec.label not in seats
+        if spec.role == "candidate" and spec.label not in slots
     ]
     return tuple(dict.fromkeys(reasons))
 

@@ -1,4 +1,4 @@
-"""The ladder: the rungs of a run in order, and what each step from one to another buys. Pure.
+"""The ladder: the variants of a run in order, and what each step from one to another buys. Pure.
 
 A step is a ratio of two implementations' times, formed as all ratios are (docs/method.md): paired
 by round, one number for each invocation in which both are complete, Student's t over those. From
@@ -35,7 +35,7 @@ ORDER = (
     *("python", "numpy", "numpy-tuned", "mojo-port", "mojo-simd", "mojo", "mojo-max", "mojo-exe"),
     *("numba", "jax", "torch", "torch-autograd", "torch-compile", "sklearn"),
 )
-"""Of the rungs; those of strangers come after them."""
+"""Of the variants; those of strangers come after them."""
 STEPS: tuple[tuple[str, str, str], ...] = (
     ("python", "numpy", "from loops in Python to calls of NumPy"),
     ("numpy", "numpy-tuned", "results into memory that is there"),
@@ -49,7 +49,7 @@ STEPS: tuple[tuple[str, str, str], ...] = (
     ("torch-autograd", "torch-compile", "the compiler of PyTorch"),
     ("numpy", "mojo", "the whole way from NumPy"),
 )
-"""From which rung to which, and what is new on the second."""
+"""From which variant to which, and what is new on the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def steps_of(
     parity: Iterable[ParityResult],
     faults: Iterable[Fault],
 ) -> tuple[Step, ...]:
-    """Form every step of which a run has both rungs, by phase, in the order of `STEPS`.
+    """Form every step of which a run has both variants, by phase, in the order of `STEPS`.
 
     A case that is INVALID for one of the two, or has no invocation that both completed, has no
     ratio; a step without any is left out.
@@ -134,7 +134,7 @@ def _between(
     before: WorkerSpec,
     after: WorkerSpec,
 ) -> Estimate | None:
-    """Form the ratio of two rungs in one case."""
+    """Form the ratio of two variants in one case."""
     slow, fast = (_readings(run, each, case, spec) for spec in (before, after))
     shared = [number for number in slow if number in fast]
     times = [

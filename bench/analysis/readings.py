@@ -15,7 +15,7 @@ import numpy as np
 from bench.analysis.intervals import Floats
 from bench.model.cases import case_id, problem_id
 from bench.model.records import PHASES, PROBES, Case, Fault, ParityResult, Run, Sample, WorkerSpec
-from bench.model.slots import narrowed, seats_of
+from bench.model.slots import narrowed, slots_of
 
 Times = Mapping[str, Floats]
 """One invocation of one case: ns per repetition by worker label, in the order of the rounds."""
@@ -34,11 +34,11 @@ class Readings:
     invalid: str  # why nothing may be said of the case; empty if something may
 
 
-def seats(run: Run) -> tuple[WorkerSpec, WorkerSpec | None, list[WorkerSpec]]:
-    """Return baseline, its second seat if it has one, and the candidates."""
-    seats = {spec.role: spec for spec in run.plan.workers}
+def slots(run: Run) -> tuple[WorkerSpec, WorkerSpec | None, list[WorkerSpec]]:
+    """Return baseline, its second slot if it has one, and the candidates."""
+    slots = {spec.role: spec for spec in run.plan.workers}
     candidates = [spec for spec in run.plan.workers if spec.role == "candidate"]
-    return seats["baseline"], seats.get("again"), candidates
+    return slots["baseline"], slots.get("again"), candidates
 
 
 def read(
@@ -72,7 +72,7 @@ def sorted_by_candidate(
     faults: Iterable[Fault],
 ) -> dict[str, dict[str, Readings]]:
     """Do what `read_each` does with readings that are sorted into arrays already."""
-    candidates, parity, faults = seats(run)[2], tuple(parity), tuple(faults)
+    candidates, parity, faults = slots(run)[2], tuple(parity), tuple(faults)
     whole, of_any = _sorted(run, times, {}), _invalid(run, parity, faults)
     found: dict[str, dict[str, Readings]] = {}
     for candidate in candidates:
@@ -91,7 +91,7 @@ def sorted_by_candidate(
             if case.phase in PROBES or any(candidate.label in one for one in mine_of):
                 continue  # probes are taken by whoever can, and stand for all
             own = invalid.get(name, UNCHECKED)
-            has_turn = candidate in seats_of(case, candidates)
+            has_turn = candidate in slots_of(case, candidates)
             if not has_turn or (whole[name].invocations and own == UNCHECKED):
                 mine.pop(name)  # others have complete readings, and nothing went wrong with it
             elif name in of_any:
@@ -140,10 +140,10 @@ def _sorted(run: Run, times: ReadTimes, invalid: Mapping[str, str]) -> dict[str,
 
 def _with_a_turn(run: Run, case: Case, times: Mapping[int, Times]) -> list[WorkerSpec]:
     """Choose the workers that must be complete: of several candidates, those with any reading."""
-    seats = seats_of(case, run.plan.workers)
+    slots = slots_of(case, run.plan.workers)
     seen = {label for by_label in times.values() for label in by_label}
-    present = [spec for spec in seats if spec.role != "candidate" or spec.label in seen]
-    return present if any(spec.role == "candidate" for spec in present) else list(seats)
+    present = [spec for spec in slots if spec.role != "candidate" or spec.label in seen]
+    return present if any(spec.role == "candidate" for spec in present) else list(slots)
 
 
 def _invalid(run: Run, parity: Iterable[ParityResult], faults: Iterable[Fault]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from bench.analysis.readings import read
 from bench.model.arithmetic import flops, triad_bytes
 from bench.model.cases import case_id
 from bench.model.records import PHASES, PROBES, Case, Fault, ParityResult, Rate, Run, Sample, Share
-from bench.model.slots import seats_of
+from bench.model.slots import slots_of
 
 
 def shares(
@@ -94,6 +94,6 @@ def _rates(
                 number: float(np.log(amount / np.median(times[spec.label])))
                 for number, times in invocations.items()
             }
-            for spec in seats_of(case, run.plan.workers)
+            for spec in slots_of(case, run.plan.workers)
         }
     return found

@@ -25,7 +25,7 @@ from bench.analysis.intervals import (
     quantile,
     t_interval,
 )
-from bench.analysis.readings import Readings, Times, read_each, seats
+from bench.analysis.readings import Readings, Times, read_each, slots
 from bench.model.cases import case_id
 from bench.model.records import (
     PHASES,
@@ -64,7 +64,7 @@ def results(
     Floors have times only. A case that failed parity, was never checked, or had a fault is
     INVALID and has no ratio. A run from pytest-benchmark has ratios of medians without an
     interval, and no verdicts. An invocation counts for a case and a candidate when that and both
-    seats of the baseline finished every planned round of it; others are counted in `incomplete`.
+    slots of the baseline finished every planned round of it; others are counted in `incomplete`.
     What one of several candidates does wrong or leaves out says nothing of the others.
     """
     return results_of(run, read_each(run, samples, parity, faults), band)
@@ -74,7 +74,7 @@ def results_of(
     run: Run, each: Mapping[str, Mapping[str, Readings]], band: float = BAND
 ) -> tuple[Result, ...]:
     """Derive the same from what `bench.analysis.readings` sorted by candidate and case."""
-    baseline, again, _ = seats(run)
+    baseline, again, _ = slots(run)
     compared = _compare(run, each)
     judged = [one for one in compared if one.enough and run.source == "bench"]
     corrected = holm([p_value(one.logs) for one in judged])
@@ -127,7 +127,7 @@ def geometric_means(
     invocations in which all of them are complete take part; a phase with fewer than two such
     cells has no mean. It says nothing that the cells do not say: show it beside them.
     """
-    baseline, _, candidates = seats(run)
+    baseline, _, candidates = slots(run)
     each = read_each(run, samples, parity, faults)
     found = []
     for phase in dict.fromkeys(case.phase for case in run.plan.cases if case.phase in PHASES):
@@ -167,7 +167,7 @@ def spreads(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> dict[str, S
     for one in _compare(run, each):
         if len(one.logs) < 2:
             continue
-        baseline = seats(run)[0].label
+        baseline = slots(run)[0].label
         rounds = [
             np.log(times[baseline] / times[one.candidate.label])
             for times in one.readings.invocations.values()
@@ -249,7 +249,7 @@ class _Comparison:
 
 
 def _compare(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> list[_Comparison]:
-    baseline, again, candidates = seats(run)
+    baseline, again, candidates = slots(run)
     compared = []
     for case in run.plan.cases:
         for candidate in candidates:

@@ -17,8 +17,8 @@ from bench.model.errors import BuildError, UsageError
 from bench.model.instruction_sets import ISAS
 from bench.model.presets import PRESETS, WITH_PARTS, Preset, cases_of, preset_problems
 from bench.model.records import PHASES, Case, DType, Phase, Problem, WorkerSpec
-from bench.model.registry import RUNGS, installed, is_program, missing
-from bench.model.registry import phases_of as phases_of_rung
+from bench.model.registry import VARIANTS, installed, is_program, missing
+from bench.model.registry import phases_of as phases_of_variant
 from bench.model.slots import PROBER, has_phase
 from bench.model.threads import cores
 
@@ -29,12 +29,12 @@ BASELINE = "numpy"
 
 
 def workers_of(candidates: Iterable[str]) -> tuple[WorkerSpec, ...]:
-    """Seat the baseline twice and each candidate once, in this order, by its name."""
+    """Slot the baseline twice and each candidate once, in this order, by its name."""
     return (
         WorkerSpec(BASELINE, BASELINE, "baseline"),
         WorkerSpec(f"{BASELINE}-again", BASELINE, "again"),
         *(
-            WorkerSpec(name, name, "candidate", phases_of_rung(name))
+            WorkerSpec(name, name, "candidate", phases_of_variant(name))
             for name in dict.fromkeys(candidates)
         ),
     )
@@ -43,11 +43,11 @@ def workers_of(candidates: Iterable[str]) -> tuple[WorkerSpec, ...]:
 WORKERS = workers_of(["mojo"])
 
 
-def seats_for(names: Sequence[str] | None, preset: PresetName, ladder: bool) -> Seated:
-    """Seat the baseline twice, and beside it what was named, the whole ladder, or Mojo.
+def slots_for(names: Sequence[str] | None, preset: PresetName, ladder: bool) -> Seated:
+    """Slot the baseline twice, and beside it what was named, the whole ladder, or Mojo.
 
-    Of the ladder all rungs that are installed; what is not is named on standard error, a line each.
-    Mojo comes first there too.
+    Of the ladder all variants that are installed; what is not is named on standard error, a line
+    each. Mojo comes first there too.
 
     Raises:
         UsageError: A name is none, or what it names cannot be used; or both were asked for.
@@ -62,8 +62,8 @@ def seats_for(names: Sequence[str] | None, preset: PresetName, ladder: bool) -> 
         return Seated((*pair, *found.specs), found.start)
     if not (ladder or PRESETS[preset].ladder):
         return Seated(WORKERS)
-    for rung in RUNGS.values():
-        if words := missing(rung):
+    for variant in VARIANTS.values():
+        if words := missing(variant):
             typer.echo(words, err=True)
     return Seated(workers_of(["mojo", *(name for name in installed() if name != BASELINE)]))
 

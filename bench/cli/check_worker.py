@@ -13,7 +13,7 @@ from bench.cli.app import app, build_mojo, epilog
 if TYPE_CHECKING:
     from bench.workers.findings import Report
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 CODES = "**Exit codes:** 0 all is well · 1 something is wrong · 2 there is no such worker"
 
 
@@ -38,7 +38,7 @@ def check_worker(
     patience: Annotated[
         float,
         typer.Option("--patience", metavar="S", min=0.1, help="Seconds to wait for an answer."),
-    ] = PATIENCE_S,
+    ] = TIMEOUT_S,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Drive a worker through the whole protocol, and say in plain words what is wrong with it.

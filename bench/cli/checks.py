@@ -21,7 +21,7 @@ from bench.cli.app import (
     phases_of,
     planned,
     problems_of,
-    seats_for,
+    slots_for,
 )
 from bench.cli.options import (
     BatchOption,
@@ -66,11 +66,11 @@ def parity(
     from bench.measuring.run_state import Edges, Order
 
     cases = cases_of(problems_of(preset, layers, batch, rows, dtype, threads))
-    seats = seats_for(implementation, preset, ladder)
-    build_mojo(workers=seats.specs)
+    slots = slots_for(implementation, preset, ladder)
+    build_mojo(workers=slots.specs)
     with ScreenProgress(console(sys.stderr)) as progress:
-        order = Order(preset, cases, seats.specs)
-        results, faults = check_parity(order, progress, Edges(start=seats.start))
+        order = Order(preset, cases, slots.specs)
+        results, faults = check_parity(order, progress, Edges(start=slots.start))
     show_parity(results, faults)
     raise typer.Exit(int(bool(faults) or not all(result.ok for result in results)))
 
@@ -92,12 +92,12 @@ def list_command(
     phase: PhaseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the cases that `bench run` would measure, and the rungs that --ladder would add.
+    """List the cases that `bench run` would measure, and the variants that --ladder would add.
 
     FLOPs of one repetition are those of the matrix products, 2 M N K each. An id reads phase /
-    layers / batch / rows / dtype / threads. Of a rung that is not installed it says how to.
+    layers / batch / rows / dtype / threads. Of a variant that is not installed it says how to.
     """
-    from bench.cli.terminal.console import show_rungs, show_table
+    from bench.cli.terminal.console import show_table, show_variants
 
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
     cases = planned(problems, phases_of(phase), PRESETS[preset])
@@ -109,7 +109,7 @@ def list_command(
         typer.echo(json.dumps(listed, indent=1))
         return
     show_table(("case", "FLOPs"), [(case_id(case), f"{flops(case):,}") for case in cases])
-    show_rungs()
+    show_variants()
 
 
 @app.command(

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def _watch(handle: int) -> None:
     while os.read(handle, 1024):
         pass
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(PATIENCE_S)
+    time.sleep(TIMEOUT_S)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

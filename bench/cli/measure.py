@@ -24,7 +24,7 @@ from bench.cli.app import (
     phases_of,
     planned,
     problems_of,
-    seats_for,
+    slots_for,
 )
 from bench.cli.options import (
     BatchOption,
@@ -61,7 +61,7 @@ from bench.model.threads import cores
 if TYPE_CHECKING:
     from bench.measuring.run_state import Order, Progress
     from bench.model.records import Plan, Run
-    from bench.workers.process import StartSeat
+    from bench.workers.process import StartSlot
 
 INTERRUPTED = 130
 COST_ROUNDS = 5
@@ -119,7 +119,7 @@ def run(
     charts, report.html and report.md to OUT/NAME, and prints the table and a sentence of
     conclusion.
 
-    A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. With --ladder every other rung
+    A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. With --ladder every other variant
     that is installed takes its turns too (`bench list` names them); with --implementation others
     take Mojo's place (docs/adding-an-implementation.md). Ctrl-C ends early and reports what is
     complete.
@@ -155,9 +155,9 @@ def run(
         raise typer.Exit(submit(shlex.split(words)[2:], here))
     else:
         problems = problems_of(preset, layers, batch, rows, dtype, threads)
-        seats = seats_for(implementation, preset, ladder)
-        order = _order("run", preset, problems, phases_of(phase), given, seats.specs)
-        path, status = _measure(order, out, name, seats.start, plain=plain, report=not no_report)
+        slots = slots_for(implementation, preset, ladder)
+        order = _order("run", preset, problems, phases_of(phase), given, slots.specs)
+        path, status = _measure(order, out, name, slots.start, plain=plain, report=not no_report)
     wrong = not no_report and show_run(path, plain=plain)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
 
@@ -206,11 +206,11 @@ def plan(
         "--no-costs": no_costs,
     }
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    seats = seats_for(implementation, preset, ladder)
-    order = _order("plan", preset, problems, phases_of(phase), given, seats.specs)
+    slots = slots_for(implementation, preset, ladder)
+    order = _order("plan", preset, problems, phases_of(phase), given, slots.specs)
     build_mojo(order.isa, order.workers)
     with alone("bench plan"), ScreenProgress(console(sys.stderr)) as progress:
-        found, faults = plan_only(order, progress, Edges(start=seats.start))
+        found, faults = plan_only(order, progress, Edges(start=slots.start))
     show_plan(found, faults, as_json=as_json)
     raise typer.Exit(int(bool(faults)))
 
@@ -316,7 +316,7 @@ def _measure(
     order: Order,
     out: Path,
     name: str | None,
-    start: StartSeat | None = None,
+    start: StartSlot | None = None,
     *,
     plain: bool = False,
     report: bool = True,

@@ -97,7 +97,7 @@ LadderOption = Annotated[
     typer.Option(
         "--ladder",
         rich_help_panel=WHAT,
-        help="Let every rung of the ladder that is installed take part, not Mojo alone; those that "
+        help="Measure every variant of the ladder that is installed, not Mojo alone; those that "
         "are not are named with the command that installs them.",
     ),
 ]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench.measuring.run_state import Session
-from bench.measuring.worker_group import Crew
+from bench.measuring.worker_group import WorkerGroup
 from bench.model.cases import NETWORKS
 from bench.model.errors import WorkerRefusalError
 from bench.model.records import COSTS, Cost, Problem, WorkerSpec
@@ -48,12 +48,12 @@ def take_costs(session: Session, there: Iterable[Cost] = ()) -> None:
         if (spec.label, name, turn) not in have:
             session.save(Cost(spec.label, name, value, COSTS[name], turn))
 
-    def take(crew: Crew, turn: int, spec: WorkerSpec) -> None:
-        start_ns = session.start_ns[PROBLEM.threads, len(crew.specs)]
+    def take(group: WorkerGroup, turn: int, spec: WorkerSpec) -> None:
+        start_ns = session.start_ns[PROBLEM.threads, len(group.specs)]
         session.progress.now(f"{spec.label}, process {turn + 1} of {rounds}")
-        session.prepare(crew, PROBLEM)
+        session.prepare(group, PROBLEM)
         try:
-            told = crew.ask(spec.label, "costs")
+            told = group.ask(spec.label, "costs")
         except WorkerRefusalError:
             told = {}
         told["start"] = start_ns
@@ -66,12 +66,12 @@ def take_costs(session: Session, there: Iterable[Cost] = ()) -> None:
         if spec.label in gone:  # it died once: the other rounds would only repeat that
             continue
         gone.add(spec.label)
-        session.with_crew(
+        session.with_group(
             [spec],
             PROBLEM.threads,
             [(turn, spec)],
             lambda _: ["costs"],
-            lambda crew, item: take(crew, *item),
+            lambda group, item: take(group, *item),
         )
     for spec in session.pair:
         for name, value in session.edges.footprint(spec.implementation, session.order.isa).items():

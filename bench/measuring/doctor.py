@@ -167,7 +167,7 @@ def _software(workers: Mapping[str, Any]) -> Iterator[Finding]:
     seen: list[Any] = []
     for name, worker in workers.items():
         said = worker.get("facts", {})
-        if said in seen:  # the second seat of the baseline
+        if said in seen:  # the second slot of the baseline
             continue
         seen.append(said)
         if "blas core type" in said:
@@ -225,7 +225,7 @@ def examine(
     """Time the smallest network for a few seconds and judge what that and the machine say.
 
     Args:
-        workers: The seats of a run, the baseline twice.
+        workers: The slots of a run, the baseline twice.
         progress: Tells a person.
         invocations: Fresh sets of processes.
         seconds: Time for taking samples.

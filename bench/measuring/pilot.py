@@ -12,11 +12,11 @@ from dataclasses import replace
 from bench.analysis.readings import read_each
 from bench.analysis.verdicts import spread_of_invocations, spreads
 from bench.measuring.preconditions import on_trial
-from bench.measuring.run_state import SETTLE_S, Edges, Order, Progress, Record, Session, patience_s
+from bench.measuring.run_state import SETTLE_S, Edges, Order, Progress, Record, Session, timeout_s
 from bench.measuring.schedule import (
     FEW_ROUNDS,
     Cost,
-    aside_loops,
+    breakdown_loops,
     by_problem,
     calibrate,
     common_loops,
@@ -26,11 +26,11 @@ from bench.measuring.schedule import (
     rounds_ns,
     share_rounds,
 )
-from bench.measuring.worker_group import ROUSE_ALONE_NS, ROUSE_NS, Crew
+from bench.measuring.worker_group import ROUSE_ALONE_NS, ROUSE_NS, WorkerGroup
 from bench.model.cases import case_id, case_text
 from bench.model.errors import WorkerError
 from bench.model.numbers import count_text, duration_text
-from bench.model.records import ASIDE, PHASES, Case, Fault, Pilot, Plan
+from bench.model.records import BREAKDOWN, PHASES, Case, Fault, Pilot, Plan
 from bench.model.slots import compared
 from bench.storage.runs import Stored
 from bench.workers import fairness as contract
@@ -79,10 +79,10 @@ def pilot(session: Session) -> Plan:
     times: dict[str, dict[str, float]] = {}
     preparing_ns: list[int] = []
 
-    def try_out(crew: Crew, case: Case) -> None:
+    def try_out(group: WorkerGroup, case: Case) -> None:
         session.progress.now(case_text(case))
         began_ns = clock_ns()
-        session.prepare_case(crew, case)
+        session.prepare_case(group, case)
         preparing_ns.append(clock_ns() - began_ns)
         each_ns = {}
         for spec in session.turns(case, session.pair):
@@ -91,23 +91,23 @@ def pilot(session: Session) -> Plan:
                 if loops > contract.MOST_LOOPS:
                     words = f"repetitions: {loops} take less than a millisecond: it does no work"
                     raise WorkerError(label, words)
-                return crew.sample(label, case, loops, patience_s(case, loops)).elapsed_ns
+                return group.sample(label, case, loops, timeout_s(case, loops)).elapsed_ns
 
             each_ns[spec.label] = calibrate(time)
         if case.phase in PHASES:
-            on_trial(session, crew, case, each_ns)
+            on_trial(session, group, case, each_ns)
         times[case_id(case)] = each_ns
         session.progress.advance(1)
 
     for threads in session.thread_counts:
         for group in by_problem(session.remaining(threads)):
-            seats = session.crew_of(group)
-            session.with_crew(
-                seats, threads, group, lambda case: [case_id(case)], try_out, again=True
+            slots = session.group_of(group)
+            session.with_group(
+                slots, threads, group, lambda case: [case_id(case)], try_out, again=True
             )
     cases = [case for threads in session.thread_counts for case in session.remaining(threads)]
     loops = {
-        name: (aside_loops if case.phase in ASIDE else common_loops)(times[name].values())
+        name: (breakdown_loops if case.phase in BREAKDOWN else common_loops)(times[name].values())
         for case in cases
         for name in [case_id(case)]
     }
@@ -120,8 +120,8 @@ def pilot(session: Session) -> Plan:
             _round_ns(session, case, loops[name], fewer, times[name]),
             fewer,
         )
-    crews = by_problem(cases)
-    starts_ns = [_start_ns(session, crew) for crew in crews]
+    groups = by_problem(cases)
+    starts_ns = [_start_ns(session, group) for group in groups]
     once_ns = sum(preparing_ns) + sum(starts_ns)
     seconds = order.seconds
     if order.budget_s is not None:
@@ -134,8 +134,8 @@ def pilot(session: Session) -> Plan:
     networks = compared(cases)
     probing_ns = sum(
         start_ns
-        for crew, start_ns in zip(crews, starts_ns, strict=True)
-        if crew[0].problem not in networks
+        for group, start_ns in zip(groups, starts_ns, strict=True)
+        if group[0].problem not in networks
     )
     # What needs no verdict takes no rounds from what does, unless the whole run has a budget.
     beside_ns = few_ns + probing_ns if order.budget_s is None else 0.0
@@ -152,7 +152,7 @@ def pilot(session: Session) -> Plan:
     if total_s - order.invocations * beside_ns / 1e9 > 1.2 * seconds + 1:
         text += f", not {duration_text(seconds)}: fewer rounds would not balance"
     session.progress.note(text)
-    crew_ns = once_ns / max(1, len(crews))
+    crew_ns = once_ns / max(1, len(groups))
     return replace(
         plan_of(order), rounds=rounds, loops=loops, pilot=found, crew_ns=crew_ns, seconds=seconds
     )
@@ -197,9 +197,9 @@ def aim(session: Session, stored: Stored) -> Plan:
 
 def eta_s(plan: Plan) -> Mapping[str, float]:
     """Estimate what the parts of a run take that come after the pilot, in seconds."""
-    crews = len(by_problem(case for case in plan.cases if case_id(case) in plan.rounds))
+    groups = len(by_problem(case for case in plan.cases if case_id(case) in plan.rounds))
     round_ns = {name: plan.pilot[name].round_ns for name in plan.rounds}
-    once_ns = crews * plan.crew_ns
+    once_ns = groups * plan.crew_ns
     return {
         "timing": plan.invocations * (once_ns + rounds_ns(round_ns, plan.rounds)) / 1e9,
         "training": plan.training_epochs * TRAINING_EPOCH_S,
@@ -216,12 +216,12 @@ def _left_s(session: Session, budget_s: float) -> float:
     return budget_s - passed_s - after_s - REPORT_S
 
 
-def _start_ns(session: Session, crew: Sequence[Case]) -> float:
+def _start_ns(session: Session, group: Sequence[Case]) -> float:
     """Tell what it took to start the workers of these cases, or, if not known, any workers."""
     started = session.start_ns
-    seats = session.crew_of(crew)
+    slots = session.group_of(group)
     longest = max(started.values(), default=0)
-    return started.get((crew[0].problem.threads, len(seats)), longest)
+    return started.get((group[0].problem.threads, len(slots)), longest)
 
 
 def _fewer(

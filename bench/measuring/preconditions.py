@@ -18,16 +18,16 @@ from bench.measuring.run_state import (
     Record,
     Session,
     ask_arrays,
-    patience_s,
+    timeout_s,
 )
 from bench.measuring.schedule import calibrate, common_loops, fewer_loops
-from bench.measuring.worker_group import Crew
+from bench.measuring.worker_group import WorkerGroup
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id, network_text, problem_id
 from bench.model.errors import WorkerError
-from bench.model.records import PHASES, Case, Clause, Fault, ParityResult, Problem
+from bench.model.records import PHASES, Case, FairnessCheck, Fault, ParityResult, Problem
 from bench.model.registry import flushes
-from bench.model.slots import compared, seats_of
+from bench.model.slots import compared, slots_of
 from bench.workers import fairness as contract
 from bench.workers import parity
 from bench.workers.tensor_files import needed
@@ -63,13 +63,13 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
     ]
     session.progress.stage("parity", len(problems))
 
-    def compare(crew: Crew, problem: Problem) -> None:
+    def compare(group: WorkerGroup, problem: Problem) -> None:
         session.progress.now(network_text(problem))
-        results, clauses = _compare(session, crew, problem)
+        results, fairness_checks = _compare(session, group, problem)
         try:
-            _keep_to(session, clauses)
+            _keep_to(session, fairness_checks)
         finally:
-            candidates = session.seats_of(problem)[1:]
+            candidates = session.slots_of(problem)[1:]
             for result, spec in zip(results, candidates, strict=True):  # last: then all of it is
                 session.save(result)
                 if not result.ok:
@@ -78,33 +78,33 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
         session.progress.advance(1)
 
     for threads in session.thread_counts:
-        group = [problem for problem in problems if problem.threads == threads]
-        needed = {spec for problem in group for spec in session.seats_of(problem)}
-        crew = [spec for spec in session.pair if spec in needed]
-        session.with_crew(crew, threads, group, session.names_of, compare, again=True)
+        mine = [problem for problem in problems if problem.threads == threads]
+        needed = {spec for problem in mine for spec in session.slots_of(problem)}
+        specs = [spec for spec in session.pair if spec in needed]
+        session.with_group(specs, threads, mine, session.names_of, compare, again=True)
 
 
 def _compare(
-    session: Session, crew: Crew, problem: Problem
-) -> tuple[list[ParityResult], list[Clause]]:
+    session: Session, group: WorkerGroup, problem: Problem
+) -> tuple[list[ParityResult], list[FairnessCheck]]:
     """Compare one problem; float32 is judged by the baseline's own distance to float64."""
-    seats = session.seats_of(problem)
-    baseline, *candidates = seats
-    computed: dict[str, dict[str, Any]] = {spec.label: {} for spec in seats}
+    slots = session.slots_of(problem)
+    baseline, *candidates = slots
+    computed: dict[str, dict[str, Any]] = {spec.label: {} for spec in slots}
     exact: dict[str, Any] = {}
     answers: dict[str, dict[str, Any]] = {}
     twin = replace(problem, dtype="float64")
     # Other weights come after the first, and of them one batch will do.
     for prefix, seed, epochs in (("", 0, PARITY_EPOCHS), (parity.ANOTHER_SEED, 1, 0)):
-        session.prepare(crew, problem, session.order.seed + seed, seats)
+        session.prepare(group, problem, session.order.seed + seed, slots)
         for label, mine in computed.items():
-            arrays, answer = ask_arrays(crew, label, "tensors", problem, epochs)
+            arrays, answer = ask_arrays(group, label, "tensors", problem, epochs)
             mine.update({f"{prefix}{name}": array for name, array in arrays.items()})
             answers.setdefault(label, answer)
         if problem != twin:
             data = session.data_of(twin)
-            crew.prepare(baseline.label, twin, data, session.order.seed + seed)
-            arrays, _ = ask_arrays(crew, baseline.label, "tensors", twin, epochs)
+            group.prepare(baseline.label, twin, data, session.order.seed + seed)
+            arrays, _ = ask_arrays(group, baseline.label, "tensors", twin, epochs)
             exact.update({f"{prefix}{name}": array for name, array in arrays.items()})
     reference = computed[baseline.label]
     results = [
@@ -119,56 +119,58 @@ def _compare(
         for spec in candidates
     ]
     subject = problem_id(problem)
-    clauses = [
+    fairness_checks = [
         *contract.of_workers(
             subject,
-            {spec.label: crew.descriptions[spec.label] for spec in seats},
-            crew.threads,
+            {spec.label: group.descriptions[spec.label] for spec in slots},
+            group.threads,
             session.order.isa,
-            [spec.label for spec in seats if flushes(spec.implementation)],
+            [spec.label for spec in slots if flushes(spec.implementation)],
         ),
         *contract.of_data(subject, answers),
         *map(contract.of_results, results),
     ]
-    return results, clauses
+    return results, fairness_checks
 
 
-def _keep_to(session: Session, clauses: Sequence[Clause], who: Sequence[str] = ()) -> None:
+def _keep_to(
+    session: Session, fairness_checks: Sequence[FairnessCheck], who: Sequence[str] = ()
+) -> None:
     """Save lines of the contract; a broken one is a fault of what was being worked on.
 
     Args:
         session: The run.
-        clauses: The lines.
+        fairness_checks: The lines.
         who: Whom each is about; where one of several candidates broke it, the fault is its own.
 
     Raises:
         WorkerError: One is broken, other than by results that differ: these are told by tensor.
     """
-    for clause in clauses:
-        session.save(clause)
+    for fairness_check in fairness_checks:
+        session.save(fairness_check)
     candidates = [spec.label for spec in session.pair if spec.role == "candidate"]
-    for place, clause in enumerate(clauses):
-        if clause.name != "results" and (words := contract.first_broken([clause])):
+    for place, fairness_check in enumerate(fairness_checks):
+        if fairness_check.name != "results" and (words := contract.first_broken([fairness_check])):
             label = who[place] if who else ""
             own = label in candidates and len(candidates) > 1
             raise WorkerError(label if own else "the contract", words)
 
 
-def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]) -> None:
-    """Hold the times of every worker of a crew against the machine's peak and its own meters.
+def on_trial(session: Session, group: WorkerGroup, case: Case, each_ns: dict[str, float]) -> None:
+    """Hold the times of every worker of a group against the machine's peak and its own meters.
 
     What is broken is looked at again: a fault stays, a disturbance of the machine passes.
 
     Args:
         session: The run.
-        crew: Its workers.
+        group: Its workers.
         case: What is timed.
         each_ns: Nanoseconds of one repetition, by label.
 
     Raises:
         WorkerError: A line of the contract is broken.
     """
-    peak = _peak(session, crew, case)
+    peak = _peak(session, group, case)
     rates = [
         contract.of_rate(case_id(case), label, flops(case) / nanoseconds * 1e9, peak)
         for label, nanoseconds in each_ns.items()
@@ -176,56 +178,56 @@ def on_trial(session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
     ]
     _keep_to(session, rates, [*each_ns])
     for _ in range(ATTEMPTS):
-        clauses, who = _tried(session, crew, case, each_ns)
-        if not contract.first_broken(clauses):
+        fairness_checks, who = _tried(session, group, case, each_ns)
+        if not contract.first_broken(fairness_checks):
             break
-    _keep_to(session, clauses, who)
+    _keep_to(session, fairness_checks, who)
 
 
 def _tried(
-    session: Session, crew: Crew, case: Case, each_ns: dict[str, float]
-) -> tuple[list[Clause], list[str]]:
+    session: Session, group: WorkerGroup, case: Case, each_ns: dict[str, float]
+) -> tuple[list[FairnessCheck], list[str]]:
     """Take some samples of every worker and judge them; those that tell too little are let pass.
 
     Returns:
         The lines of the contract, and whom each is about.
     """
-    clauses: list[Clause] = []
+    fairness_checks: list[FairnessCheck] = []
     who: list[str] = []
     common = common_loops(each_ns.values())
     fewer = fewer_loops(common, each_ns)
     for spec in session.turns(case, session.pair):
         loops = fewer.get(spec.label, common)
-        wait_s = patience_s(case, 3 * loops)
-        if crew.threads > 1:
+        wait_s = timeout_s(case, 3 * loops)
+        if group.threads > 1:
             session.edges.sleep(SETTLE_S)
         pairs = [
             tuple(
                 contract.Trial(count, found.elapsed_ns, found.wall_ns, found.cpu_ns)
                 for count in (loops, 3 * loops)
-                if (found := crew.sample(spec.label, case, count, wait_s)).wall_ns is not None
+                if (found := group.sample(spec.label, case, count, wait_s)).wall_ns is not None
                 and found.cpu_ns is not None
             )
             for _ in range(TRIALS)
         ]
         whole = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
         if whole:
-            judged = contract.of_trials(case_id(case), spec.label, whole, crew.threads)
-            clauses += judged
+            judged = contract.of_trials(case_id(case), spec.label, whole, group.threads)
+            fairness_checks += judged
             who += [spec.label] * len(judged)
-    return clauses, who
+    return fairness_checks, who
 
 
-def _peak(session: Session, crew: Crew, case: Case) -> float:
+def _peak(session: Session, group: WorkerGroup, case: Case) -> float:
     """Probe how fast the machine multiplies now, in FLOP/s; 0 where no worker can."""
     probe = replace(case, phase="peak")
-    for spec in seats_of(probe, session.turns(case, crew.specs)):
-        time = partial(_probe, crew, spec.label, probe)
+    for spec in slots_of(probe, session.turns(case, group.specs)):
+        time = partial(_probe, group, spec.label, probe)
         loops = common_loops([calibrate(time)])
         best = min(time(loops) / loops for _ in range(TRIALS))
         return flops(probe) / best * 1e9
     return 0.0
 
 
-def _probe(crew: Crew, label: str, probe: Case, loops: int) -> int:
-    return crew.sample(label, probe, loops, patience_s(probe, loops)).elapsed_ns
+def _probe(group: WorkerGroup, label: str, probe: Case, loops: int) -> int:
+    return group.sample(label, probe, loops, timeout_s(probe, loops)).elapsed_ns

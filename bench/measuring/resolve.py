@@ -1,4 +1,4 @@
-"""Seats implementations that were named on the command line: asks each what it offers, once.
+"""Slots implementations that were named on the command line: asks each what it offers, once.
 
 What they are called and how they are started stays here; a run's records hold neither a path nor a
 command.
@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from bench.measuring.worker_group import PATIENCE_S
+from bench.measuring.worker_group import TIMEOUT_S
 from bench.model.errors import UsageError, WorkerError
-from bench.model.records import FLOORS, PHASES, Phase, Plan, WorkerSpec
-from bench.model.registry import RUNGS, missing, phases_of
+from bench.model.records import OVERHEADS, PHASES, Phase, Plan, WorkerSpec
+from bench.model.registry import VARIANTS, missing, phases_of
 from bench.model.threads import thread_environment
 from bench.workers.implementations.drivers import known
 from bench.workers.implementations.names import Candidate, candidates
 from bench.workers.messages import PROTOCOL
-from bench.workers.process import StartSeat, WorkerProcess
+from bench.workers.process import StartSlot, WorkerProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Seated:
     """The candidates of a run, and what starts a worker of theirs."""
 
     specs: tuple[WorkerSpec, ...]
-    start: StartSeat = WorkerProcess
+    start: StartSlot = WorkerProcess
 
 
 def starter(
@@ -50,11 +50,11 @@ def starter(
 
 
 def seated(names: Sequence[str], taken: Iterable[str]) -> Seated:
-    """Seat what was named, each only in the phases that it offers.
+    """Slot what was named, each only in the phases that it offers.
 
     Args:
         names: As they were given.
-        taken: Labels of other seats.
+        taken: Labels of other slots.
 
     Raises:
         UsageError: One is not known, does not start, or speaks another protocol.
@@ -64,7 +64,7 @@ def seated(names: Sequence[str], taken: Iterable[str]) -> Seated:
     return Seated(tuple(_spec(one, start) for one in those), start)
 
 
-def seated_again(plan: Plan, names: Sequence[str]) -> StartSeat:
+def seated_again(plan: Plan, names: Sequence[str]) -> StartSlot:
     """Return what starts the workers of a run that goes on.
 
     What a file calls a program or a class is not started because it stands there: it must be named
@@ -89,19 +89,19 @@ def seated_again(plan: Plan, names: Sequence[str]) -> StartSeat:
     return starter(those)
 
 
-def _spec(one: Candidate, start: StartSeat) -> WorkerSpec:
+def _spec(one: Candidate, start: StartSlot) -> WorkerSpec:
     spec = WorkerSpec(one.label, one.implementation, "candidate")
     _must_be_known(one)
-    if rung := RUNGS.get(one.name):
-        if words := missing(rung):
+    if variant := VARIANTS.get(one.name):
+        if words := missing(variant):
             raise UsageError(words)
         return replace(spec, phases=phases_of(one.name))
     try:
-        seat = start(spec, thread_environment(1))
+        slot = start(spec, thread_environment(1))
         try:
-            said = seat.ask("describe", PATIENCE_S)
+            said = slot.ask("describe", TIMEOUT_S)
         finally:
-            seat.end()
+            slot.end()
     except WorkerError as error:
         raise UsageError(
             f"implementation {one.name!r} cannot be used: {error.reason}. "
@@ -130,7 +130,7 @@ def _phases(one: Candidate, said: Mapping[str, Any]) -> tuple[Phase, ...]:
         raise UsageError(f"implementation {one.name!r} offers the phases {offered!r}: not all are")
     if not set(offered) & set(PHASES):
         raise UsageError(f"implementation {one.name!r} offers none of {', '.join(PHASES)}")
-    everything = set(offered) >= {*PHASES, *FLOORS}
+    everything = set(offered) >= {*PHASES, *OVERHEADS}
     return () if everything else cast("tuple[Phase, ...]", tuple(offered))
 
 

@@ -1,7 +1,7 @@
-"""What the stages of a run share: crews that are replaced when a worker fails, data, faults.
+"""What the stages of a run share: groups that are replaced when a worker fails, data, faults.
 
 A worker's failure becomes a `Fault` of what was being worked on; the work goes on with a fresh
-crew. What is worked on, and in which order, is decided in `bench.measuring.runner`.
+group. What is worked on, and in which order, is decided in `bench.measuring.runner`.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from bench.measuring.environment import read_environment
-from bench.measuring.worker_group import PATIENCE_S, Crew
+from bench.measuring.worker_group import TIMEOUT_S, WorkerGroup
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id
 from bench.model.errors import WorkerError
 from bench.model.instruction_sets import environment_of
 from bench.model.paths import PROJECT, without_paths
 from bench.model.records import (
-    ASIDE,
+    BREAKDOWN,
     PHASES,
     Case,
-    Clause,
     Cost,
     Environment,
+    FairnessCheck,
     Fault,
     ParityResult,
     Problem,
     Sample,
     WorkerSpec,
 )
-from bench.model.slots import seats_compared, seats_of
+from bench.model.slots import slots_compared, slots_of
 from bench.model.workload import batches_of
 from bench.workers.datasets import data_folder
 from bench.workers.implementations.footprint import Footprint, read_footprint
-from bench.workers.process import StartSeat, WorkerProcess
+from bench.workers.process import StartSlot, WorkerProcess
 from bench.workers.tensor_files import read, tensor_shapes, training_shapes
 
 SLOWEST_FLOPS_PER_S = 1e8
@@ -53,7 +53,7 @@ SETTLE_S = 0.08
 """Pause before a sample when there are several threads: those of OpenBLAS spin on for up to 60 ms
 after a call, and would take a core from the next worker."""
 
-Record = Sample | ParityResult | Clause | Fault | Cost
+Record = Sample | ParityResult | FairnessCheck | Fault | Cost
 Item = TypeVar("Item")
 
 
@@ -103,7 +103,7 @@ def _data_folder(problem: Problem) -> tuple[Path, str]:
 class Edges:
     """Where a run touches the world."""
 
-    start: StartSeat = WorkerProcess
+    start: StartSlot = WorkerProcess
     clock_ns: Callable[[], int] = time.perf_counter_ns
     sleep: Callable[[float], None] = time.sleep
     environment: Callable[[], Environment] = read_environment
@@ -130,11 +130,11 @@ class Session:
         self.save = save
         self.random = Random(order.seed)
         self.began_ns = edges.clock_ns()
-        self.sampling_ns = 0  # what crews that have ended spent on samples, of all workers
-        # The second seat of the baseline computes what the first does: no need to ask it.
+        self.sampling_ns = 0  # what groups that have ended spent on samples, of all workers
+        # The second slot of the baseline computes what the first does: no need to ask it.
         self.pair = tuple(spec for spec in order.workers if spec.role != "again")
         self.thread_counts = list(dict.fromkeys(case.problem.threads for case in order.cases))
-        self.start_ns: dict[tuple[int, int], int] = {}  # of a crew, last; by threads and seats
+        self.start_ns: dict[tuple[int, int], int] = {}  # of a group, last; by threads and slots
         self._out: set[str] = set()
         self._left: dict[str, set[str]] = {}  # by case id: labels of candidates that failed in it
         self._data: dict[Problem, tuple[Path, str]] = {}
@@ -143,7 +143,7 @@ class Session:
     def remaining(self, threads: int) -> list[Case]:
         """List the cases that have neither failed parity nor had a fault.
 
-        What is taken aside goes with the phases of its problem.
+        What is taken for the breakdown goes with the phases of its problem.
         """
         mine = [
             case
@@ -151,7 +151,7 @@ class Session:
             if case.problem.threads == threads and case_id(case) not in self._out
         ]
         timed = {case.problem for case in mine if case.phase in PHASES}
-        return [case for case in mine if case.phase not in ASIDE or case.problem in timed]
+        return [case for case in mine if case.phase not in BREAKDOWN or case.problem in timed]
 
     def exclude(self, names: Iterable[str]) -> None:
         """Let these cases not be measured any more."""
@@ -193,97 +193,97 @@ class Session:
 
         Those that offer it and have not failed in it.
         """
-        seats = seats_of(case, self.order.workers if specs is None else specs)
-        return tuple(spec for spec in seats if not self._failed(case, spec))
+        slots = slots_of(case, self.order.workers if specs is None else specs)
+        return tuple(spec for spec in slots if not self._failed(case, spec))
 
-    def crew_of(self, cases: Iterable[Case]) -> tuple[WorkerSpec, ...]:
+    def group_of(self, cases: Iterable[Case]) -> tuple[WorkerSpec, ...]:
         """Choose the workers that have a turn in any of these cases."""
         needed = {spec for case in cases for spec in self.turns(case)}
         return tuple(spec for spec in self.order.workers if spec in needed)
 
-    def with_crew(
+    def with_group(
         self,
         specs: Sequence[WorkerSpec],
         threads: int,
         items: Sequence[Item],
         names_of: Callable[[Item], Iterable[str]],
-        work: Callable[[Crew, Item], None],
+        work: Callable[[WorkerGroup, Item], None],
         invocation: int = 0,
         *,
         again: bool = False,
     ) -> None:
-        """Work item by item with one crew, and with a fresh one after a fault.
+        """Work item by item with one group, and with a fresh one after a fault.
 
-        A fault counts for the names of its item: for one of several candidates, or for all. A crew
+        A fault counts for the names of its item: for one of several candidates, or for all. A group
         that does not even start will not start for the next item either: its fault counts for all
         items left, and where others can go on they do without that worker.
 
         Args:
-            specs: The seats.
+            specs: The slots.
             threads: Of every worker.
             items: What to work on.
             names_of: Ids of the cases that a fault in an item counts for.
-            work: What to do with an item; asks `turns` or `seats_of` who takes part.
+            work: What to do with an item; asks `turns` or `slots_of` who takes part.
             invocation: Number of the invocation.
             again: Whether an item is worked on once more without the candidate that failed.
         """
-        crew: Crew | None = None
+        group: WorkerGroup | None = None
         waiting = list(items)
         try:
             while waiting:
                 failed = waiting
                 try:
-                    crew = crew or self._start(specs, threads)
+                    group = group or self._start(specs, threads)
                     failed = waiting[:1]
-                    work(crew, waiting[0])
+                    work(group, waiting[0])
                     waiting = waiting[1:]
                 except WorkerError as error:
                     names = [name for one in failed for name in names_of(one)]
                     others = self._record(error, names, invocation)
-                    if crew is None:
+                    if group is None:
                         specs = [spec for spec in specs if spec.label != error.worker]
                         if not others or all(spec.role == "candidate" for spec in specs):
                             return
                         continue
-                    self._end(crew)
-                    crew = None
+                    self._end(group)
+                    group = None
                     if not (again and others):
                         waiting = waiting[1:]
         finally:
-            if crew is not None:
-                self._end(crew)
+            if group is not None:
+                self._end(group)
 
-    def seats_of(self, problem: Problem) -> tuple[WorkerSpec, ...]:
+    def slots_of(self, problem: Problem) -> tuple[WorkerSpec, ...]:
         """Choose the workers that are compared on a problem; each implementation once."""
         mine = [case for case in self.order.cases if case.problem == problem]
         return tuple(
             spec
-            for spec in seats_compared(problem, mine, self.pair)
+            for spec in slots_compared(problem, mine, self.pair)
             if any(not self._failed(case, spec) for case in mine if case.phase in PHASES)
             or all(case.phase not in PHASES for case in mine)
         )
 
     def prepare(
         self,
-        crew: Crew,
+        group: WorkerGroup,
         problem: Problem,
         seed: int | None = None,
         specs: Iterable[WorkerSpec] | None = None,
         *,
         anew: bool = True,
     ) -> None:
-        """Have every worker of a crew, or these, hold a problem with fresh weights."""
+        """Have every worker of a group, or these, hold a problem with fresh weights."""
         seed = self.order.seed if seed is None else seed
-        for spec in crew.specs if specs is None else specs:
-            crew.prepare(spec.label, problem, self.data_of(problem), seed, anew=anew)
+        for spec in group.specs if specs is None else specs:
+            group.prepare(spec.label, problem, self.data_of(problem), seed, anew=anew)
 
-    def prepare_case(self, crew: Crew, case: Case) -> None:
-        """Have every worker of a crew that has not failed in a case hold its problem.
+    def prepare_case(self, group: WorkerGroup, case: Case) -> None:
+        """Have every worker of a group that has not failed in a case hold its problem.
 
         Before a phase its weights are drawn anew, before a part of one only if they have moved.
         """
-        specs = [spec for spec in crew.specs if not self._failed(case, spec)]
-        self.prepare(crew, case.problem, specs=specs, anew=case.phase not in ASIDE)
+        specs = [spec for spec in group.specs if not self._failed(case, spec)]
+        self.prepare(group, case.problem, specs=specs, anew=case.phase not in BREAKDOWN)
 
     def data_of(self, problem: Problem) -> Path:
         """Return the data folder of a problem; its checksum is kept for the run."""
@@ -295,7 +295,7 @@ class Session:
         """Add what the workers said of themselves and the checksums of the data."""
         workers = {
             name: found
-            for name, key in self._seats().items()
+            for name, key in self._slots().items()
             if (found := self._descriptions.get(key))
         }
         data = {path.name: digest for path, digest in self._data.values()}
@@ -309,12 +309,12 @@ class Session:
             at_ns: When its last reading was taken, from its start.
         """
         self.began_ns -= at_ns
-        for name, key in self._seats().items():
+        for name, key in self._slots().items():
             if name in environment.workers:
                 self._descriptions[key] = environment.workers[name]
 
-    def _seats(self) -> dict[str, tuple[str, int]]:
-        """Name every seat with every number of threads, as `Environment.workers` does."""
+    def _slots(self) -> dict[str, tuple[str, int]]:
+        """Name every slot with every number of threads, as `Environment.workers` does."""
         first = self.thread_counts[0]
         return {
             spec.label + ("" if threads == first else f", {threads} threads"): (spec.label, threads)
@@ -322,25 +322,25 @@ class Session:
             for spec in self.order.workers
         }
 
-    def _start(self, specs: Sequence[WorkerSpec], threads: int) -> Crew:
+    def _start(self, specs: Sequence[WorkerSpec], threads: int) -> WorkerGroup:
         began_ns = self.edges.clock_ns()
         more, clock_ns = environment_of(self.order.isa), self.edges.clock_ns
-        crew = Crew(specs, threads, self.edges.start, self.random, more, clock_ns)
+        group = WorkerGroup(specs, threads, self.edges.start, self.random, more, clock_ns)
         self.start_ns[threads, len(specs)] = self.edges.clock_ns() - began_ns
-        for label, said in crew.descriptions.items():
+        for label, said in group.descriptions.items():
             description = without_paths(said)
             first = self._descriptions.setdefault((label, threads), description)
             if description != first:
-                crew.end()
+                group.end()
                 changed = ", ".join(key for key in first if first[key] != description.get(key))
                 raise WorkerError(
                     label, f"is not what it was when the run began: {changed} changed"
                 )
-        return crew
+        return group
 
-    def _end(self, crew: Crew) -> None:
-        self.sampling_ns += crew.sampling_ns
-        crew.end()
+    def _end(self, group: WorkerGroup) -> None:
+        self.sampling_ns += group.sampling_ns
+        group.end()
 
     def _failed(self, case: Case, spec: WorkerSpec) -> bool:
         return spec.label in self._left.get(case_id(case), ())
@@ -360,20 +360,20 @@ def _label(spec: WorkerSpec) -> str:
     return spec.label
 
 
-def patience_s(case: Case, times: float) -> float:
+def timeout_s(case: Case, times: float) -> float:
     """Return how long to wait for so many repetitions of a case that nobody has timed yet."""
     batches = batches_of(case.problem) if case.phase == "epoch" else 1
-    return PATIENCE_S + times * (flops(case) / SLOWEST_FLOPS_PER_S + batches * SLOWEST_BATCH_S)
+    return TIMEOUT_S + times * (flops(case) / SLOWEST_FLOPS_PER_S + batches * SLOWEST_BATCH_S)
 
 
 def ask_arrays(
-    crew: Crew, label: str, op: str, problem: Problem, epochs: int
+    group: WorkerGroup, label: str, op: str, problem: Problem, epochs: int
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
     """Have a worker write the arrays of `tensors` or `train`; read them, and what it answered."""
-    wait_s = patience_s(Case("epoch", problem), 2 * (epochs + 2))  # validation takes time as well
+    wait_s = timeout_s(Case("epoch", problem), 2 * (epochs + 2))  # validation takes time as well
     shapes = (tensor_shapes if op == "tensors" else training_shapes)(problem, epochs)
     with TemporaryDirectory() as folder:
-        answer = crew.ask(label, op, wait_s, folder=folder, epochs=epochs)
+        answer = group.ask(label, op, wait_s, folder=folder, epochs=epochs)
         try:
             return read(Path(folder), shapes), answer
         except (OSError, ValueError) as error:

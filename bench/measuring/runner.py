@@ -24,7 +24,7 @@ from bench.measuring.pilot import aim, pilot, plan_of
 from bench.measuring.preconditions import admit
 from bench.measuring.run_state import SETTLE_S, Edges, Order, Progress, Session, ask_arrays
 from bench.measuring.schedule import shuffled, turns
-from bench.measuring.worker_group import PATIENCE_S, Crew
+from bench.measuring.worker_group import TIMEOUT_S, WorkerGroup
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id, case_text, problem_id
 from bench.model.errors import UsageError
@@ -150,7 +150,7 @@ def _done(stored: Stored, session: Session) -> Done:
     for result in stored.parity:
         had[result.problem].add(result.candidate)
     due = {
-        problem_id(problem): {spec.implementation for spec in session.seats_of(problem)[1:]}
+        problem_id(problem): {spec.implementation for spec in session.slots_of(problem)[1:]}
         for problem in compared(stored.run.plan.cases)
     }
     readings = read(stored.run, stored.samples, stored.parity, stored.faults)
@@ -219,19 +219,19 @@ def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int)
     total_ns = sum(max(0, count) * whole[name] for name, count in owed.items())
     session.progress.stage("timing", total_ns)
 
-    def take_rounds(crew: Crew, case: Case) -> None:
+    def take_rounds(group: WorkerGroup, case: Case) -> None:
         name = case_id(case)
         common, tried = plan.loops[name], plan.pilot[name]
-        wait_s = max(PATIENCE_S, HANGING * common * tried.each_ns / 1e9)
+        wait_s = max(TIMEOUT_S, HANGING * common * tried.each_ns / 1e9)
         session.progress.now(case_text(case))
-        session.prepare_case(crew, case)
-        orders = turns(session.turns(case, crew.specs), number, plan.rounds[name])
+        session.prepare_case(group, case)
+        orders = turns(session.turns(case, group.specs), number, plan.rounds[name])
         for turn, order in enumerate([orders[0], *orders]):  # round 0 is a warm-up
             for position, spec in enumerate(order):
-                if crew.threads > 1 and len(crew.specs) > 1:
+                if group.threads > 1 and len(group.specs) > 1:
                     session.edges.sleep(SETTLE_S)
                 loops = tried.fewer.get(spec.label, common)
-                found = crew.sample(spec.label, case, loops, wait_s)
+                found = group.sample(spec.label, case, loops, wait_s)
                 at_ns = session.edges.clock_ns() - session.began_ns
                 place = (name, spec.label, number, turn, position)
                 meters = (found.cpu_ns, found.preempted, found.page_faults)
@@ -251,9 +251,9 @@ def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int)
         for threads in session.random.sample(session.thread_counts, len(session.thread_counts)):
             mine = [case for count, case in due if count == threads]
             for cases in shuffled(mine, session.random):
-                seats = session.crew_of(cases)
-                session.with_crew(
-                    seats, threads, cases, lambda case: [case_id(case)], take_rounds, number
+                slots = session.group_of(cases)
+                session.with_group(
+                    slots, threads, cases, lambda case: [case_id(case)], take_rounds, number
                 )
         number += 1
 
@@ -272,15 +272,15 @@ def _train(session: Session) -> dict[str, Any]:
     session.progress.stage("training", len(pupils))
     found: dict[str, Any] = {}
 
-    def train(crew: Crew, spec: WorkerSpec) -> None:
+    def train(group: WorkerGroup, spec: WorkerSpec) -> None:
         session.progress.now(f"{spec.label}, {epochs} epochs")
-        session.prepare(crew, TRAINING)
-        arrays, _ = ask_arrays(crew, spec.label, "train", TRAINING, epochs)
+        session.prepare(group, TRAINING)
+        arrays, _ = ask_arrays(group, spec.label, "train", TRAINING, epochs)
         found.update({f"{spec.implementation}/{name}": array for name, array in arrays.items()})
         session.progress.advance(1)
 
     for spec in pupils:  # each alone, so that a fault of one leaves the other's curve
-        session.with_crew([spec], TRAINING.threads, [spec], lambda _: ["training"], train)
+        session.with_group([spec], TRAINING.threads, [spec], lambda _: ["training"], train)
     data = session.data_of(TRAINING)
     return {**{name: np.load(data / f"{name}.npy") for name in ("X", "y")}, **found}
 

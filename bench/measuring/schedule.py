@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from bench.model.records import ASIDE, FLOORS, PROBES, Case, Phase, Plan
+from bench.model.records import BREAKDOWN, OVERHEADS, PROBES, Case, Phase, Plan
 from bench.model.slots import compared
 
-Seat = TypeVar("Seat")
+Slot = TypeVar("Slot")
 
 SAMPLE_NS = 2_000_000
 """A sample lasts at least this long in the fastest worker: ten thousand times the clock's
@@ -22,16 +22,17 @@ resolution and a hundred times the pipe between runner and worker, yet short aga
 a machine."""
 SLOW_NS, SLOWER_BY = 50 * SAMPLE_NS, 5
 """A sample that would last longer takes a fifth of that, by fewer repetitions than the others."""
-LONGEST_ASIDE_NS, SHORTEST_ASIDE_NS = 10_000_000, 20_000
-"""Of what is timed aside and compared with nobody, a sample need not last as long in the fastest
+LONGEST_BREAKDOWN_NS, SHORTEST_BREAKDOWN_NS = 10_000_000, 20_000
+"""Of what is timed for the breakdown and compared with nobody, a sample need not last as long in
+the fastest
 worker: there it may be two hundred times as fast."""
 PHASE_ORDER: tuple[Phase, ...] = (
     "epoch",
     "forward",
     "backprop",
     "peak",
-    *FLOORS,
-    *ASIDE,
+    *OVERHEADS,
+    *BREAKDOWN,
     "cache",
     "memory",
 )
@@ -39,7 +40,7 @@ LEAST_ROUNDS, MOST_ROUNDS = 2, 40
 """Two let the turns balance; beyond forty the median of an invocation hardly gains, since what
 differs from process to process stays."""
 FEW_ROUNDS: dict[Phase, int] = {
-    **dict.fromkeys(ASIDE, LEAST_ROUNDS),
+    **dict.fromkeys(BREAKDOWN, LEAST_ROUNDS),
     **dict.fromkeys(PROBES, 2 * LEAST_ROUNDS),
     "memory": LEAST_ROUNDS,
 }
@@ -47,27 +48,27 @@ FEW_ROUNDS: dict[Phase, int] = {
 second to make, ten times as long as to use."""
 
 
-def turns(seats: Sequence[Seat], invocation: int, rounds: int) -> list[tuple[Seat, ...]]:
-    """Return the order of the seats in each round of one case in one invocation.
+def turns(slots: Sequence[Slot], invocation: int, rounds: int) -> list[tuple[Slot, ...]]:
+    """Return the order of the slots in each round of one case in one invocation.
 
-    Each order is followed by its mirror image (two seats: ABBA), so that what drifts in a line
+    Each order is followed by its mirror image (two slots: ABBA), so that what drifts in a line
     cancels over every pair of rounds. The pairs walk through the rows of a Latin square and go on
-    in the next invocation where they stopped: over a whole walk each seat goes equally often in
-    each position and right after each other seat. (The square of E. J. Williams, Australian
+    in the next invocation where they stopped: over a whole walk each slot goes equally often in
+    each position and right after each other slot. (The square of E. J. Williams, Australian
     Journal of Scientific Research A 2, 1949.)
 
     Args:
-        seats: In any order.
+        slots: In any order.
         invocation: Number of the invocation, from 0.
         rounds: Rounds of the case in each invocation; even.
     """
-    count = len(seats)
+    count = len(slots)
     zigzag = [(place + 1) // 2 * (-1) ** (place + 1) for place in range(count)]  # 0 1 -1 2 -2 ...
     # For an even count the second half of the square is the mirror image of the first.
     rows = count if count % 2 else count // 2
     orders = []
     for pair in range(invocation * rounds // 2, (invocation + 1) * rounds // 2):
-        order = tuple(seats[(pair % rows + step) % count] for step in zigzag)
+        order = tuple(slots[(pair % rows + step) % count] for step in zigzag)
         orders += [order, order[::-1]]
     return orders
 
@@ -145,14 +146,14 @@ def fewer_loops(loops: int, each_ns: Mapping[str, float]) -> dict[str, int]:
     }
 
 
-def aside_loops(each_ns: Collection[float]) -> int:
-    """Return a common count for what is timed aside: short samples where workers lie far apart.
+def breakdown_loops(each_ns: Collection[float]) -> int:
+    """Return a common count for the breakdown: short samples where workers lie far apart.
 
     Args:
         each_ns: Nanoseconds of one repetition, of each worker.
     """
-    most = math.ceil(LONGEST_ASIDE_NS / max(each_ns))
-    least = common_loops(each_ns, SHORTEST_ASIDE_NS)
+    most = math.ceil(LONGEST_BREAKDOWN_NS / max(each_ns))
+    least = common_loops(each_ns, SHORTEST_BREAKDOWN_NS)
     return min(common_loops(each_ns), max(most, least))
 
 

@@ -1,4 +1,4 @@
-"""The crew: the workers that take turns on a problem, each sample with the same past.
+"""The group: the workers that take turns on a problem, each sample with the same past.
 
 Asks for samples and keeps the contract between workers; the processes are
 `bench.workers.process`'s.
@@ -22,14 +22,14 @@ from bench.model.threads import thread_environment
 from bench.model.workload import batches_of
 from bench.storage.limits import is_reading
 from bench.workers.messages import PROTOCOL
-from bench.workers.process import Seat, StartSeat
+from bench.workers.process import Slot, StartSlot
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 """Least time to wait for any answer: long for a busy machine, short for a person."""
 ROUSE_NS, ROUSE_ALONE_NS = 30_000_000, 1_000_000
 """How long a worker works before a sample, with several threads and with one. Threads that have
 slept may wake on one core and share it until the system moves one away, milliseconds later; one
-thread finds its caches and the core's clock as another process left them, which made a handicap of
+thread finds its caches and the core's clock as another process left them, which made a slowdown of
 ten percent look like nine and a half."""
 MOVING: tuple[Phase, ...] = ("epoch", "shuffle")
 """What leaves other weights behind, or the random stream elsewhere: `reset` comes after it. To draw
@@ -48,11 +48,11 @@ class Reading:
     page_faults: int | None = None
 
 
-class Crew:
+class WorkerGroup:
     """The workers that take turns, all with the same number of threads.
 
     Args:
-        specs: The seats.
+        specs: The slots.
         threads: Threads of every worker, set before it starts and confirmed by it.
         start: Starts one worker.
         random: Draws the padding of the environment block: where a process's memory lands
@@ -69,7 +69,7 @@ class Crew:
         self,
         specs: Sequence[WorkerSpec],
         threads: int,
-        start: StartSeat,
+        start: StartSlot,
         random: Random,
         more: Mapping[str, str] = MappingProxyType({}),
         clock_ns: Callable[[], int] = time.perf_counter_ns,
@@ -84,12 +84,12 @@ class Crew:
         self._trained: dict[str, Problem] = {}
         self._moved: set[str] = set()  # who no longer has the weights and stream of `prepare`
         self._trainable = {spec.label for spec in specs if has_phase(spec, "epoch")}
-        self._seats: dict[str, Seat] = {}
+        self._slots: dict[str, Slot] = {}
         try:
             for spec in random.sample(specs, len(specs)):  # starting first favours nobody
                 padding = "x" * random.randrange(PADDING_BYTES)
                 variables = {**thread_environment(threads), **more, "BENCH_PADDING": padding}
-                self._seats[spec.label] = start(spec, variables)
+                self._slots[spec.label] = start(spec, variables)
             for spec in specs:
                 self.descriptions[spec.label] = self.ask(spec.label, "describe")
                 self._check_contract(spec.label)
@@ -97,9 +97,9 @@ class Crew:
             self.end()
             raise
 
-    def ask(self, label: str, op: str, timeout_s: float = PATIENCE_S, **fields: Any) -> Any:
-        """Ask one worker; see `Seat.ask`."""
-        return self._seats[label].ask(op, timeout_s, **fields)
+    def ask(self, label: str, op: str, timeout_s: float = TIMEOUT_S, **fields: Any) -> Any:
+        """Ask one worker; see `Slot.ask`."""
+        return self._slots[label].ask(op, timeout_s, **fields)
 
     def prepare(
         self, label: str, problem: Problem, data: Path, seed: int, *, anew: bool = True
@@ -153,8 +153,8 @@ class Crew:
 
     def end(self) -> None:
         """End every worker."""
-        for seat in self._seats.values():
-            seat.end()
+        for slot in self._slots.values():
+            slot.end()
 
     def _repeat(self, label: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
         began_ns = self._clock_ns()

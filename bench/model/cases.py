@@ -10,7 +10,7 @@ from itertools import groupby
 
 from bench.model.errors import UsageError
 from bench.model.records import (
-    ASIDE,
+    BREAKDOWN,
     PHASES,
     Case,
     Phase,
@@ -57,7 +57,7 @@ def parse_layers(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-_OF_A_NETWORK: tuple[Phase, ...] = (*PHASES, "peak", *ASIDE)  # `peak` is taken beside each
+_OF_A_NETWORK: tuple[Phase, ...] = (*PHASES, "peak", *BREAKDOWN)  # `peak` is taken beside each
 
 
 def problem_id(problem: Problem) -> str:

@@ -41,7 +41,7 @@ class WorkerError(BenchError):
     """A worker died, hung or answered with an error.
 
     Args:
-        worker: Label of its seat.
+        worker: Label of its slot.
         reason: What happened, in one line.
     """
 

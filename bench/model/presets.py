@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.model.cases import NETWORKS, Network, _usual, network_text
 from bench.model.errors import UsageError
-from bench.model.records import FLOORS, PHASES, Case, DType, Phase, Problem
+from bench.model.records import OVERHEADS, PHASES, Case, DType, Phase, Problem
 
 # What does not fit: odd widths and batches, an epoch of four batches and one row that is left over.
 AWKWARD: tuple[Network, ...] = tuple(
@@ -43,7 +43,7 @@ PARTS_OF: dict[Phase, tuple[Phase, ...]] = {
         *("loss", "shuffle", "epoch-floor"),
     ),
 }
-"""What must be timed aside to tell where the time of a phase goes."""
+"""What must be timed for the breakdown to tell where the time of a phase goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ class Preset:
     training_epochs: int
     probes: bool = False  # whether the machine is probed beside its cases
     parts: bool = False  # whether parts of phases are timed, to tell where the time goes
-    ladder: bool = False  # whether all installed rungs sit as candidates, not `mojo` alone
+    ladder: bool = False  # whether all installed variants sit as candidates, not `mojo` alone
 
 
 _COMMON = NETWORKS[:5]
 _FEW = (NETWORKS[0], NETWORKS[2])
 _PROVED = (NETWORKS[0], *NETWORKS[2:])
-_RUNGS = (NETWORKS[0], NETWORKS[2], NETWORKS[3])
+_VARIANTS = (NETWORKS[0], NETWORKS[2], NETWORKS[3])
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -95,8 +95,8 @@ PRESETS: dict[str, Preset] = {
             AWKWARD, ("float64", "float32"), 6, 960, 0,
         ),
         Preset(
-            "ladder", "about twenty minutes: every rung that is installed, three networks, float64",
-            _RUNGS, ("float64",), 10, 900, 0, ladder=True,
+            "ladder", "about twenty minutes: every installed variant, three networks, float64",
+            _VARIANTS, ("float64",), 10, 900, 0, ladder=True,
         ),
         Preset(
             "scaling", "about ten minutes: width, depth, batch and rows of the seed network swept",
@@ -138,7 +138,7 @@ def cases_of(
         for problem in problems
         for phase in (*phases, *beside, *(aside if parts and problem.threads == 1 else ()))
     ]
-    cases += [Case(phase, problem) for problem in firsts.values() for phase in FLOORS]
+    cases += [Case(phase, problem) for problem in firsts.values() for phase in OVERHEADS]
     if probes and cores:
         seen = {(problem.dtype, problem.threads) for problem in problems}
         dtypes: tuple[DType, ...] = ("float64", "float32")

@@ -1,9 +1,9 @@
 """The words of the project as frozen values: read this file first.
 
-Problem -> Case -> Sample -> Estimate -> Ratio -> Verdict, and the Run that holds what was
-recorded. Records are data only: no clocks, no files, no statistics, no text for people.
-Readings (`Sample`, `ParityResult`, `Clause`, `Fault`, `Cost`, `Environment`) are stored; claims
-(`Estimate`, `Ratio`, `Verdict`) are derived from them again each time and never stored.
+Problem -> Case -> Sample -> Estimate -> Ratio -> Verdict, and the Run that holds what was recorded.
+Records are data only: no clocks, no files, no statistics, no text for people. Readings (`Sample`,
+`ParityResult`, `FairnessCheck`, `Fault`, `Cost`, `Environment`) are stored; claims (`Estimate`,
+`Ratio`, `Verdict`) are derived from them again each time and never stored.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ and one wide, on batches of one row."""
 DType = Literal["float64", "float32"]
 
 PHASES: tuple[Phase, ...] = ("forward", "backprop", "epoch")
-FLOORS: tuple[Phase, ...] = ("call", "timer")
+OVERHEADS: tuple[Phase, ...] = ("call", "timer")
 PROBES: tuple[Phase, ...] = ("peak", "memory", "cache")
 PARTS: tuple[Phase, ...] = (
     *("forward-products", "forward-work", "backprop-products", "backprop-work", "step-work"),
     *("loss", "shuffle"),
 )
 WIDTH_ONE: tuple[Phase, ...] = ("forward-floor", "backprop-floor", "epoch-floor")
-ASIDE: tuple[Phase, ...] = (*PARTS, *WIDTH_ONE)
+BREAKDOWN: tuple[Phase, ...] = (*PARTS, *WIDTH_ONE)
 """What is taken apart from the phases, to tell where their time goes."""
 
 COSTS: dict[str, str] = {
@@ -108,10 +108,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """One seat in an invocation.
+    """One slot in an invocation.
 
-    `label` names the seat in samples; `implementation` what sits there. The baseline sits
-    twice: its second seat (role `again`) is the A/A pair that measures the noise floor.
+    `label` names the slot in samples; `implementation` what sits there. The baseline sits
+    twice: its second slot (role `again`) is the A/A pair that measures the noise floor.
     """
 
     label: str
@@ -167,7 +167,7 @@ class ParityResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Clause:
+class FairnessCheck:
     """One line of the fairness contract, checked before the first sample of what it is about."""
 
     subject: str  # problem id or case id
@@ -216,7 +216,7 @@ class Pilot:
 
     each_ns: float  # one repetition in the slowest worker
     round_ns: float  # one round of all workers
-    fewer: dict[str, int] = field(default_factory=dict)  # loops of much slower seats, by label
+    fewer: dict[str, int] = field(default_factory=dict)  # loops of much slower slots, by label
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench.model.arithmetic import flops
-from bench.model.records import ASIDE, PROBES, Case, Phase, Problem, Result, Run, WorkerSpec
+from bench.model.records import BREAKDOWN, PROBES, Case, Phase, Problem, Result, Run, WorkerSpec
 from bench.model.registry import offers
 
 PROBER = "mojo"
@@ -20,11 +20,11 @@ def compared(cases: Iterable[Case]) -> tuple[Problem, ...]:
     return tuple(dict.fromkeys(case.problem for case in cases if case.phase not in PROBES))
 
 
-def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...]:
+def slots_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...]:
     """Choose the workers that take turns in a case: the one place that says so.
 
-    All that offer it, by what their seats say and by `bench.model.registry`; for what is timed
-    aside, those without the second seat of the baseline; for a probe the one that holds it.
+    All that offer it, by what their slots say and by `bench.model.registry`; for what is timed
+    aside, those without the second slot of the baseline; for a probe the one that holds it.
     """
     workers = [worker for worker in workers if has_phase(worker, case.phase)]
     if case.phase in PROBES:
@@ -34,16 +34,16 @@ def seats_of(case: Case, workers: Iterable[WorkerSpec]) -> tuple[WorkerSpec, ...
         worker
         for worker in workers
         if offers(worker.implementation, epoch, threads)
-        and not (case.phase in ASIDE and worker.role == "again")
+        and not (case.phase in BREAKDOWN and worker.role == "again")
     )
 
 
-def seats_compared(
+def slots_compared(
     problem: Problem, cases: Iterable[Case], workers: Sequence[WorkerSpec]
 ) -> tuple[WorkerSpec, ...]:
     """Choose the workers whose tensors are compared: those with a turn in a case of the problem."""
     mine = [case for case in cases if case.problem == problem and case.phase not in PROBES]
-    return crew_of(mine, workers)
+    return group_of(mine, workers)
 
 
 def has_phase(worker: WorkerSpec, phase: Phase) -> bool:
@@ -51,9 +51,9 @@ def has_phase(worker: WorkerSpec, phase: Phase) -> bool:
     return not worker.phases or phase in worker.phases
 
 
-def crew_of(cases: Iterable[Case], workers: Sequence[WorkerSpec]) -> tuple[WorkerSpec, ...]:
+def group_of(cases: Iterable[Case], workers: Sequence[WorkerSpec]) -> tuple[WorkerSpec, ...]:
     """Choose the workers that have a turn in any of these cases."""
-    needed = {worker for case in cases for worker in seats_of(case, workers)}
+    needed = {worker for case in cases for worker in slots_of(case, workers)}
     return tuple(worker for worker in workers if worker in needed)
 
 
@@ -75,7 +75,7 @@ def main_results(run: Run, results: Iterable[Result]) -> list[Result]:
 
 
 def narrowed(run: Run, candidate: WorkerSpec) -> Run:
-    """Leave one candidate in a run, beside both seats of its baseline."""
+    """Leave one candidate in a run, beside both slots of its baseline."""
     workers = tuple(
         spec for spec in run.plan.workers if spec.role != "candidate" or spec == candidate
     )

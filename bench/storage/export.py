@@ -92,11 +92,11 @@ def export(path: Path, to: str, out: Path | None = None) -> list[str]:
 
 def sample_table(stored: Stored) -> pd.DataFrame:
     """Put every reading into a row, warm-ups included, with `COLUMNS`."""
-    seats = {spec.label: spec for spec in stored.run.plan.workers}
+    slots = {spec.label: spec for spec in stored.run.plan.workers}
     cases = {case_id(case): case for case in stored.run.plan.cases}
     invalid = _invalid(stored)
     rows = [
-        _row(stored.run.name, sample, cases[sample.case], seats[sample.worker], invalid)
+        _row(stored.run.name, sample, cases[sample.case], slots[sample.worker], invalid)
         for sample in stored.samples
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
@@ -128,10 +128,10 @@ def pyperf_suite(stored: Stored) -> dict[str, Any]:
 def pytest_file(stored: Stored) -> dict[str, Any]:
     """Make a file of pytest-benchmark, which `bench report` reads too.
 
-    It knows no seats, so of each implementation only the first is in it, and no invocations, so
+    It knows no slots, so of each implementation only the first is in it, and no invocations, so
     their readings lie one after the other. Warm-ups are left out.
     """
-    run, firsts = stored.run, _first_seats(stored)
+    run, firsts = stored.run, _first_slots(stored)
     machine = run.environment.machine
     benchmarks = []
     for (case, spec), samples in _groups(stored).items():
@@ -250,8 +250,8 @@ def _invalid(stored: Stored) -> dict[tuple[str, str], str]:
     for name in dict.fromkeys(name for name, _ in found):
         reasons = [mine[name].invalid for mine in each.values() if name in mine]
         if all(reasons):
-            seats = [spec for spec in stored.run.plan.workers if spec.role != "candidate"]
-            found |= {(name, spec.label): reasons[0] for spec in seats}
+            slots = [spec for spec in stored.run.plan.workers if spec.role != "candidate"]
+            found |= {(name, spec.label): reasons[0] for spec in slots}
     return found
 
 
@@ -269,8 +269,8 @@ def _groups(stored: Stored) -> dict[tuple[Case, WorkerSpec], list[Sample]]:
     }
 
 
-def _first_seats(stored: Stored) -> list[WorkerSpec]:
-    """Choose one seat of each implementation: never that of the A/A pair."""
+def _first_slots(stored: Stored) -> list[WorkerSpec]:
+    """Choose one slot of each implementation: never that of the A/A pair."""
     firsts: dict[str, WorkerSpec] = {}
     for spec in stored.run.plan.workers:
         if spec.role != "again":
@@ -289,9 +289,9 @@ def _left_out(stored: Stored, to: str) -> list[str]:
     }
     found = [f"left out, INVALID: {name}: {why}" for name, why in whose.items()]
     if to == "pytest-benchmark":
-        firsts = _first_seats(stored)
+        firsts = _first_slots(stored)
         others = [spec.label for spec in stored.run.plan.workers if spec not in firsts]
-        found += [f"left out, as this format knows no seats: {label}" for label in others]
+        found += [f"left out, as this format knows no slots: {label}" for label in others]
     return found
 
 

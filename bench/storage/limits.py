@@ -77,7 +77,7 @@ def cleaned(value: Any, place: str = "$", depth: int = 0) -> Any:
 
 
 def check_run(run: Run) -> None:
-    """Check a plan: seats, names, and numbers from which something is made.
+    """Check a plan: slots, names, and numbers from which something is made.
 
     Raises:
         ValueError: No run can have been planned so.

@@ -27,13 +27,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.model.errors import StoreError, UsageError
-from bench.model.records import SCHEMA_VERSION, Clause, Cost, Fault, ParityResult, Run, Sample
+from bench.model.records import (
+    SCHEMA_VERSION,
+    Cost,
+    FairnessCheck,
+    Fault,
+    ParityResult,
+    Run,
+    Sample,
+)
 from bench.storage.atomic_files import LineFile, write_whole
 from bench.storage.limits import check_record, check_run, cleaned, plain, sample_check
 from bench.storage.npy import MOST_BYTES, read_arrays
 
 Array = NDArray[Any]
-Record = TypeVar("Record", Sample, ParityResult, Clause, Fault, Cost)
+Record = TypeVar("Record", Sample, ParityResult, FairnessCheck, Fault, Cost)
 
 PACKED = ".gz"
 """Ending of a file of lines that was packed, say to be kept in a repository; read all the same."""
@@ -48,7 +56,7 @@ RUN, TRAINING = "run.json", "training.npz"
 LINES: dict[type, str] = {
     Sample: "samples.jsonl",
     ParityResult: "parity.jsonl",
-    Clause: "contract.jsonl",
+    FairnessCheck: "contract.jsonl",
     Fault: "faults.jsonl",
     Cost: "costs.jsonl",
 }
@@ -64,7 +72,7 @@ class Stored:
     parity: tuple[ParityResult, ...]
     faults: tuple[Fault, ...]
     training: dict[str, Array]  # by the names of docs/design.md; empty if there was no training
-    contract: tuple[Clause, ...] = ()
+    contract: tuple[FairnessCheck, ...] = ()
     notes: tuple[str, ...] = ()  # what was tolerated in reading, for people
     costs: tuple[Cost, ...] = ()
 
@@ -151,7 +159,7 @@ class RunWriter:
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
-    def add(self, record: Sample | ParityResult | Clause | Fault | Cost) -> None:
+    def add(self, record: Sample | ParityResult | FairnessCheck | Fault | Cost) -> None:
         """Append a record to the file of its kind."""
         try:
             self._files[type(record)].add(msgspec.json.encode(record))
@@ -202,7 +210,7 @@ def load(path: Path, *, readings: bool = True) -> Stored:
     samples = _load_lines(path, Sample, notes, sample_check(run)) if readings else ()
     parity = _load_lines(path, ParityResult, notes)
     faults = _load_lines(path, Fault, notes)
-    contract = _load_lines(path, Clause, notes) if run.schema > 2 else ()
+    contract = _load_lines(path, FairnessCheck, notes) if run.schema > 2 else ()
     costs = _load_lines(path, Cost, notes) if run.schema > 3 else ()
     training = _load_training(path)
     return Stored(path, run, samples, parity, faults, training, contract, tuple(notes), costs)

@@ -14,7 +14,15 @@ import msgspec
 
 from bench.model.errors import StoreError
 from bench.model.paths import PROJECT
-from bench.model.records import SCHEMA_VERSION, Clause, Cost, Fault, ParityResult, Run, Sample
+from bench.model.records import (
+    SCHEMA_VERSION,
+    Cost,
+    FairnessCheck,
+    Fault,
+    ParityResult,
+    Run,
+    Sample,
+)
 from bench.storage.atomic_files import write_whole
 from bench.storage.limits import LONGEST_NAME, LONGEST_NS, MOST
 from bench.storage.runs import LINES, RUN
@@ -29,7 +37,7 @@ HISTORY = {
     3: "The contract is stored (contract.jsonl), a sample tells what the system did meanwhile, a "
     "plan may have a target, a run may be resumed.",
     4: "Parts of phases are cases of their own (phases such as forward-products), with readings of "
-    "the baseline's first seat and the candidates. Costs are stored (costs.jsonl): start, memory, "
+    "the baseline's first slot and the candidates. Costs are stored (costs.jsonl): start, memory, "
     "sizes, time to compile.",
 }
 ADDED: dict[int, dict[str, tuple[str, ...]]] = {
@@ -92,7 +100,9 @@ LIMITS: dict[str, Limits] = {
 
 def schema() -> dict[str, Any]:
     """Make the schema: a tree of JSON, the same each time."""
-    _, records = msgspec.json.schema_components([Run, Sample, ParityResult, Clause, Fault, Cost])
+    _, records = msgspec.json.schema_components(
+        [Run, Sample, ParityResult, FairnessCheck, Fault, Cost]
+    )
     for name, record in records.items():
         record["description"] = inspect.cleandoc(record["description"])
         for field, limits in LIMITS.get(name, {}).items():

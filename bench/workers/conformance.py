@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.model.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
-from bench.model.records import FLOORS, PHASES, DType, Phase, Problem
+from bench.model.records import OVERHEADS, PHASES, DType, Phase, Problem
 from bench.workers import fairness as contract
 from bench.workers import parity
 from bench.workers import tensor_files as exchange
@@ -32,7 +32,7 @@ from bench.workers.findings import (
     Report,
     Wrong,
     agree,
-    clauses_of,
+    fairness_checks_of,
     fits,
     request,
 )
@@ -53,28 +53,28 @@ SEED = 1
 Start = Callable[[], WorkerProcess]
 
 
-def check_worker(start: Start, reference: Start, cache: Path, patience_s: float) -> Report:
+def check_worker(start: Start, reference: Start, cache: Path, timeout_s: float) -> Report:
     """Look at a worker.
 
     Args:
         start: Starts it anew.
         reference: Starts a worker of NumPy.
         cache: Folder for the data.
-        patience_s: How long to wait for an answer.
+        timeout_s: How long to wait for an answer.
     """
     baseline = reference()
     try:
-        return _Kit(start, baseline, cache, patience_s).run()
+        return _Kit(start, baseline, cache, timeout_s).run()
     finally:
         baseline.end()
 
 
 class _Kit:
     def __init__(
-        self, start: Start, baseline: WorkerProcess, cache: Path, patience_s: float
+        self, start: Start, baseline: WorkerProcess, cache: Path, timeout_s: float
     ) -> None:
         self._start, self._baseline, self._cache = start, baseline, cache
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._worker: WorkerProcess | None = None
         self._prepared: Problem | None = None
         self._phases: tuple[Phase, ...] = PHASES
@@ -132,7 +132,7 @@ class _Kit:
     # One look each
 
     def _describe(self) -> None:
-        said = self._live().ask("describe", self._patience_s)
+        said = self._live().ask("describe", self._timeout_s)
         if said.get("protocol") != PROTOCOL:
             raise Wrong(
                 f'"protocol": {PROTOCOL}',
@@ -152,7 +152,7 @@ class _Kit:
                 f"denormals {said['denormals']}, rounding {said['rounding']}",
                 "compile without -ffast-math, and leave the processor's modes alone",
             )
-        phases = [name for name in said.get("phases", PHASES) if name in (*PHASES, *FLOORS)]
+        phases = [name for name in said.get("phases", PHASES) if name in (*PHASES, *OVERHEADS)]
         if not set(phases) & set(PHASES):
             raise Wrong("phases with one of forward, backprop, epoch", f"{said['phases']}")
         self._phases = tuple(phases)
@@ -193,9 +193,9 @@ class _Kit:
 
         def take(loops: int) -> contract.Trial:
             if phase == "epoch":
-                worker.ask("reset", self._patience_s)
+                worker.ask("reset", self._timeout_s)
             start_ns = time.perf_counter_ns()
-            said = worker.ask("sample", self._patience_s, phase=phase, loops=loops)
+            said = worker.ask("sample", self._timeout_s, phase=phase, loops=loops)
             passed_ns = time.perf_counter_ns() - start_ns
             fits("sample", said)
             elapsed_ns = said["elapsed_ns"]
@@ -226,7 +226,7 @@ class _Kit:
         pairs = []
         for _ in range(ATTEMPTS):  # a fault stays, a disturbance passes
             pairs += [(take(loops), take(3 * loops)) for _ in range(TRIES)]
-            broken = contract.first_broken(clauses_of(phase, pairs))
+            broken = contract.first_broken(fairness_checks_of(phase, pairs))
             if not broken:
                 break
         if broken:
@@ -242,7 +242,7 @@ class _Kit:
         worker = self._ready(SEED_NETWORK)
         start_ns = time.perf_counter_ns()
         fields = {"phase": phase, "loops": 1, "rouse_ns": ROUSE_NS}
-        said = worker.ask("sample", self._patience_s, **fields)
+        said = worker.ask("sample", self._timeout_s, **fields)
         passed_ns = time.perf_counter_ns() - start_ns
         fits("sample", said)
         if passed_ns - said["elapsed_ns"] < ROUSE_NS:
@@ -258,8 +258,8 @@ class _Kit:
         self._prepare(worker, AWKWARD, SEED)
         before, _ = self._arrays(worker, "tensors", AWKWARD, EPOCHS)
         phase = "epoch" if "epoch" in self._phases else self._phases[0]
-        worker.ask("sample", self._patience_s, phase=phase, loops=2)
-        fits("reset", worker.ask("reset", self._patience_s))
+        worker.ask("sample", self._timeout_s, phase=phase, loops=2)
+        fits("reset", worker.ask("reset", self._timeout_s))
         after, _ = self._arrays(worker, "tensors", AWKWARD, EPOCHS)
         odd = [name for name in before if before[name].tobytes() != after[name].tobytes()]
         if odd:
@@ -289,7 +289,7 @@ class _Kit:
     def _costs(self) -> None:
         self._end()
         try:
-            said = self._ready(AWKWARD).ask("costs", self._patience_s)
+            said = self._ready(AWKWARD).ask("costs", self._timeout_s)
         except WorkerRefusalError:
             return
         fits("costs", said)
@@ -308,11 +308,11 @@ class _Kit:
         self._end()
         worker, self._worker = self._ready(AWKWARD), None
         worker.send(b'{"op": "quit"}', "quit")
-        self._ended(*worker.leave(max(GOODBYE_S, self._patience_s / 10)), "quit")
+        self._ended(*worker.leave(max(GOODBYE_S, self._timeout_s / 10)), "quit")
 
     def _end_of_input(self) -> None:
         worker, self._worker = self._ready(AWKWARD), None
-        self._ended(*worker.leave(max(GOODBYE_S, self._patience_s / 10)), "the end of its input")
+        self._ended(*worker.leave(max(GOODBYE_S, self._timeout_s / 10)), "the end of its input")
 
     # What they share
 
@@ -330,14 +330,14 @@ class _Kit:
     def _must_refuse(self, line: bytes, what: str, worker: WorkerProcess | None = None) -> None:
         worker = worker or self._live()
         try:
-            said = worker.answer_to(line, what, self._patience_s)
+            said = worker.answer_to(line, what, self._timeout_s)
         except WorkerRefusalError:
             pass
         else:
             text = json.dumps({"ok": True, **said})[:60]
             raise Wrong('"ok": false, with error and message', text, f"check {what}: {ALIVE}")
         try:
-            worker.ask("describe", self._patience_s)
+            worker.ask("describe", self._timeout_s)
         except WorkerError as error:
             self._end()
             raise Wrong(f"an answer to describe after {what}", error.reason, ALIVE) from None
@@ -349,7 +349,7 @@ class _Kit:
             problem, epochs
         )
         with TemporaryDirectory() as folder:
-            said = worker.ask(op, self._patience_s, folder=folder, epochs=epochs)
+            said = worker.ask(op, self._timeout_s, folder=folder, epochs=epochs)
             try:
                 return exchange.read(Path(folder), shapes), said
             except (OSError, ValueError) as error:
@@ -362,7 +362,7 @@ class _Kit:
     def _prepare(self, worker: WorkerProcess, problem: Problem, seed: int) -> None:
         data, _ = data_folder(problem, self._cache)
         fields = {"problem": asdict(problem), "data": str(data), "seed": seed}
-        said = worker.ask("prepare", self._patience_s, **fields)
+        said = worker.ask("prepare", self._timeout_s, **fields)
         if worker is not self._baseline:
             self._prepared = problem
             fits("prepare", said)

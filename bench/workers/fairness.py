@@ -1,8 +1,8 @@
 """The fairness contract: what must hold of every worker before its first sample counts.
 
 Pure: judges what the workers said and what their samples took; `bench.measuring.runner` asks them.
-Each line becomes a `Clause` that is stored with the run, kept or broken; a broken one makes its
-cases INVALID in words.
+Each line becomes a `FairnessCheck` that is stored with the run, kept or broken; a broken one makes
+its cases INVALID in words.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.model.instruction_sets import other_than
-from bench.model.records import Clause, ParityResult
+from bench.model.records import FairnessCheck, ParityResult
 
 CLAUSES = {
     "threads": "as many on each side as asked for: set before the start, counted inside it",
@@ -57,7 +57,7 @@ def of_workers(
     threads: int,
     isa: str = "",
     flushing: Collection[str] = (),
-) -> list[Clause]:
+) -> list[FairnessCheck]:
     """Judge what workers said of themselves.
 
     Of subnormal numbers, a worker whose implementation cannot help flushing them must say that it
@@ -75,7 +75,7 @@ def of_workers(
         "subnormals": ("denormals", next(iter(descriptions.values())).get("denormals")),
         "rounding": ("rounding", "to nearest"),
     }
-    clauses = []
+    fairness_checks = []
     for name, (key, value) in wanted.items():
         known = [*flushing] if name == "subnormals" else []
         needed = {label: "flushed" if label in known else value for label in descriptions}
@@ -87,7 +87,7 @@ def of_workers(
             else ""
         )
         found = f"{value}; flushed by {', '.join(known)}, which cannot do otherwise"
-        clauses.append(Clause(subject, name, found if known else str(value), broken))
+        fairness_checks.append(FairnessCheck(subject, name, found if known else str(value), broken))
     if isa:
         odd_facts = {
             label: words
@@ -95,11 +95,11 @@ def of_workers(
             if (words := other_than(isa, said.get("facts", {})))
         }
         broken = next((f"{label}: {words}" for label, words in odd_facts.items()), "")
-        clauses.append(Clause(subject, "instruction set", isa, broken))
-    return clauses
+        fairness_checks.append(FairnessCheck(subject, "instruction set", isa, broken))
+    return fairness_checks
 
 
-def of_data(subject: str, answers: Mapping[str, Mapping[str, Any]]) -> list[Clause]:
+def of_data(subject: str, answers: Mapping[str, Mapping[str, Any]]) -> list[FairnessCheck]:
     """Judge what workers said of their arrays.
 
     Args:
@@ -112,13 +112,13 @@ def of_data(subject: str, answers: Mapping[str, Mapping[str, Any]]) -> list[Clau
     layouts = {label: str(said.get("layout")) for label, said in answers.items()}
     odd = [label for label, layout in layouts.items() if layout != "dense, C order"]
     return [
-        Clause(
+        FairnessCheck(
             subject,
             "inputs",
             f"CRC-32 {digest[:16]}",
             f"{different[0]} holds other data than {first}" if different else "",
         ),
-        Clause(
+        FairnessCheck(
             subject,
             "layout",
             layouts[first],
@@ -127,14 +127,16 @@ def of_data(subject: str, answers: Mapping[str, Mapping[str, Any]]) -> list[Clau
     ]
 
 
-def of_results(result: ParityResult) -> Clause:
+def of_results(result: ParityResult) -> FairnessCheck:
     """Sum up the parity of a problem as a line of the contract."""
-    return Clause(result.problem, "results", f"{len(result.tensors)} tensors agree", result.reason)
+    return FairnessCheck(
+        result.problem, "results", f"{len(result.tensors)} tensors agree", result.reason
+    )
 
 
 def of_trials(
     subject: str, label: str, trials: Iterable[tuple[Trial, Trial]], threads: int
-) -> list[Clause]:
+) -> list[FairnessCheck]:
     """Judge the times of one worker in one case.
 
     Args:
@@ -159,7 +161,7 @@ def of_trials(
     both = [trial for pair in pairs for trial in pair]
     cores = sum(trial.cpu_ns for trial in both) / max(1, sum(trial.wall_ns for trial in both))
     return [
-        Clause(
+        FairnessCheck(
             subject,
             "cores",
             f"{label}: {cores:.2f}",
@@ -168,7 +170,7 @@ def of_trials(
             if cores > threads + SPARE_CORES
             else "",
         ),
-        Clause(
+        FairnessCheck(
             subject,
             "clock",
             f"{label}: {apart:.1%} apart",
@@ -176,7 +178,7 @@ def of_trials(
             if apart > CLOCKS_APART
             else "",
         ),
-        Clause(
+        FairnessCheck(
             subject,
             "repetitions",
             f"{label}: {growth:.2f} times",
@@ -187,7 +189,7 @@ def of_trials(
     ]
 
 
-def of_rate(subject: str, label: str, rate: float, peak: float) -> Clause:
+def of_rate(subject: str, label: str, rate: float, peak: float) -> FairnessCheck:
     """Judge how fast a worker computes against what the machine can do, both in FLOP/s."""
     found = f"{label}: {rate / 1e9:.3g} GFLOP/s of {peak / 1e9:.3g}"
     broken = ""
@@ -196,12 +198,12 @@ def of_rate(subject: str, label: str, rate: float, peak: float) -> Clause:
             f"{label} would compute {rate / 1e9:.3g} GFLOP/s, and this machine multiplies no more "
             f"than {peak / 1e9:.3g}: it does not do the work"
         )
-    return Clause(subject, "rate", found, broken)
+    return FairnessCheck(subject, "rate", found, broken)
 
 
-def first_broken(clauses: Iterable[Clause]) -> str:
+def first_broken(fairness_checks: Iterable[FairnessCheck]) -> str:
     """Say what is broken first, in words; empty if all are kept."""
-    return next((f"{one.name}: {one.broken}" for one in clauses if not one.ok), "")
+    return next((f"{one.name}: {one.broken}" for one in fairness_checks if not one.ok), "")
 
 
 def _rate_of_clocks(short: Trial, long: Trial) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bench.model.records import Clause, ParityResult
+from bench.model.records import FairnessCheck, ParityResult
 from bench.workers import fairness as contract
 from bench.workers import parity
 from bench.workers import tensor_files as exchange
@@ -129,7 +129,9 @@ REFUSED = {
 """What no worker can serve."""
 
 
-def clauses_of(phase: str, pairs: Sequence[tuple[contract.Trial, contract.Trial]]) -> list[Clause]:
+def fairness_checks_of(
+    phase: str, pairs: Sequence[tuple[contract.Trial, contract.Trial]]
+) -> list[FairnessCheck]:
     """Judge times: the growth by processor time, where it is told, for other processes disturb it.
 
     Without it only the growth can be told.

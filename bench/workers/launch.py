@@ -1,4 +1,4 @@
-"""What is started for a worker of ours: `bench.workers.worker`, or the program that a rung is.
+"""What is started for a worker of ours: `bench.workers.worker`, or the program that a variant is.
 
 The program is compiled where it is not there yet; a run has that done before it (`build_mojo`).
 """
@@ -12,17 +12,17 @@ from importlib import import_module
 
 from bench.model.errors import WorkerError
 from bench.model.records import WorkerSpec
-from bench.model.registry import RUNGS, is_program
+from bench.model.registry import VARIANTS, is_program
 
 CPU = "MOJO_IMPL_TARGET_CPU"
 """The variable that names what to compile for; see `mojo_impl.build`."""
 
 
 def command_of(spec: WorkerSpec, variables: Mapping[str, str]) -> list[str]:
-    """Return the command line of a seat.
+    """Return the command line of a slot.
 
     Args:
-        spec: The seat.
+        spec: The slot.
         variables: Added to the environment of this process for it.
 
     Raises:
@@ -38,7 +38,7 @@ def command_of(spec: WorkerSpec, variables: Mapping[str, str]) -> list[str]:
         ]
     from mojo_impl.toolchain import BuildError
 
-    module, _, name = RUNGS[spec.implementation].where.partition(":")
+    module, _, name = VARIANTS[spec.implementation].where.partition(":")
     cpu = variables.get(CPU) or os.environ.get(CPU) or "native"
     try:
         return list(getattr(import_module(module), name)(cpu))

@@ -154,27 +154,27 @@ def check(
         if not demanded(name, candidate_name):
             continue
         limit = limits.get(name, 0.0)
-        complaint = _mismatch(
+        finding = _mismatch(
             name, problem.dtype, (reference_name, reference), (candidate_name, candidate)
         )
-        if complaint:
+        if finding:
             error = INCOMPARABLE
         else:
             error = _distance(name, reference[name], candidate[name])
             if _must_be_same(name) and reference[name].tobytes() != candidate[name].tobytes():
-                complaint = (
+                finding = (
                     f"{name} of {candidate_name} is not bit for bit that of {reference_name}: "
                     f"error {error:.2g}, tolerance 0"
                 )
             elif error > limit:
-                complaint = (
+                finding = (
                     f"{name} of {candidate_name} differs from {reference_name}: "
                     f"error {error:.2g}, tolerance {limit:.2g}"
                 )
         shape = reference.get(name, candidate.get(name, np.empty(0))).shape
-        checks.append(TensorCheck(name, shape, error, limit, not complaint))
-        if complaint:
-            failures.append(complaint)
+        checks.append(TensorCheck(name, shape, error, limit, not finding))
+        if finding:
+            failures.append(finding)
     reason = failures[0] if failures else ""
     if len(failures) > 1:
         reason += f" (and {len(failures) - 1} more)"

@@ -30,8 +30,8 @@ LONGEST_LINE = 1 << 20
 """Bytes of what a process said last, and of an answer."""
 
 
-class Seat(Protocol):
-    """One worker, as the crew talks to it."""
+class Slot(Protocol):
+    """One worker, as the group talks to it."""
 
     def ask(self, op: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
         """Send a request and return the answer.
@@ -47,8 +47,8 @@ class Seat(Protocol):
         ...
 
 
-StartSeat = Callable[[WorkerSpec, Mapping[str, str]], Seat]
-"""Starts the worker of a seat with these variables added to its environment."""
+StartSlot = Callable[[WorkerSpec, Mapping[str, str]], Slot]
+"""Starts the worker of a slot with these variables added to its environment."""
 
 
 class WorkerProcess:
@@ -58,7 +58,7 @@ class WorkerProcess:
     the runner itself is killed, the worker's input ends, and with it the worker.
 
     Args:
-        spec: The seat.
+        spec: The slot.
         variables: Added to the environment of this process.
         command: What to start; by default what `bench.workers.launch` says.
         folder: Where it works.
@@ -111,7 +111,7 @@ class WorkerProcess:
             os.close(their_end)
 
     def ask(self, op: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
-        """Send a request and return the answer (see `Seat`)."""
+        """Send a request and return the answer (see `Slot`)."""
         request = json.dumps({"op": op, **fields}).encode()
         return self.answer_to(request, op, timeout_s)
 

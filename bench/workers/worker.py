@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 
 from bench.model.errors import UsageError
-from bench.model.records import FLOORS, PHASES, Phase, Problem
+from bench.model.records import OVERHEADS, PHASES, Phase, Problem
 from bench.workers.implementations.drivers import Array, Implementation, Network, implementation
 from bench.workers.messages import PROTOCOL
 from bench.workers.meters import loading, peak_memory
@@ -94,7 +94,7 @@ class Worker:
             "protocol": PROTOCOL,
             "implementation": mine.name,
             "language": mine.language,
-            "phases": list(dict.fromkeys((*getattr(mine, "phases", PHASES), *FLOORS))),
+            "phases": list(dict.fromkeys((*getattr(mine, "phases", PHASES), *OVERHEADS))),
             **mine.describe(),
             "rounding": _rounding(),  # afterwards: to load a library may change it
         }

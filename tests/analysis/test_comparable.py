@@ -115,8 +115,8 @@ def test_versions_commit_and_flags_are_told() -> None:
 )
 def test_another_baseline_is_told_apart(part: str, name: str, value: str) -> None:
     def edit(run: dict[str, Any]) -> None:
-        for seat in ("numpy", "numpy-again"):  # said once of both
-            run["environment"]["workers"][seat][part][name] = value
+        for slot in ("numpy", "numpy-again"):  # said once of both
+            run["environment"]["workers"][slot][part][name] = value
 
     found = differences(BEFORE, changed(edit))
     assert not found.obstacles
@@ -137,20 +137,20 @@ def test_other_data_or_seeds_are_other_work() -> None:
     )
 
 
-def test_other_seats_forbid() -> None:
-    def seats(*specs: WorkerSpec) -> Run:
+def test_other_slots_forbid() -> None:
+    def slots(*specs: WorkerSpec) -> Run:
         return replace(BEFORE, plan=replace(BEFORE.plan, workers=specs))
 
     numpy, _, mojo = BEFORE.plan.workers
     rust = WorkerSpec("rust", "rust", "candidate")
-    assert differences(BEFORE, seats(numpy, rust)).obstacles == (
+    assert differences(BEFORE, slots(numpy, rust)).obstacles == (
         "candidate by its label: mojo in A, rust in B",
     )
     other = replace(mojo, implementation="mojo-simple")
-    assert differences(BEFORE, seats(numpy, other)).obstacles == (
+    assert differences(BEFORE, slots(numpy, other)).obstacles == (
         "mojo: mojo as candidate in A, mojo-simple as candidate in B",
     )
-    assert not differences(BEFORE, seats(numpy, mojo, rust)).obstacles
+    assert not differences(BEFORE, slots(numpy, mojo, rust)).obstacles
 
 
 def test_a_run_by_another_program_forbids() -> None:
@@ -177,17 +177,17 @@ def test_workers_are_held_together_by_the_threads_they_were_to_have() -> None:
     assert differences(BEFORE, alone).obstacles == ("mojo: threads: 1 in A, 2 in B",)
 
 
-def test_a_seat_that_a_run_never_starts_is_no_difference() -> None:
+def test_a_slot_that_a_run_never_starts_is_no_difference() -> None:
     """With two threads one run has cases of both, the other a probe that one worker takes alone."""
     two = replace(SEED_NETWORK, threads=2)
 
-    def run_with(*more: Case, seats: tuple[str, ...]) -> Run:
+    def run_with(*more: Case, slots: tuple[str, ...]) -> Run:
         plan = replace(BEFORE.plan, cases=(*BEFORE.plan.cases, *more))
         workers = dict(BEFORE.environment.workers)
-        workers |= {f"{seat}, 2 threads": {**workers[seat], "threads": 2} for seat in seats}
+        workers |= {f"{slot}, 2 threads": {**workers[slot], "threads": 2} for slot in slots}
         environment = replace(BEFORE.environment, workers=workers)
         return replace(BEFORE, plan=plan, environment=environment, environment_after=environment)
 
-    both = run_with(Case("forward", two), seats=("numpy", "mojo"))
-    alone = run_with(Case("peak", two), seats=("mojo",))
+    both = run_with(Case("forward", two), slots=("numpy", "mojo"))
+    alone = run_with(Case("peak", two), slots=("mojo",))
     assert differences(both, alone).obstacles == differences(alone, both).obstacles == ()

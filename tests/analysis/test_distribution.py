@@ -217,7 +217,7 @@ def test_no_readings_no_section():
     assert section_of(stored_of(Truth(), warm)) is None
 
 
-def test_a_seat_without_readings_is_left_out():
+def test_a_slot_without_readings_is_left_out():
     truth = Truth(problems=(SMALL,))
     alone = [sample for sample in make_samples(truth) if sample.worker == "mojo"]
     section = section_of(stored_of(truth, alone))

@@ -9,17 +9,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pretence import SEATS, World, order_of
+from pretence import SLOTS, World, order_of
 from pretence import SMALL as PRETENDED
 from shapes import PROBLEMS, name
 
 import mojo_impl
-from bench.measuring.schedule import FEW_ROUNDS, PHASE_ORDER, aside_loops, by_problem
+from bench.measuring.schedule import FEW_ROUNDS, PHASE_ORDER, breakdown_loops, by_problem
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id
 from bench.model.presets import PARTS_OF, cases_of
-from bench.model.records import ASIDE, FLOORS, PARTS, PHASES, PROBES, WIDTH_ONE, Case, Problem
-from bench.model.slots import compared, crew_of, seats_of
+from bench.model.records import (
+    BREAKDOWN,
+    OVERHEADS,
+    PARTS,
+    PHASES,
+    PROBES,
+    WIDTH_ONE,
+    Case,
+    Problem,
+)
+from bench.model.slots import compared, group_of, slots_of
 from bench.workers.datasets import data_for
 from bench.workers.implementations.drivers import Mojo, NumPy
 from python_impl import MLP
@@ -95,7 +104,7 @@ def test_every_part_runs_in_both_languages_and_leaves_the_parameters(problem: Pr
         network = mine.create(problem)
         network.biases = [np.full_like(b, 0.1) for b in network.biases]
         before = [np.array(array) for array in (*network.weights, *network.biases)]
-        for phase in ASIDE:
+        for phase in BREAKDOWN:
             elapsed_ns = mine.time(phase, 2, network, data["X"], data["y"], problem.batch_size)
             assert elapsed_ns > 0, phase
         for one, other in zip(before, (*network.weights, *network.biases), strict=True):
@@ -187,14 +196,18 @@ def test_the_floor_is_of_a_network_as_deep_on_as_many_batches() -> None:
 def test_the_planned_parts_are_those_of_the_phases_that_were_asked_for() -> None:
     two = replace(SMALL, threads=2)
     cases = cases_of((SMALL, two), parts=True)
-    assert {case.phase for case in cases if case.problem == SMALL} == {*PHASES, *FLOORS, *ASIDE}
-    assert {case.phase for case in cases if case.problem == two} == {*PHASES, *FLOORS}
+    assert {case.phase for case in cases if case.problem == SMALL} == {
+        *PHASES,
+        *OVERHEADS,
+        *BREAKDOWN,
+    }
+    assert {case.phase for case in cases if case.problem == two} == {*PHASES, *OVERHEADS}
     assert len({case_id(case) for case in cases}) == len(cases)
     forward = set(cases_of((SMALL,), ("forward",), parts=True))
     aside = {case.phase for case in forward - set(cases_of((SMALL,), ("forward",)))}
     assert aside == set(PARTS_OF["forward"])
-    assert {part for parts in PARTS_OF.values() for part in parts} == set(ASIDE)
-    assert not any(case.phase in ASIDE for case in cases_of((SMALL,)))
+    assert {part for parts in PARTS_OF.values() for part in parts} == set(BREAKDOWN)
+    assert not any(case.phase in BREAKDOWN for case in cases_of((SMALL,)))
 
 
 def test_parts_count_the_arithmetic_of_the_products_they_hold() -> None:
@@ -208,7 +221,7 @@ def test_parts_count_the_arithmetic_of_the_products_they_hold() -> None:
     )
 
 
-def test_aside_the_second_seat_of_the_baseline_has_no_turn(tmp_path: Path) -> None:
+def test_aside_the_second_slot_of_the_baseline_has_no_turn(tmp_path: Path) -> None:
     world = World(tmp_path)
     cases = cases_of((PRETENDED,), parts=True)
     run, stored = world.run(replace(order_of(PRETENDED), cases=cases, seconds=1.0))
@@ -216,8 +229,8 @@ def test_aside_the_second_seat_of_the_baseline_has_no_turn(tmp_path: Path) -> No
     assert not stored.faults
     for case in cases:
         taken = [sample for sample in stored.samples if sample.case == case_id(case)]
-        labels = {seat.label for seat in SEATS} - (
-            {"numpy-again"} if case.phase in ASIDE else set()
+        labels = {slot.label for slot in SLOTS} - (
+            {"numpy-again"} if case.phase in BREAKDOWN else set()
         )
         assert {sample.worker for sample in taken} == labels
         assert len(taken) == 3 * len(labels) * (run.plan.rounds[case_id(case)] + 1)
@@ -231,11 +244,11 @@ def test_aside_the_second_seat_of_the_baseline_has_no_turn(tmp_path: Path) -> No
         without.plan.rounds[name] for name in phases
     }
     assert min(run.plan.rounds[name] for name in phases) > 2
-    for phase in ASIDE:
+    for phase in BREAKDOWN:
         assert run.plan.rounds[case_id(Case(phase, PRETENDED))] == FEW_ROUNDS[phase] == 2
     asked = [event.fields["phase"] for event in world.asked("sample") if event.worker == "mojo"]
     order = list(dict.fromkeys(asked))
-    assert order.index("epoch") < order.index("backprop") < min(map(order.index, ASIDE))
+    assert order.index("epoch") < order.index("backprop") < min(map(order.index, BREAKDOWN))
 
 
 def test_what_differs_in_parity_has_no_parts_taken(tmp_path: Path) -> None:
@@ -260,7 +273,7 @@ def test_problems_that_only_probe_are_neither_compared_nor_timed(tmp_path: Path)
     assert {sample.worker for sample in probes} == {"mojo"}
     # With nobody else to wait for, no pause; and only the prober is started.
     assert world.pauses == []
-    assert {seat.spec.label for seat in world.seats if seat.threads == 2} == {"mojo"}
+    assert {slot.spec.label for slot in world.slots if slot.threads == 2} == {"mojo"}
     rounds = {(one.case.split("/")[0], run.plan.rounds[one.case]) for one in probes}
     assert rounds == {("peak", 4), ("cache", 4), ("memory", 2)}
 
@@ -274,16 +287,16 @@ def test_where_a_problem_has_both_dtypes_and_threads_nothing_is_probed_twice() -
     assert cases_of(problems, probes=True, cores=2) == cases_of(problems, probes=True)
 
 
-def test_groups_seats_and_order_of_what_is_taken_aside() -> None:
+def test_groups_slots_and_order_of_what_is_taken_aside() -> None:
     cases = cases_of((SMALL,), probes=True, cores=2, parts=True)
     assert {case.phase for case in cases} == set(PHASE_ORDER)
     groups = by_problem(cases)
     assert [{case.problem.threads for case in group} for group in groups] == [{1}, {1}, {2}]
-    assert [len(crew_of(group, SEATS)) for group in groups] == [3, 1, 1]
-    assert [seat.label for seat in seats_of(Case("loss", SMALL), SEATS)] == ["numpy", "mojo"]
+    assert [len(group_of(group, SLOTS)) for group in groups] == [3, 1, 1]
+    assert [slot.label for slot in slots_of(Case("loss", SMALL), SLOTS)] == ["numpy", "mojo"]
 
 
 def test_loops_aside_are_those_of_phases_unless_workers_lie_far_apart() -> None:
-    assert aside_loops([1000, 2000]) == 2000
-    assert aside_loops([10, 5000]) == 2000  # 20 µs in the fastest, 10 ms in the slowest
-    assert aside_loops([1e9, 2e9]) == 1
+    assert breakdown_loops([1000, 2000]) == 2000
+    assert breakdown_loops([10, 5000]) == 2000  # 20 µs in the fastest, 10 ms in the slowest
+    assert breakdown_loops([1e9, 2e9]) == 1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from known_truth import SEATS, Time, agreed, make_run
+from known_truth import SLOTS, Time, agreed, make_run
 from pretence import SMALL as PRETENDED
 from pretence import World, order_of
 
@@ -24,7 +24,7 @@ from bench.model.cases import case_id
 from bench.model.errors import UsageError
 from bench.model.presets import PRESETS, cases_of, preset_problems
 from bench.model.records import PHASES, PROBES, Case, Fault, ParityResult, Problem, Run, Sample
-from bench.model.slots import seats_of
+from bench.model.slots import slots_of
 from bench.report.sections.provenance import roofline_of
 from bench.storage.runs import Stored
 from bench.workers.implementations.drivers import Mojo, NumPy
@@ -37,14 +37,14 @@ PEAK_NS = 2e8
 
 
 def samples_of(run: Run, time: Time) -> list[Sample]:
-    """Readings of the seats that take turns in each case."""
+    """Readings of the slots that take turns in each case."""
     return [
-        Sample(case_id(case), seat.label, invocation, turn, 0, 4, round(4 * each_ns), 0)
+        Sample(case_id(case), slot.label, invocation, turn, 0, 4, round(4 * each_ns), 0)
         for case in run.plan.cases
         for invocation in range(run.plan.invocations)
         for turn in (1, 2)
-        for seat in seats_of(case, run.plan.workers)
-        for each_ns in [time(case, seat.label, invocation, turn)]
+        for slot in slots_of(case, run.plan.workers)
+        for each_ns in [time(case, slot.label, invocation, turn)]
     ]
 
 
@@ -70,7 +70,7 @@ def derive(time: Time, run: Run | None = None, **changes: Any) -> dict[tuple[str
 
 def test_a_share_is_the_rate_over_the_peak_beside_it() -> None:
     found = derive(reaching(0.8))
-    assert len(found) == 2 * 3  # two networks, three seats; floors and probes have none
+    assert len(found) == 2 * 3  # two networks, three slots; floors and probes have none
     for (_, worker), share in found.items():
         assert share.estimate.point == pytest.approx(0.8 if worker == "mojo" else 0.4, rel=1e-4)
         assert share.estimate.count == 10
@@ -174,14 +174,14 @@ def test_cells_below_1_are_named_the_slowest_first(capsys: pytest.CaptureFixture
     assert ("0.5" in first, "256x3" in first, "64x3" in second) == (True, True, True)
 
 
-def test_one_worker_alone_takes_the_probes_in_the_same_crew(tmp_path: Path) -> None:
+def test_one_worker_alone_takes_the_probes_in_the_same_group(tmp_path: Path) -> None:
     world = World(tmp_path)
     order = replace(order_of(PRETENDED), cases=cases_of((PRETENDED,), ("epoch",), probes=True))
     run, stored = world.run(order)
     assert run.status == "finished"
     for case in run.plan.cases:
         mine = [sample for sample in stored.samples if sample.case == case_id(case)]
-        labels = {"mojo"} if case.phase in PROBES else {seat.label for seat in SEATS}
+        labels = {"mojo"} if case.phase in PROBES else {slot.label for slot in SLOTS}
         assert {sample.worker for sample in mine} == labels
         assert len(mine) == 3 * (run.plan.rounds[case_id(case)] + 1) * len(labels)
     last = [event.fields["phase"] for event in world.asked("sample") if event.worker == "mojo"]

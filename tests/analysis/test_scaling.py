@@ -14,7 +14,7 @@ import pytest
 import sample_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from known_truth import SEATS, agreed, make_run
+from known_truth import SLOTS, agreed, make_run
 from sample_run import NETWORKS
 
 from bench.analysis.scaling import Crossover, Setting, crossover, fitted, settings_of, sweeps
@@ -54,15 +54,15 @@ def made(
     samples = []
     for case in cases:
         for number in range(invocations):
-            for seat in SEATS:
+            for slot in SLOTS:
                 each = 50.0 if case.phase in ("call", "timer") else time(case)
-                each /= ratio(case) if seat.role == "candidate" and case.phase in PHASES else 1
+                each /= ratio(case) if slot.role == "candidate" and case.phase in PHASES else 1
                 each *= math.exp(random.normal(0, spread))
                 for turn in (1, 2):
                     loops = 1000
                     elapsed = max(1, round(each * loops))
                     name = case_id(case)
-                    samples.append(Sample(name, seat.label, number, turn, 0, loops, elapsed, 0))
+                    samples.append(Sample(name, slot.label, number, turn, 0, loops, elapsed, 0))
     parity = [
         replace(result, reason="y_hat")
         if any(result.problem in case_id(Case("epoch", p)) for p in failed)

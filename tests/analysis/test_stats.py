@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from known_truth import (
     FORWARD,
-    SEATS,
+    SLOTS,
     SMALL,
     WIDE,
     agreed,
@@ -143,7 +143,7 @@ def test_the_geometric_mean_goes_over_the_cells_of_a_phase() -> None:
 # By property
 
 times_of_runs = st.lists(
-    st.tuples(*[st.integers(10**3, 10**9) for _ in SEATS]), min_size=20, max_size=20
+    st.tuples(*[st.integers(10**3, 10**9) for _ in SLOTS]), min_size=20, max_size=20
 )
 
 
@@ -228,7 +228,7 @@ def test_one_implementation_against_itself_is_rarely_called_different() -> None:
     random = np.random.default_rng(7)
     wrong = 0
     for _ in range(100):
-        speeds = np.exp(0.02 * random.standard_normal((10, len(SEATS))))
+        speeds = np.exp(0.02 * random.standard_normal((10, len(SLOTS))))
         readings = [
             tuple(int(1e8 * s * math.exp(0.01 * random.standard_normal())) for s in speeds[i // 2])
             for i in range(20)

@@ -66,7 +66,7 @@ def drive(examples: int, first_seed: int, *more: str, chunk: Path = CHUNK) -> Re
             diary = Path(place) / "diary"
             line = [sys.executable, "-X", "faulthandler", str(chunk), "--examples", str(many)]
             line += ["--seed", str(seed), "--diary", str(diary), *more]
-            end, said, complaint = finish(line)
+            end, said, finding = finish(line)
             last = diary.read_text() if diary.is_file() else "no example was begun"
         if end == "exit code 0":
             told = json.loads(said)
@@ -76,7 +76,7 @@ def drive(examples: int, first_seed: int, *more: str, chunk: Path = CHUNK) -> Re
         else:
             result.crashes += end != "exit code 1"
             result.failures.append(
-                f"{end}, of {' '.join(line[3:8])}\n{complaint[-4000:]}\nlast begun: {last}"
+                f"{end}, of {' '.join(line[3:8])}\n{finding[-4000:]}\nlast begun: {last}"
             )
     return result
 

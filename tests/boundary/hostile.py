@@ -40,7 +40,7 @@ SEVERAL = replace(
     TRUTH,
     probes=False,
     parts=False,
-    rungs={"python": 0.01, "mojo-simd": 1.0, "mojo": 2.0, "sklearn": 0.5},
+    variants={"python": 0.01, "mojo-simd": 1.0, "mojo": 2.0, "sklearn": 0.5},
     gaps={("sklearn", "forward/1-4-1/b5/n20/f64/t1"), ("sklearn", "backprop/1-4-1/b5/n20/f64/t1")},
 )
 TRUTHS = {"usual": TRUTH, "several": SEVERAL}

@@ -72,9 +72,9 @@ def test_fresh_processes_take_turns_and_all_they_tell_is_stored(world: World) ->
     costs = stored_costs(world)
     asked = world.asked("costs")
     assert [event.worker for event in asked] == ["numpy", "mojo", "mojo", "numpy", "numpy", "mojo"]
-    assert len({(event.worker, event.crew) for event in asked}) == 2 * ROUNDS
+    assert len({(event.worker, event.group) for event in asked}) == 2 * ROUNDS
     for event in asked:  # nothing was computed in that process before
-        mine = [e.op for e in world.events if (e.worker, e.crew) == (event.worker, event.crew)]
+        mine = [e.op for e in world.events if (e.worker, e.group) == (event.worker, event.group)]
         assert mine == ["describe", "prepare", "costs"]
     assert [cost.name for cost in costs if cost.worker == "numpy"] == [*BY_PROCESS] * ROUNDS
     by_key = {(cost.worker, cost.name, cost.round): cost for cost in costs}
@@ -227,11 +227,11 @@ def test_the_footprint_of_both_sides_here() -> None:
     assert theirs["library file"] > 1e5
     assert footprint.read_footprint("somebody.else:Class") == {}
     building.build(building.recipe(library="ladder"))
-    rung = footprint.read_footprint("mojo-port")
-    assert rung.keys() - {"compile, empty caches", "compile, full caches"} == {
+    variant = footprint.read_footprint("mojo-port")
+    assert variant.keys() - {"compile, empty caches", "compile, full caches"} == {
         *("packages", "toolchain", "library file", "compile")
     }
-    assert rung["library file"] != theirs["library file"]
+    assert variant["library file"] != theirs["library file"]
     assert {*ours, *theirs} <= COSTS.keys()
 
 

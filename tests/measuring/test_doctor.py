@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from sample_run import SEATS
+from sample_run import SLOTS
 
 from bench.measuring.doctor import Finding, Measured, clock_step_ns, examine, findings, worst
 from bench.model.records import Environment
@@ -113,7 +113,7 @@ class Silent:
 
 
 def test_this_machine_is_examined() -> None:
-    found = {f.name: f for f in examine(SEATS, Silent(), invocations=2, seconds=0.2)}
+    found = {f.name: f for f in examine(SLOTS, Silent(), invocations=2, seconds=0.2)}
     assert found["processor"].value
     assert found["clock step"].value.endswith(" ns")
     assert len([name for name in found if name.startswith("noise of ")]) == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pretence import EACH_NS, NOW, SEATS, SMALL, START_NS, WIDE, World, order_of
+from pretence import EACH_NS, NOW, SLOTS, SMALL, START_NS, WIDE, World, order_of
 
 from bench.analysis.verdicts import results
 from bench.measuring.preconditions import check_parity
@@ -48,7 +48,7 @@ def test_a_run_goes_from_parity_to_training_and_all_of_it_is_stored(world: World
     assert set(run.plan.loops.values()) == {10}
     assert set(run.plan.rounds.values()) == {2}
     assert len(stored.samples) == 4 * 3 * 3 * (2 + 1)
-    assert all(seat.ended for seat in world.seats)
+    assert all(slot.ended for slot in world.slots)
 
 
 def test_a_run_keeps_how_long_it_took_and_how_much_of_that_went_into_samples(
@@ -61,17 +61,17 @@ def test_a_run_keeps_how_long_it_took_and_how_much_of_that_went_into_samples(
         e.fields["loops"] * EACH_NS[e.worker.removesuffix("-again")] for e in world.asked("sample")
     )
     assert run.spent.sampling_ns == asked > sum(s.elapsed_ns for s in stored.samples)
-    assert run.spent.wall_ns == asked + START_NS * len(world.seats)
+    assert run.spent.wall_ns == asked + START_NS * len(world.slots)
 
 
 def test_the_protocol_of_one_case_exactly(world: World) -> None:
     world.run(order_of(SMALL, invocations=2))
-    crews = {seat.spec.label: seat.number for seat in world.seats}
-    assert crews == {"numpy": 3, "numpy-again": 2, "mojo": 3}  # parity, pilot, two invocations
-    last = [e for e in world.events if e.crew == crews[e.worker]]
+    groups = {slot.spec.label: slot.number for slot in world.slots}
+    assert groups == {"numpy": 3, "numpy-again": 2, "mojo": 3}  # parity, pilot, two invocations
+    last = [e for e in world.events if e.group == groups[e.worker]]
     assert [(e.op, e.worker) for e in last] == [
-        *(("describe", seat.label) for seat in SEATS),
-        *(("prepare", seat.label) for seat in SEATS),
+        *(("describe", slot.label) for slot in SLOTS),
+        *(("prepare", slot.label) for slot in SLOTS),
         # The warm-up; before it an epoch, as none was asked for, and back to fresh weights.
         *(
             (op, label)
@@ -110,23 +110,23 @@ def test_weights_are_drawn_before_every_phase_and_before_parts_only_where_they_m
     before: dict[tuple[str, int], str] = {}
     last: dict[tuple[str, int], str] = {}  # phase of the sample before
     for event in world.events:
-        seat = event.worker, event.crew
+        slot = event.worker, event.group
         if event.op == "prepare":
-            fresh[seat] = drawn[seat] = True
+            fresh[slot] = drawn[slot] = True
         elif event.op == "reset":
-            drawn[seat] = not fresh[seat]
-            fresh[seat] = True
+            drawn[slot] = not fresh[slot]
+            fresh[slot] = True
         elif event.op == "sample":
             phase = event.fields["phase"]
             # The rounds of a shuffle go on in the random stream; a probe asks no network.
-            assert fresh[seat] or phase in ("shuffle", *PROBES)
-            fresh[seat] = fresh[seat] and phase not in ("epoch", "shuffle")
-            if before[seat] == "reset" and phase in aside:
-                assert drawn[seat]
-            if phase == "backprop" and last.get(seat) != phase:
-                assert before[seat] == "reset"
-            last[seat] = last.get(seat, "") if phase in PROBES else phase
-        before[seat] = event.op
+            assert fresh[slot] or phase in ("shuffle", *PROBES)
+            fresh[slot] = fresh[slot] and phase not in ("epoch", "shuffle")
+            if before[slot] == "reset" and phase in aside:
+                assert drawn[slot]
+            if phase == "backprop" and last.get(slot) != phase:
+                assert before[slot] == "reset"
+            last[slot] = last.get(slot, "") if phase in PROBES else phase
+        before[slot] = event.op
     assert {e.fields["phase"] for e in world.asked("sample")} >= {"epoch", "backprop", *aside}
     assert world.asked("reset")
 
@@ -157,13 +157,13 @@ def test_no_worker_times_two_problems(world: World) -> None:
     timed: dict[tuple[str, int], set[str]] = {}
     prepared: dict[tuple[str, int], str] = {}
     for event in world.events:
-        seat = (event.worker, event.crew)
+        slot = (event.worker, event.group)
         if event.op == "prepare":
-            prepared[seat] = str(event.fields["problem"])
+            prepared[slot] = str(event.fields["problem"])
         elif event.op == "sample":
-            timed.setdefault(seat, set()).add(prepared[seat])
+            timed.setdefault(slot, set()).add(prepared[slot])
     assert all(len(problems) == 1 for problems in timed.values())
-    # Of each problem: two seats in the pilot (one of the baseline is enough), three in each of two
+    # Of each problem: two slots in the pilot (one of the baseline is enough), three in each of two
     # invocations.
     assert len(timed) == 2 * (2 + 2 * 3)
 
@@ -196,7 +196,7 @@ def test_with_several_threads_workers_settle_before_every_sample(world: World) -
         ("epoch", None),  # of a worker that has not trained yet; not timed
         *((phase, rouse) for phase in ("forward", "peak") for rouse in (ROUSE_ALONE_NS, ROUSE_NS)),
     }
-    assert {seat.threads for seat in world.seats} == {1, 2}
+    assert {slot.threads for slot in world.slots} == {1, 2}
     assert [*run.environment.workers] == [
         "numpy", "numpy-again", "mojo",
         "numpy, 2 threads", "numpy-again, 2 threads", "mojo, 2 threads",
@@ -223,9 +223,9 @@ def test_float32_is_judged_by_the_baseline_in_float64(world: World, dtype: DType
 def test_real_workers_of_numpy_make_a_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    seats = (*SEATS[:2], WorkerSpec("numpy-too", "numpy", "candidate"))
+    slots = (*SLOTS[:2], WorkerSpec("numpy-too", "numpy", "candidate"))
     cases = cases_of([Problem((1, 4, 1), 5, 20, "float32", 1)])
-    order = Order("smoke", cases, seats, invocations=1, seconds=0.1, training_epochs=1)
+    order = Order("smoke", cases, slots, invocations=1, seconds=0.1, training_epochs=1)
     edges = Edges(data_folder=lambda problem: data_folder(problem, tmp_path / "data"))
     run = measure(order, tmp_path / "run", NOW, World(tmp_path), edges)
     stored = load(tmp_path / "run")

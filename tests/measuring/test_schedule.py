@@ -36,11 +36,11 @@ def walk(count: int) -> int:
     return 2 * count if count % 2 else count
 
 
-def test_two_seats_take_turns_abba() -> None:
+def test_two_slots_take_turns_abba() -> None:
     assert turns("AB", 0, 4) == [("A", "B"), ("B", "A"), ("A", "B"), ("B", "A")]
 
 
-def test_three_seats_walk_through_all_six_orders_over_invocations() -> None:
+def test_three_slots_walk_through_all_six_orders_over_invocations() -> None:
     orders = [order for invocation in range(3) for order in turns("ABC", invocation, 2)]
     assert ["".join(order) for order in orders] == ["ABC", "CBA", "BCA", "ACB", "CAB", "BAC"]
 
@@ -51,7 +51,7 @@ def test_over_whole_walks_every_position_and_neighbour_is_equally_frequent(
 ) -> None:
     invocations = walk(count) * walks  # so that the rounds are a whole number of walks
     orders = [order for i in range(invocations) for order in turns(range(count), i, rounds)]
-    places = Counter((place, seat) for order in orders for place, seat in enumerate(order))
+    places = Counter((place, slot) for order in orders for place, slot in enumerate(order))
     assert set(places.values()) == {len(orders) // count}
     assert len(places) == count**2
     neighbours = Counter(pair for order in orders for pair in pairwise(order))
@@ -60,14 +60,14 @@ def test_over_whole_walks_every_position_and_neighbour_is_equally_frequent(
 
 
 @given(st.integers(1, 7), st.integers(0, 9), st.sampled_from([2, 4, 10]))
-def test_every_seat_goes_once_a_round_and_a_linear_drift_cancels(
+def test_every_slot_goes_once_a_round_and_a_linear_drift_cancels(
     count: int, invocation: int, rounds: int
 ) -> None:
     orders = turns(range(count), invocation, rounds)
     assert len(orders) == rounds
     assert all(sorted(order) == list(range(count)) for order in orders)
     for first, second in zip(orders[::2], orders[1::2], strict=True):
-        assert first == second[::-1]  # so each seat's two times have the same mean
+        assert first == second[::-1]  # so each slot's two times have the same mean
 
 
 def test_problems_and_their_cases_are_shuffled_and_stay_together() -> None:

@@ -54,7 +54,7 @@ def test_a_worker_that_dies_costs_its_case_and_no_more(world: World) -> None:
     by_case = Counter(sample.case for sample in stored.samples)
     assert by_case[case_id(Case("forward", SMALL))] == 3 * 9
     assert 0 < by_case[fault.case] < 9  # nothing after the fault, all before it kept
-    assert all(seat.ended for seat in world.seats)
+    assert all(slot.ended for slot in world.slots)
     kinds = {
         result.case.phase: result.verdict.kind
         for result in results(run, stored.samples, stored.parity, stored.faults)
@@ -148,13 +148,13 @@ def test_workers_that_do_not_start_cost_all_cases_at_once(world: World) -> None:
     assert [fault.case for fault in stored.faults] == [
         *(case_id(Case("forward", p)) for p in (SMALL, WIDE)), "call/t1", "timer/t1", "training",
     ]  # fmt: skip
-    assert sum(seat.spec.label == "mojo" for seat in world.seats) == 3  # parity, pilot, training
+    assert sum(slot.spec.label == "mojo" for slot in world.slots) == 3  # parity, pilot, training
     assert stored.training.keys() == {"X", "y", "numpy/training_loss"}
 
 
 def test_a_library_that_changes_during_a_run_is_noticed(world: World) -> None:
     def trouble(event: Event) -> None:
-        if world.stages[-1] == "timing" and event.crew == 3:
+        if world.stages[-1] == "timing" and event.group == 3:
             world.describes = {"mojo": {"facts": {"flags": "-O0"}}}
 
     world.trouble = trouble
@@ -162,7 +162,7 @@ def test_a_library_that_changes_during_a_run_is_noticed(world: World) -> None:
     (fault,) = stored.faults
     assert fault.worker == "mojo"
     assert fault.reason == "is not what it was when the run began: facts changed"
-    assert all(seat.ended for seat in world.seats)
+    assert all(slot.ended for slot in world.slots)
 
 
 def test_a_fault_in_the_pilot_leaves_the_other_cases(world: World) -> None:
@@ -207,7 +207,7 @@ def test_ctrl_c_keeps_what_was_measured_and_ends_the_workers(world: World, stage
     run, stored = world.run(order_of(SMALL, training_epochs=3))
     assert run.status == stored.run.status == "interrupted"
     assert world.stages[-1] == stage
-    assert all(seat.ended for seat in world.seats)
+    assert all(slot.ended for slot in world.slots)
     expected = {"parity": 0, "pilot": 0, "timing": 10, "training": 27}
     assert len(stored.samples) == expected[stage]
     assert stored.training == {}
@@ -226,5 +226,5 @@ def test_an_error_of_our_own_ends_the_workers_as_well(world: World) -> None:
     world.trouble = trouble
     with pytest.raises(ZeroDivisionError):
         world.run(order_of(SMALL))
-    assert all(seat.ended for seat in world.seats)
+    assert all(slot.ended for slot in world.slots)
     assert load(world.folder / "run").run.status == "running"

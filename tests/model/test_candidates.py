@@ -19,7 +19,7 @@ from bench.model.records import Case, Fault, ParityResult, Result, Run, Sample, 
 from bench.model.slots import main_candidate, main_results
 from bench.report.charts.ladder import family_of
 from bench.report.elements.focus import focused
-from bench.report.elements.sentences import seat_names
+from bench.report.elements.sentences import slot_names
 from bench.storage import runs as store
 from bench.storage.export import sample_table
 
@@ -69,7 +69,7 @@ def by_candidate(found: Sequence[Result]) -> dict[str, Result]:
     return {one.candidate: one for one in found}
 
 
-def test_a_step_is_the_paired_ratio_of_two_rungs_with_students_interval() -> None:
+def test_a_step_is_the_paired_ratio_of_two_variants_with_students_interval() -> None:
     run = run_of(*NAMES)
     # The three invocations of both move alike: what is left of the step is 2, 4 and 8.
     times = {
@@ -125,7 +125,7 @@ def test_from_one_thread_to_several_is_a_step_of_each() -> None:
     assert threads["mojo"].ratios.keys() == {two.problem}
 
 
-def test_a_rung_without_a_turn_has_no_result_and_takes_nothing_from_the_others() -> None:
+def test_a_variant_without_a_turn_has_no_result_and_takes_nothing_from_the_others() -> None:
     run = run_of("python", "mojo")
     times = {**EVEN, "mojo": [500, 500, 500]}
     (only,) = results(run, samples_of(run, times), parity_of(run), [])
@@ -206,8 +206,8 @@ def test_geometric_means_are_each_candidates_own() -> None:
 
 
 def test_mojo_is_spoken_of_where_it_is_and_else_the_first() -> None:
-    assert seat_names(run_of("python", "mojo")) == ("NumPy", "Mojo")
-    assert seat_names(run_of("numba", "jax")) == ("NumPy", "numba")
+    assert slot_names(run_of("python", "mojo")) == ("NumPy", "Mojo")
+    assert slot_names(run_of("numba", "jax")) == ("NumPy", "numba")
     assert main_candidate(run_of("numba", "jax")) == candidates("numba")[0]
 
 
@@ -224,7 +224,7 @@ def test_a_focused_run_gives_the_same_figures() -> None:
     assert focused(one) is one
 
 
-def test_rungs_stand_in_the_order_of_the_ladder_and_strangers_last() -> None:
+def test_variants_stand_in_the_order_of_the_ladder_and_strangers_last() -> None:
     assert in_order(["mine", "sklearn", "mojo", "numpy", "python"]) == [
         "python", "numpy", "mojo", "sklearn", "mine"
     ]  # fmt: skip

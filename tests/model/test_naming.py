@@ -20,7 +20,7 @@ from bench.model.errors import UsageError
 from bench.model.paths import PROJECT
 from bench.model.presets import PRESETS
 from bench.model.records import Case, Plan, Problem
-from bench.model.slots import seats_of
+from bench.model.slots import slots_of
 from bench.storage.runs import load
 from bench.workers.implementations.drivers import implementation, known
 from bench.workers.implementations.names import candidates, program_or_name
@@ -84,7 +84,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("numpy", "numpy-2", "numpy"),
     ],
 )
-def test_a_seat_has_a_short_name_without_a_path(
+def test_a_slot_has_a_short_name_without_a_path(
     here: Path, name: str, label: str, stored: str
 ) -> None:
     (here / "script.py").write_text("")
@@ -122,7 +122,7 @@ def test_words_of_a_command_line_are_a_name_or_a_program(
     assert program_or_name(words) == name
 
 
-# Seats
+# Slots
 
 
 def test_a_class_sits_where_it_offers_something(here: Path) -> None:
@@ -131,8 +131,8 @@ def test_a_class_sits_where_it_offers_something(here: Path) -> None:
     assert (whole.label, whole.phases) == ("Whole", ())
     assert (forward.label, set(forward.phases)) == ("Forward", {"forward", "call", "timer"})
     problem = Problem((1, 4, 1), 5, 20, "float64", 1)
-    assert seats_of(Case("epoch", problem), found.specs) == (whole,)
-    assert seats_of(Case("forward", problem), found.specs) == (whole, forward)
+    assert slots_of(Case("epoch", problem), found.specs) == (whole,)
+    assert slots_of(Case("forward", problem), found.specs) == (whole, forward)
 
 
 def test_a_phase_that_no_candidate_has_is_not_measured(here: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_run_with_strangers_only_needs_no_mojo_and_says_what_they_lack(
     assert [one for one in stored.faults if "the repetitions take" not in one.reason] == []
     assert code == int(bool(stored.faults))
     assert [result.ok for result in stored.parity] == [True, True]
-    seats = {
+    slots = {
         case: {sample.worker for sample in stored.samples if sample.case == case}
         for case in {sample.case for sample in stored.samples}
     }
@@ -254,7 +254,7 @@ def test_a_run_with_strangers_only_needs_no_mojo_and_says_what_they_lack(
     for phase, count in (("forward", 4), ("epoch", 3), ("timer", 4)):
         name = case_id(Case(phase, problem))
         if name not in {fault.case for fault in stored.faults}:
-            assert len(seats[name]) == count
+            assert len(slots[name]) == count
     assert {spec.implementation for spec in stored.run.plan.workers} == {
         "numpy", "strangers:Forward", "strangers:Whole",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The table of rungs: whole, in agreement with the project's own files, asked in one place."""
+"""The table of variants: whole, in agreement with the project's own files, asked in one place."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ from typing import Any
 import pytest
 
 from bench.analysis.ladder_steps import ORDER
-from bench.cli.app import seats_for, workers_of
+from bench.cli.app import slots_for, workers_of
 from bench.cli.options import PresetName
 from bench.model.errors import UsageError
 from bench.model.records import Case, Problem, WorkerSpec
-from bench.model.registry import RUNGS, Rung, installed, lacks, missing, offers, phases_of, trains
-from bench.model.slots import seats_of
+from bench.model.registry import (
+    VARIANTS,
+    Variant,
+    installed,
+    lacks,
+    missing,
+    offers,
+    phases_of,
+    trains,
+)
+from bench.model.slots import slots_of
 from bench.workers.fairness import of_workers
 from bench.workers.implementations.drivers import implementation
 from bench.workers.parity import check, demanded
@@ -33,35 +42,35 @@ def names_of(requirements: list[str]) -> set[str]:
     return {text.partition(">=")[0].partition("==")[0] for text in requirements}
 
 
-def test_rungs_and_extras_name_the_same_packages() -> None:
-    for rung in RUNGS.values():
-        assert bool(rung.needs) == bool(rung.extra)
-        if rung.extra:
-            assert names_of(EXTRAS[rung.extra]) == set(rung.needs), rung.name
-    assert names_of(EXTRAS["ladder"]) == {name for one in RUNGS.values() for name in one.needs}
+def test_variants_and_extras_name_the_same_packages() -> None:
+    for variant in VARIANTS.values():
+        assert bool(variant.needs) == bool(variant.extra)
+        if variant.extra:
+            assert names_of(EXTRAS[variant.extra]) == set(variant.needs), variant.name
+    assert names_of(EXTRAS["ladder"]) == {name for one in VARIANTS.values() for name in one.needs}
 
 
-@pytest.mark.parametrize("rung", RUNGS.values(), ids=lambda rung: rung.name)
-def test_every_rung_is_where_the_table_says(rung: Rung) -> None:
-    module, _, name = rung.where.partition(":")
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=lambda variant: variant.name)
+def test_every_variant_is_where_the_table_says(variant: Variant) -> None:
+    module, _, name = variant.where.partition(":")
     path = ROOT / f"{module.replace('.', '/')}.py"
     if not path.exists():
-        assert "no " in missing(rung)
+        assert "no " in missing(variant)
         return
-    kind = ast.FunctionDef if rung.program else ast.ClassDef
+    kind = ast.FunctionDef if variant.program else ast.ClassDef
     assert name in {
         node.name for node in ast.parse(path.read_text()).body if isinstance(node, kind)
     }
 
 
 def test_the_report_has_them_in_the_same_order() -> None:
-    assert [name for name in ORDER if name in RUNGS] == list(RUNGS)
+    assert [name for name in ORDER if name in VARIANTS] == list(VARIANTS)
 
 
-def test_docs_name_every_rung() -> None:
+def test_docs_name_every_variant() -> None:
     text = (ROOT / "docs" / "ladder.md").read_text()
-    for rung in RUNGS.values():
-        assert f"| `{rung.name}` |" in text
+    for variant in VARIANTS.values():
+        assert f"| `{variant.name}` |" in text
 
 
 def test_what_is_missing_is_a_line_with_the_command() -> None:
@@ -73,28 +82,28 @@ def test_what_is_missing_is_a_line_with_the_command() -> None:
             raise ModuleNotFoundError(name)
         return name
 
-    assert missing(RUNGS["sklearn"], nothing) == (
+    assert missing(VARIANTS["sklearn"], nothing) == (
         "sklearn: scikit-learn not installed; pip install 'python-vs-mojo[sklearn]'"
     )
-    assert lacks(RUNGS["jax"], all_but_jaxlib) == ["jaxlib"]
-    assert missing(RUNGS["python"], lambda name: name) == ""
-    assert missing(RUNGS["python"], nothing).endswith("no ladder.plain:Plain")
+    assert lacks(VARIANTS["jax"], all_but_jaxlib) == ["jaxlib"]
+    assert missing(VARIANTS["python"], lambda name: name) == ""
+    assert missing(VARIANTS["python"], nothing).endswith("no ladder.plain:Plain")
     assert {"python", "numpy", "numpy-tuned", "mojo"} <= set(installed())
 
 
 def test_an_implementation_that_lacks_a_package_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rung = Rung("flax", "another", "ladder.flax:Flax", ("no-such-package",), "flax")
-    monkeypatch.setitem(RUNGS, "flax", rung)
+    variant = Variant("flax", "another", "ladder.flax:Flax", ("no-such-package",), "flax")
+    monkeypatch.setitem(VARIANTS, "flax", variant)
     with pytest.raises(UsageError, match=r"pip install 'python-vs-mojo\[flax\]'"):
         implementation("flax")
     assert "flax" not in [
-        spec.label for spec in seats_for(None, PresetName.quick, ladder=True).specs
+        spec.label for spec in slots_for(None, PresetName.quick, ladder=True).specs
     ]
 
 
-def test_what_a_rung_offers() -> None:
+def test_what_a_variant_offers() -> None:
     assert offers("python", 1_000_000, 1)
     assert not offers("python", 1_000_000, 2)
     assert not offers("python", 10**12, 1)
@@ -106,11 +115,11 @@ def test_what_a_rung_offers() -> None:
     assert not trains("python", 10**11)
 
 
-def test_seats_follow_the_table() -> None:
+def test_slots_follow_the_table() -> None:
     workers = workers_of(["mojo", "python", "sklearn"])
 
     def labels(case: Case) -> list[str]:
-        return [spec.label for spec in seats_of(case, workers)]
+        return [spec.label for spec in slots_of(case, workers)]
 
     assert labels(Case("epoch", SMALL)) == ["numpy", "numpy-again", "mojo", "python", "sklearn"]
     assert labels(Case("forward", SMALL)) == ["numpy", "numpy-again", "mojo", "python"]
@@ -120,17 +129,17 @@ def test_seats_follow_the_table() -> None:
     assert labels(Case("timer", SMALL)) == ["numpy", "numpy-again", "mojo", "python", "sklearn"]
 
 
-def test_the_preset_seats_what_is_installed_mojo_first(capsys: pytest.CaptureFixture[str]) -> None:
-    workers = seats_for(None, PresetName.ladder, ladder=False).specs
+def test_the_preset_slots_what_is_installed_mojo_first(capsys: pytest.CaptureFixture[str]) -> None:
+    workers = slots_for(None, PresetName.ladder, ladder=False).specs
     assert [spec.role for spec in workers[:3]] == ["baseline", "again", "candidate"]
     assert workers[2] == WorkerSpec("mojo", "mojo", "candidate")
     assert {spec.label for spec in workers} == {*installed(), "numpy-again"}
     told = capsys.readouterr().err.splitlines()
-    assert told == [words for rung in RUNGS.values() if (words := missing(rung))]
-    assert seats_for(None, PresetName.ladder, ladder=True).specs == workers
-    assert len(seats_for(None, PresetName.quick, ladder=False).specs) == 3
+    assert told == [words for variant in VARIANTS.values() if (words := missing(variant))]
+    assert slots_for(None, PresetName.ladder, ladder=True).specs == workers
+    assert len(slots_for(None, PresetName.quick, ladder=False).specs) == 3
     with pytest.raises(UsageError, match="two ways to say who takes part"):
-        seats_for(["mojo"], PresetName.quick, ladder=True)
+        slots_for(["mojo"], PresetName.quick, ladder=True)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +188,13 @@ def test_who_cannot_keep_subnormal_numbers_must_say_so_and_is_named() -> None:
     fair = {"threads": 1, "denormals": "kept", "rounding": "to nearest", "facts": {}}
     flushing = {**fair, "denormals": "flushed"}
     said = {"numpy": fair, "jax": flushing}
-    clauses = {one.name: one for one in of_workers("p", said, 1, flushing=["jax"])}
-    assert clauses["subnormals"].ok
-    assert clauses["subnormals"].found == "kept; flushed by jax, which cannot do otherwise"
-    clauses = {one.name: one for one in of_workers("p", {**said, "jax": fair}, 1, flushing=["jax"])}
-    assert "jax has denormals 'kept' where 'flushed' is needed" in clauses["subnormals"].broken
+    fairness_checks = {one.name: one for one in of_workers("p", said, 1, flushing=["jax"])}
+    assert fairness_checks["subnormals"].ok
+    assert fairness_checks["subnormals"].found == "kept; flushed by jax, which cannot do otherwise"
+    fairness_checks = {
+        one.name: one for one in of_workers("p", {**said, "jax": fair}, 1, flushing=["jax"])
+    }
+    assert (
+        "jax has denormals 'kept' where 'flushed' is needed" in fairness_checks["subnormals"].broken
+    )
     assert not {one.name: one for one in of_workers("p", said, 1)}["subnormals"].ok

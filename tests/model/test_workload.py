@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 # The network itself, its data, its tensors and its worker; and the matrix, with names and FLOPs.
 OF_THE_NETWORK = {
     *("workload", "cases", "records", "datasets", "exchange", "tensors", "parity"),
-    *("implementations", "timed", "worker", "conformance", "complaints", "protocol", "test_speed"),
-    *("seeded_faults", "handicaps", "rivals", "train", "train_chart", "cli_train", "real_data"),
+    *("implementations", "timed", "worker", "conformance", "findings", "protocol", "test_speed"),
+    *("seeded_faults", "slowdowns", "rivals", "train", "train_chart", "cli_train", "real_data"),
     *("weights", "costs", "validate"),
 }
 FIELDS = {"layer_sizes", "batch_size"}

@@ -14,7 +14,7 @@ from bench.cli import app as command
 from bench.model.errors import BuildError as HarnessBuildError
 from bench.workers.implementations.drivers import IMPLEMENTATIONS
 from mojo_impl import build as building
-from mojo_impl import libraries, rungs
+from mojo_impl import libraries, variants
 from mojo_impl.build import BuildError, Library, library_path, recipe
 from mojo_impl.libraries import LIBRARIES, LIBRARY_OF, find_max, max_options
 
@@ -143,7 +143,7 @@ def test_half_of_max_is_none(max_here: Path) -> None:
     ("candidates", "isa", "expected"),
     [
         (["mojo"], "", ["main"]),
-        (["mojo-simd", "mojo", "mojo_impl.rungs:MojoPort"], "avx2", ["ladder", "main"]),
+        (["mojo-simd", "mojo", "mojo_impl.variants:MojoPort"], "avx2", ["ladder", "main"]),
         (["elsewhere:Other"], "", []),
     ],
 )
@@ -169,8 +169,8 @@ def test_commands_without_workers_of_their_own_compile_the_main_library(
 
 def test_every_implementation_in_mojo_is_known_by_the_library_it_loads() -> None:
     assert "mojo" in IMPLEMENTATIONS
-    names = {f"mojo_impl.rungs:{one.__name__}": one.name for one in
-             (rungs.MojoPort, rungs.MojoSimd, rungs.MojoMax)}  # fmt: skip
+    names = {f"mojo_impl.variants:{one.__name__}": one.name for one in
+             (variants.MojoPort, variants.MojoSimd, variants.MojoMax)}  # fmt: skip
     for where, name in names.items():
         assert LIBRARY_OF[where] == LIBRARY_OF[name] in LIBRARIES
     assert LIBRARY_OF["mojo"] == "main"
@@ -182,6 +182,6 @@ def test_a_library_of_the_ladder_that_cannot_run_here_is_refused(
     def unfit(what: object) -> Library:
         return replace(building.build(recipe()), features=("sse4.2", "neon"))
 
-    monkeypatch.setattr(rungs, "build", unfit)
+    monkeypatch.setattr(variants, "build", unfit)
     with pytest.raises(BuildError, match=r"this machine lacks (?:neon|sse4\.2)"):
-        rungs.extension.__wrapped__("ladder")
+        variants.extension.__wrapped__("ladder")

@@ -1,4 +1,4 @@
-"""The rung `mojo-exe`: a program that is a worker by name alone, held to what others are held to.
+"""The variant `mojo-exe`: a worker that is a program, held to what others are held to.
 
 Its numbers are those of the library bit for bit, as it is the same code; its times agree with
 `mojo`'s in kind.
@@ -25,8 +25,8 @@ from bench.measuring.run_state import Edges, Order
 from bench.measuring.runner import measure, resume
 from bench.model.errors import UsageError, WorkerError
 from bench.model.presets import cases_of
-from bench.model.records import FLOORS, PHASES, Case, Problem, WorkerSpec
-from bench.model.registry import RUNGS, installed, is_program, missing, phases_of
+from bench.model.records import OVERHEADS, PHASES, Case, Problem, WorkerSpec
+from bench.model.registry import VARIANTS, installed, is_program, missing, phases_of
 from bench.model.threads import thread_environment
 from bench.storage.runs import load
 from bench.workers import launch as programs
@@ -190,7 +190,7 @@ class Impatient(World):
 @pytest.mark.alone
 def test_it_takes_turns_beside_mojo_and_goes_on_by_name_alone(tmp_path: Path) -> None:
     problem = Problem((2, 24, 2), 16, 64, "float64", 1)
-    cases = tuple(Case(phase, problem) for phase in (*PHASES, *FLOORS))
+    cases = tuple(Case(phase, problem) for phase in (*PHASES, *OVERHEADS))
     workers = workers_of(["mojo", NAME])
     order = Order("smoke", cases, workers, invocations=1, seconds=0.0, training_epochs=2)
     path = tmp_path / "run"
@@ -217,10 +217,10 @@ def test_it_takes_turns_beside_mojo_and_goes_on_by_name_alone(tmp_path: Path) ->
 def test_the_name_is_enough() -> None:
     assert is_program(NAME)
     assert not any(is_program(name) for name in ("mojo", "numpy", "exec:mojo-exe", "a:B"))
-    assert list(RUNGS).index(NAME) == list(RUNGS).index("mojo-max") + 1
+    assert list(VARIANTS).index(NAME) == list(VARIANTS).index("mojo-max") + 1
     assert NAME in installed()
-    seats = seated([NAME], ["numpy", "numpy-again"])
-    assert seats.specs == (SPEC,) == workers_of([NAME])[2:]
+    slots = seated([NAME], ["numpy", "numpy-again"])
+    assert slots.specs == (SPEC,) == workers_of([NAME])[2:]
     assert SPEC.phases == (*PHASES, "timer")
     line = programs.command_of(SPEC, {})
     assert (Path(line[0]).name, line[1:]) == ("train", ["--worker"])
@@ -256,5 +256,5 @@ def test_without_a_compiler_it_is_not_installed(monkeypatch: pytest.MonkeyPatch)
         raise BuildError("no Mojo compiler")
 
     monkeypatch.setattr(toolchain, "find_compiler", none)
-    assert missing(RUNGS[NAME]) == "mojo-exe: no Mojo compiler; make build, or pip install mojo"
-    assert missing(RUNGS["mojo"]) == ""
+    assert missing(VARIANTS[NAME]) == "mojo-exe: no Mojo compiler; make build, or pip install mojo"
+    assert missing(VARIANTS["mojo"]) == ""

@@ -1,4 +1,4 @@
-"""The Mojo rungs of the ladder: they compute what NumPy does and refuse as it does.
+"""The Mojo variants of the ladder: they compute what NumPy does and refuse as it does.
 
 That of MAX is left out, with the reason, where MAX is not installed.
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mojo_impl.variants import MaxMLP, PortMLP, SimdMLP
 from shapes import in_float64, name
 
 from bench.cli.app import workers_of
@@ -30,14 +31,17 @@ from bench.workers.parity import EXTREME, check
 from bench.workers.worker import Worker
 from mojo_impl.build import BuildError
 from mojo_impl.libraries import find_max
-from mojo_impl.rungs import MaxMLP, PortMLP, SimdMLP
 from python_impl import MLP
 
-pytestmark = pytest.mark.long  # the libraries of the rungs have to be compiled first
+pytestmark = pytest.mark.long  # the libraries of the variants have to be compiled first
 
-RUNGS = ("mojo_impl.rungs:MojoPort", "mojo_impl.rungs:MojoSimd", "mojo_impl.rungs:MojoMax")
-NAMES = {RUNGS[0]: "mojo-port", RUNGS[1]: "mojo-simd", RUNGS[2]: "mojo-max"}
-NETWORKS = {RUNGS[0]: PortMLP, RUNGS[1]: SimdMLP, RUNGS[2]: MaxMLP}
+VARIANTS = (
+    "mojo_impl.variants:MojoPort",
+    "mojo_impl.variants:MojoSimd",
+    "mojo_impl.variants:MojoMax",
+)
+NAMES = {VARIANTS[0]: "mojo-port", VARIANTS[1]: "mojo-simd", VARIANTS[2]: "mojo-max"}
+NETWORKS = {VARIANTS[0]: PortMLP, VARIANTS[1]: SimdMLP, VARIANTS[2]: MaxMLP}
 PROBLEMS = [
     Problem(*shape, dtype, 1)  # type: ignore[arg-type]
     for shape in (
@@ -51,11 +55,11 @@ PROBLEMS = [
 FLUSHED = f"{EXTREME}activations[1] of subnormal X"
 
 
-@pytest.fixture(params=RUNGS, ids=NAMES.get)
-def rung(request: pytest.FixtureRequest) -> str:
-    """Where the class of a rung is; a rung that cannot be had here is skipped."""
+@pytest.fixture(params=VARIANTS, ids=NAMES.get)
+def variant(request: pytest.FixtureRequest) -> str:
+    """Where the class of a variant is; a variant that cannot be had here is skipped."""
     where: str = request.param
-    if where == RUNGS[2]:
+    if where == VARIANTS[2]:
         try:
             find_max()
         except BuildError as error:
@@ -88,24 +92,24 @@ def tensors_of(where: str, problem: Problem, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=name)
-def test_every_tensor_of_a_worker_agrees(rung: str, problem: Problem, tmp_path: Path) -> None:
+def test_every_tensor_of_a_worker_agrees(variant: str, problem: Problem, tmp_path: Path) -> None:
     reference = tensors_of("numpy", problem, tmp_path)
     exact = tensors_of("numpy", in_float64(problem), tmp_path)
-    candidate = tensors_of(rung, problem, tmp_path)
+    candidate = tensors_of(variant, problem, tmp_path)
     assert candidate.keys() == reference.keys()
-    if implementation(rung).describe()["denormals"] == "flushed":
-        assert rung == RUNGS[2]  # MAX leaves no choice; no other rung may
+    if implementation(variant).describe()["denormals"] == "flushed":
+        assert variant == VARIANTS[2]  # MAX leaves no choice; no other variant may
         assert not candidate.pop(FLUSHED).any()
         assert reference.pop(FLUSHED).any()
         exact.pop(FLUSHED)
-    result = check(problem, "numpy", NAMES[rung], reference, candidate, exact)
+    result = check(problem, "numpy", NAMES[variant], reference, candidate, exact)
     assert result.ok, result.reason
     assert {tensor.name for tensor in result.tensors} >= candidate.keys()
 
 
 def test_the_gate_of_a_run_lets_them_pass() -> None:
     problems = (PROBLEMS[3], PROBLEMS[4])
-    order = Order("", cases_of(problems), workers_of(RUNGS[:2]))
+    order = Order("", cases_of(problems), workers_of(VARIANTS[:2]))
     results, faults = check_parity(order, Quiet())
     assert faults == []
     assert [result.reason for result in results] == [""] * 4
@@ -114,11 +118,11 @@ def test_the_gate_of_a_run_lets_them_pass() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("seed", [0, 2**32 - 1])
 def test_initial_weights_and_shuffles_are_the_same_to_the_bit(
-    rung: str, dtype: str, seed: int
+    variant: str, dtype: str, seed: int
 ) -> None:
     options: dict[str, Any] = {"seed": seed, "dtype": dtype, "batch_size": 1, "max_epochs": 2}
     theirs = MLP([1, 3, 1], learning_rate=0.0, **options)
-    mine = NETWORKS[rung]([1, 3, 1], learning_rate=0.0, **options)
+    mine = NETWORKS[variant]([1, 3, 1], learning_rate=0.0, **options)
     for left, right in zip(theirs.weights, mine.weights, strict=True):
         assert np.array_equal(left, right)
         assert left.dtype == right.dtype
@@ -134,32 +138,32 @@ def test_initial_weights_and_shuffles_are_the_same_to_the_bit(
     assert np.array_equal(mine.weights[0], MLP([1, 3, 1], **options).weights[0])
 
 
-def test_a_short_validation_set_gives_nan_in_the_same_places(rung: str) -> None:
+def test_a_short_validation_set_gives_nan_in_the_same_places(variant: str) -> None:
     X = np.linspace(0.0, 1.0, 30)[:, np.newaxis]
     histories = [
         network([1, 4, 1], max_epochs=2, batch_size=10, seed=3).fit(X, X**2, X[:15], X[:15])
-        for network in (MLP, NETWORKS[rung])
+        for network in (MLP, NETWORKS[variant])
     ]
     for losses in ("training_loss", "validation_loss"):
         theirs, mine = (getattr(history, losses) for history in histories)
         np.testing.assert_allclose(mine, theirs, rtol=1e-12)
     assert np.isnan(histories[1].validation_loss).tolist() == [False, False, True] * 2
-    assert NETWORKS[rung]([1, 1], max_epochs=1, batch_size=3).fit(X, X).validation_loss.size == 0
+    assert NETWORKS[variant]([1, 1], max_epochs=1, batch_size=3).fit(X, X).validation_loss.size == 0
 
 
-def test_times_are_taken_of_what_there_is_and_no_more(rung: str, tmp_path: Path) -> None:
-    worker = prepared(rung, PROBLEMS[2], tmp_path)
+def test_times_are_taken_of_what_there_is_and_no_more(variant: str, tmp_path: Path) -> None:
+    worker = prepared(variant, PROBLEMS[2], tmp_path)
     for phase in ("forward", "backprop", "epoch", "call", "timer"):
         answer = ask(worker, op="sample", phase=phase, loops=3)
         assert answer["ok"], answer
         assert answer["elapsed_ns"] > 0
     for phase in ("peak", "forward-products", "loss", "epoch-floor"):
         answer = ask(worker, op="sample", phase=phase, loops=1)
-        assert answer["message"] == f"{NAMES[rung]} has no phase {phase!r}"
+        assert answer["message"] == f"{NAMES[variant]} has no phase {phase!r}"
 
 
-def test_what_is_timed_leaves_no_batch_behind(rung: str) -> None:
-    mine, network = implementation(rung), NETWORKS[rung]([7, 17, 1], seed=0)
+def test_what_is_timed_leaves_no_batch_behind(variant: str) -> None:
+    mine, network = implementation(variant), NETWORKS[variant]([7, 17, 1], seed=0)
     data = data_for(PROBLEMS[2])
     network.forward(data.X[:5])
     mine.time("forward", 1, network, data.X, data.y, 19)
@@ -168,8 +172,8 @@ def test_what_is_timed_leaves_no_batch_behind(rung: str) -> None:
         network.backprop(data.y[:19])
 
 
-def test_a_result_that_does_not_fit_is_refused(rung: str) -> None:
-    mine, network = implementation(rung), NETWORKS[rung]([7, 17, 1], seed=0)
+def test_a_result_that_does_not_fit_is_refused(variant: str) -> None:
+    mine, network = implementation(variant), NETWORKS[variant]([7, 17, 1], seed=0)
     data = data_for(PROBLEMS[2])
     frozen = np.empty(19)
     frozen.flags.writeable = False
@@ -180,29 +184,32 @@ def test_a_result_that_does_not_fit_is_refused(rung: str) -> None:
         mine.time("forward", 1, network, data.X, data.y, 61)
 
 
-def test_it_tells_what_it_is(rung: str) -> None:
-    said = implementation(rung).describe()
+def test_it_tells_what_it_is(variant: str) -> None:
+    said = implementation(variant).describe()
     assert said["threads"] == 1
     assert said["versions"]["mojo"].startswith("1.2.0")
-    assert ("max-core" in said["versions"]) == (rung == RUNGS[2])
+    assert ("max-core" in said["versions"]) == (variant == VARIANTS[2])
     assert {"mojo target cpu", "flags", "simd width float64"} <= said["facts"].keys()
-    assert (implementation(rung).name, implementation(rung).language) == (NAMES[rung], "Mojo")
+    assert (implementation(variant).name, implementation(variant).language) == (
+        NAMES[variant],
+        "Mojo",
+    )
 
 
 def test_more_than_one_thread_is_refused_in_words(
-    rung: str, monkeypatch: pytest.MonkeyPatch
+    variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = f"{NAMES[rung]} computes on one thread and was asked for 2; time it with --threads 1"
+    words = f"{NAMES[variant]} computes on one thread and was asked for 2; time it with --threads 1"
     with pytest.raises(ValueError, match=words):
-        implementation(rung).create(Problem((1, 1), 1, 1, "float64", 2))
+        implementation(variant).create(Problem((1, 1), 1, 1, "float64", 2))
     monkeypatch.setenv("MOJO_IMPL_THREADS", "2")
-    answer = ask(Worker(implementation(rung)), op="describe")
+    answer = ask(Worker(implementation(variant)), op="describe")
     assert (answer["error"], answer["message"]) == ("ValueError", words)
 
 
 def test_a_run_with_two_threads_says_why_it_does_not_time_them() -> None:
     problem = Problem((2, 3, 1), 2, 4, "float64", 2)
-    order = Order("", cases_of((problem,)), workers_of(RUNGS[:1]))
+    order = Order("", cases_of((problem,)), workers_of(VARIANTS[:1]))
     results, faults = check_parity(order, Quiet())
     assert results == []
     assert faults
@@ -231,17 +238,17 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refusals_have_the_words_of_the_twin(rung: str, case: str) -> None:
+def test_refusals_have_the_words_of_the_twin(variant: str, case: str) -> None:
     said = []
-    for network in (MLP, NETWORKS[rung]):
+    for network in (MLP, NETWORKS[variant]):
         with pytest.raises((TypeError, ValueError, RuntimeError)) as caught:
             REFUSED[case](network([2, 3, 1], batch_size=2, seed=0))
         said.append((caught.type, str(caught.value)))
     assert said[0] == said[1]
 
 
-def test_arrays_need_not_be_dense_and_are_kept_apart(rung: str) -> None:
-    theirs, mine = MLP([2, 3, 1], seed=1), NETWORKS[rung]([2, 3, 1], seed=1)
+def test_arrays_need_not_be_dense_and_are_kept_apart(variant: str) -> None:
+    theirs, mine = MLP([2, 3, 1], seed=1), NETWORKS[variant]([2, 3, 1], seed=1)
     wide = np.asfortranarray(np.arange(24.0).reshape(4, 6))[:, ::3]
     np.testing.assert_allclose(mine.forward(wide), theirs.forward(wide), rtol=1e-13)
     wide[:] = -1.0
@@ -255,8 +262,8 @@ def test_arrays_need_not_be_dense_and_are_kept_apart(rung: str) -> None:
     assert not mine.biases[0].any()
 
 
-def test_importing_the_rungs_loads_nothing() -> None:
-    code = "import mojo_impl.rungs as r; print(r.extension.cache_info().currsize)"
+def test_importing_the_variants_loads_nothing() -> None:
+    code = "import mojo_impl.variants as r; print(r.extension.cache_info().currsize)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ
     )

@@ -63,13 +63,13 @@ def follow(section: str, folder: Path) -> str:
 def test_the_page_has_the_steps_it_promises() -> None:
     titles = [section.splitlines()[0] for section in SECTIONS]
     assert titles == [
-        "1. A class in one file", "2. A rung", "3. A package", "4. A program in any language",
+        "1. A class in one file", "2. A variant", "3. A package", "4. A program in any language",
     ]  # fmt: skip
 
 
 @pytest.mark.alone
 @pytest.mark.long
-def test_a_class_becomes_a_rung(tmp_path: Path) -> None:
+def test_a_class_becomes_a_variant(tmp_path: Path) -> None:
     assert "as it should" in follow(SECTIONS[0], tmp_path)
     printed = follow(SECTIONS[1], tmp_path)
     assert "case=epoch/1-50x9-1/b20/n500/f64/t1" in printed

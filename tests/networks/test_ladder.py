@@ -1,7 +1,7 @@
-"""Every rung that is installed passes the gate: parity in both dtypes and the fairness contract.
+"""Every variant that is installed passes the gate: parity in both dtypes and the fairness contract.
 
 By real worker processes, as a run has them, so that versions, threads and subnormal numbers are
-confirmed where they count. A rung that is not installed is skipped and says what it lacks.
+confirmed where they count. A variant that is not installed is skipped and says what it lacks.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from bench.measuring.run_state import Edges, Order
 from bench.measuring.runner import measure, resume
 from bench.model.presets import cases_of
 from bench.model.records import PHASES, Case, Problem
-from bench.model.registry import RUNGS, missing
-from bench.model.slots import seats_of
+from bench.model.registry import VARIANTS, missing
+from bench.model.slots import slots_of
 from bench.storage.runs import Stored, load
 from bench.workers.datasets import data_for
 from bench.workers.implementations.drivers import implementation
 from bench.workers.parity import demanded
 from bench.workers.tensors import phases_of
 
-OTHERS = [name for name in RUNGS if name not in ("numpy", "mojo")]
+OTHERS = [name for name in VARIANTS if name not in ("numpy", "mojo")]
 """The two that every other test is about are left to them."""
 SHAPES: tuple[tuple[tuple[int, ...], int, int], ...] = (
     ((1, *[20] * 4, 1), 20, 100),  # as the seed network is
@@ -39,21 +39,21 @@ SHAPES: tuple[tuple[tuple[int, ...], int, int], ...] = (
 PROBLEMS = [Problem(*shape, dtype, 1) for shape in SHAPES for dtype in ("float64", "float32")]
 
 
-CLASSES = [name for name in OTHERS if not RUNGS[name].program]
+CLASSES = [name for name in OTHERS if not VARIANTS[name].program]
 """One that is a program is held to the same in test_mojo_exe.py."""
 
 
 @pytest.fixture(params=OTHERS)
-def rung(request: pytest.FixtureRequest) -> str:
-    """The name of a rung that is installed."""
+def variant(request: pytest.FixtureRequest) -> str:
+    """The name of a variant that is installed."""
     name: str = request.param
-    if words := missing(RUNGS[name]):
+    if words := missing(VARIANTS[name]):
         pytest.skip(words)
     return name
 
 
-def test_it_passes_the_gate(rung: str, tmp_path: Path) -> None:
-    order = Order("quick", cases_of(PROBLEMS), workers_of([rung]))
+def test_it_passes_the_gate(variant: str, tmp_path: Path) -> None:
+    order = Order("quick", cases_of(PROBLEMS), workers_of([variant]))
     build_mojo(workers=order.workers)
     found, faults = check_parity(order, World(tmp_path), Edges())
     assert [fault.reason for fault in faults] == []
@@ -62,33 +62,33 @@ def test_it_passes_the_gate(rung: str, tmp_path: Path) -> None:
         layers = len(problem.layer_sizes) - 1
         names = {check.name for check in result.tensors}
         assert {f"initial weights[{place}]" for place in range(layers)} <= names
-        if "epoch" in RUNGS[rung].phases:
+        if "epoch" in VARIANTS[variant].phases:
             assert {"training_loss", "validation_loss", "timed: weights[0]"} <= names
-        if "backprop" in RUNGS[rung].phases:
+        if "backprop" in VARIANTS[variant].phases:
             assert {"grads_w[0]", "timed: grads_b[0]", "another seed: stepped biases[0]"} <= names
-        assert all(demanded(name, rung) for name in names)
+        assert all(demanded(name, variant) for name in names)
 
 
 # PyTorch imports what it has itself marked as old.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("rung", CLASSES, indirect=True)
-def test_it_offers_what_the_table_says(rung: str) -> None:
-    mine = implementation(rung)
-    assert mine.name == rung
-    assert set(phases_of(mine)) == set(RUNGS[rung].phases)
+@pytest.mark.parametrize("variant", CLASSES, indirect=True)
+def test_it_offers_what_the_table_says(variant: str) -> None:
+    mine = implementation(variant)
+    assert mine.name == variant
+    assert set(phases_of(mine)) == set(VARIANTS[variant].phases)
     said: dict[str, Any] = mine.describe()
-    assert said["denormals"] == ("flushed" if RUNGS[rung].flushes else "kept")
+    assert said["denormals"] == ("flushed" if VARIANTS[variant].flushes else "kept")
     assert said["threads"] == 1
-    for package in RUNGS[rung].needs:
+    for package in VARIANTS[variant].needs:
         assert any(package.startswith(name) for name in said["versions"]), said["versions"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("rung", CLASSES, indirect=True)
-def test_its_results_are_arrays_of_numpy_and_survive_what_is_asked_next(rung: str) -> None:
+@pytest.mark.parametrize("variant", CLASSES, indirect=True)
+def test_its_results_are_arrays_of_numpy_and_survive_what_is_asked_next(variant: str) -> None:
     problem = Problem((3, 5, 2), 4, 8, "float32", 1)
     data = {name: array.astype("float32") for name, array in data_for(problem).arrays().items()}
-    network = implementation(rung).create(problem, max_epochs=2, seed=3)
+    network = implementation(variant).create(problem, max_epochs=2, seed=3)
     reference = implementation("numpy").create(problem, max_epochs=2, seed=3)
     names = ("X", "y", "X_val", "y_val")
     histories = [one.fit(*(data[name] for name in names)) for one in (network, reference)]
@@ -107,10 +107,10 @@ def test_its_results_are_arrays_of_numpy_and_survive_what_is_asked_next(rung: st
 
 @pytest.mark.alone
 @pytest.mark.long
-def test_several_rungs_take_turns(tmp_path: Path) -> None:
-    """One small run with processes: every seat once in every round, and a result for each."""
+def test_several_variants_take_turns(tmp_path: Path) -> None:
+    """One small run with processes: every slot once in every round, and a result for each."""
     names = ["mojo", "numpy-tuned", "python"]
-    names += [name for name in ("numba",) if not missing(RUNGS[name])]
+    names += [name for name in ("numba",) if not missing(VARIANTS[name])]
     problem = Problem((2, 24, 2), 16, 64, "float64", 1)
     cases = tuple(Case(phase, problem) for phase in PHASES)
     order = Order("smoke", cases, workers_of(names), invocations=1, seconds=0.0)
@@ -124,8 +124,8 @@ def test_several_rungs_take_turns(tmp_path: Path) -> None:
     assert len(taken) == len(stored.samples) == len(cases) * 3 * len(labels)
     for case in stored.run.plan.rounds:
         for turn in range(3):
-            seats = [taken[case, turn, place] for place in range(len(labels))]
-            assert set(seats) == labels
+            slots = [taken[case, turn, place] for place in range(len(labels))]
+            assert set(slots) == labels
     found = results(stored.run, stored.samples, stored.parity, stored.faults)
     expected = [(case, name) for case in cases for name in names]
     assert [(result.case, result.candidate) for result in found] == expected
@@ -134,11 +134,11 @@ def test_several_rungs_take_turns(tmp_path: Path) -> None:
         assert result.ratio.candidate == result.candidate
 
 
-def test_who_has_no_seat_has_no_turn_no_parity_and_no_result(
+def test_who_has_no_slot_has_no_turn_no_parity_and_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`sklearn` trains and no more; `python` stays with small networks."""
-    monkeypatch.setitem(RUNGS, "python", replace(RUNGS["python"], most_flops=1000))
+    monkeypatch.setitem(VARIANTS, "python", replace(VARIANTS["python"], most_flops=1000))
     names = ["mojo", "python", "sklearn"]
     world = World(
         tmp_path,
@@ -159,10 +159,10 @@ def test_who_has_no_seat_has_no_turn_no_parity_and_no_result(
     assert not any(shape == "1-8-1" and who == "python" for _, shape, who in turns)
     found = results(run, stored.samples, stored.parity, stored.faults)
     pairs = {(one.case, one.candidate) for one in found}
-    seats = {(case, seat.label) for case in order.cases for seat in seats_of(case, workers[2:])}
-    assert pairs == seats
+    slots = {(case, slot.label) for case in order.cases for slot in slots_of(case, workers[2:])}
+    assert pairs == slots
     assert all(one.incomplete == 0 for one in found)
-    assert all(len(one.times) == len(seats_of(one.case, workers)) for one in found)
+    assert all(len(one.times) == len(slots_of(one.case, workers)) for one in found)
     # Of a hundred epochs of the seed network plain Python would be minutes behind.
     assert {event.worker for event in world.asked("train")} == {"numpy", "mojo", "sklearn"}
 
@@ -195,7 +195,7 @@ def complete(stored: Stored) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("op", ["describe", "prepare", "tensors"])
-def test_a_rung_that_does_not_work_leaves_the_others_alone(op: str, tmp_path: Path) -> None:
+def test_a_variant_that_does_not_work_leaves_the_others_alone(op: str, tmp_path: Path) -> None:
     def trouble(event: Event) -> None:
         if event.worker == "torch" and event.op == op:
             dies(event)
@@ -216,7 +216,7 @@ def test_a_rung_that_does_not_work_leaves_the_others_alone(op: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_rung_that_fails_in_one_case_stays_in_the_others(first: bool, tmp_path: Path) -> None:
+def test_a_variant_that_fails_in_one_case_stays_in_the_others(first: bool, tmp_path: Path) -> None:
     """In the pilot, or after it had an invocation: the others have all of theirs."""
     seen: list[str] = []
 
@@ -237,7 +237,7 @@ def test_a_rung_that_fails_in_one_case_stays_in_the_others(first: bool, tmp_path
     assert len(keys) == len(set(keys))
 
 
-def test_a_rung_that_computes_something_else_is_alone_in_that(tmp_path: Path) -> None:
+def test_a_variant_that_computes_something_else_is_alone_in_that(tmp_path: Path) -> None:
     world = world_of(tmp_path, lambda event: None)
     world.y_hat = {**world.y_hat, "torch": 2.0}
     _, stored = world.run(order_of_three())
@@ -249,7 +249,7 @@ def test_a_rung_that_computes_something_else_is_alone_in_that(tmp_path: Path) ->
     assert "torch" not in {one.worker for one in stored.samples}
 
 
-def test_a_rung_with_a_false_clock_is_alone_in_that(tmp_path: Path) -> None:
+def test_a_variant_with_a_false_clock_is_alone_in_that(tmp_path: Path) -> None:
     def trouble(event: Event) -> None:
         if event.worker == "torch" and event.op == "sample":
             event.answer["wall_ns"] = 3 * 300_000 * event.fields["loops"]

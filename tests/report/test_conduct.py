@@ -9,9 +9,9 @@ from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
 from bench.analysis.verdicts import results
 from bench.model.cases import case_id, problem_id
-from bench.model.records import Case, Clause, Spent
+from bench.model.records import Case, FairnessCheck, Spent
 from bench.report.run.build import build
-from bench.report.sections.diagnostics import NOT_KNOWN, conduct_of, disturbed, spent_text
+from bench.report.sections.diagnostics import NOT_KNOWN, diagnostics_of, disturbed, spent_text
 from bench.storage.runs import Stored, load
 
 
@@ -21,7 +21,7 @@ def of(stored: Stored) -> list:  # type: ignore[type-arg]
 
 def test_a_contract_that_was_kept(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run"))
-    found = conduct_of(stored, of(stored))
+    found = diagnostics_of(stored, of(stored))
     assert found.contract_text == (
         "Before the first sample 6 checks were made inside the workers: all were kept."
     )
@@ -35,7 +35,7 @@ def test_a_contract_that_was_kept(tmp_path: Path) -> None:
 
 def test_a_contract_that_was_broken(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run", Truth(failed=[SMALL])))
-    found = conduct_of(stored, of(stored))
+    found = diagnostics_of(stored, of(stored))
     assert found.contract_text.endswith("1 were broken, and their cases are INVALID.")
     rows = {row[0]: row[2:] for row in found.contract.rows}
     assert rows["inputs"] == ("1 of 2", "mojo holds other data than numpy")
@@ -43,15 +43,15 @@ def test_a_contract_that_was_broken(tmp_path: Path) -> None:
 
 def test_of_two_looks_at_one_line_the_last_counts(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run"))
-    again = Clause(problem_id(SEED_NETWORK), "threads", "1")
+    again = FairnessCheck(problem_id(SEED_NETWORK), "threads", "1")
     twice = replace(stored, contract=(*stored.contract, again))
-    assert conduct_of(twice, of(stored)) == conduct_of(stored, of(stored))
+    assert diagnostics_of(twice, of(stored)) == diagnostics_of(stored, of(stored))
 
 
 def test_an_older_run_did_not_record_it(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run"))
     old = replace(stored, run=replace(stored.run, schema=2), contract=())
-    found = conduct_of(old, of(stored))
+    found = diagnostics_of(old, of(stored))
     assert (found.contract_text, found.system_text) == (NOT_KNOWN, NOT_KNOWN)
     assert not [*found.contract.rows, *found.system.rows]
     assert disturbed(old) == []
@@ -59,7 +59,7 @@ def test_an_older_run_did_not_record_it(tmp_path: Path) -> None:
 
 def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run", Truth(meters=True)))
-    quiet = conduct_of(stored, of(stored))
+    quiet = diagnostics_of(stored, of(stored))
     # One reading of 4 in 2 invocations of 12: a twenty-fourth.
     assert {row[1] for row in quiet.system.rows} == {"4.2%"}
     assert {row[2:] for row in quiet.system.rows} == {("2", "2")}  # 20 in ten repetitions
@@ -73,7 +73,7 @@ def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> Non
     (line,) = disturbed(noisy)
     assert line.startswith("disturbed: in 1 case more than 5% of the readings lost their core")
     assert "forward · 1,50x9,1 batch 20" in line
-    assert conduct_of(noisy, of(noisy)).system_text.endswith(f"{line}.")
+    assert diagnostics_of(noisy, of(noisy)).system_text.endswith(f"{line}.")
 
 
 def test_a_run_says_how_much_of_its_time_went_into_samples(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def page(ladder: Path) -> Page:
     return Page((ladder / "report.html").read_text(encoding="utf-8"))
 
 
-def test_the_page_has_the_ladder_with_every_rung_that_has_a_turn(ladder: Path, page: Page) -> None:
+def test_the_page_has_the_ladder_with_every_variant_that_has_a_turn(
+    ladder: Path, page: Page
+) -> None:
     html = (ladder / "report.html").read_text(encoding="utf-8")
     assert '<a href="#ladder">The ladder</a>' in html
     markdown = (ladder / "report.md").read_text(encoding="utf-8")
@@ -44,7 +46,7 @@ def test_the_page_has_the_ladder_with_every_rung_that_has_a_turn(ladder: Path, p
         assert f"charts/ladder-{phase}.svg" in markdown
         tree = ElementTree.parse(ladder / "charts" / f"ladder-{phase}.svg").getroot()
         texts = [one.text for one in tree.iter("{http://www.w3.org/2000/svg}text")]
-        rows = [text for text in texts if text in {"NumPy", "Mojo", *LADDER.rungs}]
+        rows = [text for text in texts if text in {"NumPy", "Mojo", *LADDER.variants}]
         assert (rows.count("python"), rows.count("mojo-port")) == (1, 2)  # small networks only
         assert rows.count("sklearn") == (3 if phase == "epoch" else 0)
         assert rows.count("mojo-exe") == 3
@@ -75,9 +77,9 @@ def test_the_table_lists_all_and_the_headline_names_one(ladder: Path, page: Page
     table = pd.read_csv(ladder / "results.csv")
     timed = table[table["phase"].isin(PHASES)]
     assert len(timed) == 9 * 13 - len(LADDER.gaps)
-    assert set(timed["implementation"]) == set(LADDER.rungs)
+    assert set(timed["implementation"]) == set(LADDER.variants)
     for row in timed.itertuples():
-        assert row.ratio == pytest.approx(LADDER.rungs[row.implementation], rel=0.03)
+        assert row.ratio == pytest.approx(LADDER.variants[row.implementation], rel=0.03)
     rows = {name: cells for name, cells in page.cells.items() if "ratio" in cells}
     assert len(rows) == len(timed)
     anchor = f"{file_stem(case_id(Case('epoch', SEED_NETWORK)))}_mojo-port"
@@ -115,7 +117,7 @@ def test_costs_have_a_column_for_each_and_one_is_paid_back(tmp_path: Path) -> No
         for name in ("start", *(["compile, empty caches"] if label == "mojo" else []))
         for turn in range(2 if name == "start" else 1)
     )
-    truth = Truth(rungs={"numba": 1.5, "jax": 0.5, "mojo": 2.0}, costs=costs, training_epochs=0)
+    truth = Truth(variants={"numba": 1.5, "jax": 0.5, "mojo": 2.0}, costs=costs, training_epochs=0)
     stored = store.load(write_run(tmp_path / "run", truth))
     found = results(stored.run, stored.samples, stored.parity, stored.faults)
     section = ledger(stored, found)
@@ -136,7 +138,7 @@ def test_with_one_candidate_there_is_no_ladder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [("numba", "jax"), ("mojo", "theirs"), ("mojo-simd", "mojo")])
 def test_two_candidates_are_a_short_ladder(tmp_path: Path, names: tuple[str, str]) -> None:
-    truth = Truth(rungs={names[0]: 0.5, names[1]: 3.0}, invocations=2, training_epochs=0)
+    truth = Truth(variants={names[0]: 0.5, names[1]: 3.0}, invocations=2, training_epochs=0)
     run_dir = write_run(tmp_path / "run", truth)
     build(run_dir)
     text = Page((run_dir / "report.html").read_text(encoding="utf-8")).all_text()
@@ -165,7 +167,7 @@ def test_the_terminal_groups_candidates_by_network(
     _, out, _ = bench("report", ladder)
     lines = [line.split() for line in out.splitlines()]
     place = lines.index(["1,50x9,1", "b20"])
-    shown = [name.replace("mojo", "Mojo") if name == "mojo" else name for name in LADDER.rungs]
+    shown = [name.replace("mojo", "Mojo") if name == "mojo" else name for name in LADDER.variants]
     assert [line[0] for line in lines[place + 1 : place + 14]] == ["NumPy", *shown[:-1]]
     assert "Mojo's ratio below 1: none of 9 cells" in out
     _, out, _ = bench("report", ladder, "--plain")

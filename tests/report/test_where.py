@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from known_truth import SEATS, agreed, make_run
+from known_truth import SLOTS, agreed, make_run
 from sample_run import SMALL, Truth, write_run
 
 from bench.analysis import verdicts as stats
@@ -28,7 +28,7 @@ from bench.analysis.breakdown import (
 from bench.model.cases import case_id
 from bench.model.presets import cases_of
 from bench.model.records import PHASES, Case, Fault, ParityResult, Phase, Problem, Run, Sample
-from bench.model.slots import seats_of
+from bench.model.slots import slots_of
 from bench.report.charts.breakdown import pairs_of, where_charts
 from bench.report.run.build import build
 from bench.report.sections.breakdown import where_section
@@ -58,15 +58,15 @@ def read_run(
     """Readings of those times, plus some noise by phase and invocation."""
     return [
         Sample(
-            case_id(case), seat.label, invocation, turn, 0, 4,
-            round(4 * ((MOJO if seat.label == "mojo" else NUMPY)[case.phase]
+            case_id(case), slot.label, invocation, turn, 0, 4,
+            round(4 * ((MOJO if slot.label == "mojo" else NUMPY)[case.phase]
                        + noise(case.phase, invocation))),
             0,
         )
         for case in run.plan.cases
         for invocation in range(run.plan.invocations)
         for turn in (1, 2)
-        for seat in seats_of(case, run.plan.workers)
+        for slot in slots_of(case, run.plan.workers)
         if (case.phase, invocation) != left_out
     ]  # fmt: skip
 
@@ -161,7 +161,7 @@ def test_parts_have_times_and_no_verdict_and_do_not_change_what_is_said_of_phase
         if result.case.phase in ("call", "timer", *PHASES):
             continue
         assert result.verdict is result.ratio is None
-        assert result.times.keys() == {SEATS[0].label, "mojo"}
+        assert result.times.keys() == {SLOTS[0].label, "mojo"}
 
 
 @pytest.fixture

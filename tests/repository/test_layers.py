@@ -26,7 +26,7 @@ OUTSIDE = {FACADE, "bench.conftest", "bench.test_speed", "bench.__main__"}
 
 
 def orders() -> dict[str, list[str]]:
-    """Read the orders of docs/design.md: `place: one | two, three`, each importing from the left."""
+    """Read the orders of docs/design.md: `place: one | two, three`, from the lowest up."""
     found = re.findall(r"^    ([\w/]+): +(.+(?:\n {6,}.+)*)$", DESIGN, re.MULTILINE)
     return {place: re.findall(r"\w+", text) for place, text in found}
 

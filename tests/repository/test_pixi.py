@@ -19,7 +19,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bench.model.registry import RUNGS
+from bench.model.registry import VARIANTS
 
 ROOT = Path(__file__).parents[2]
 PIXI: dict[str, Any] = tomllib.loads((ROOT / "pixi.toml").read_text())
@@ -69,9 +69,9 @@ def test_make_has_the_same_targets() -> None:
 def test_versions_agree_with_pyproject() -> None:
     packages = dict(PIXI["pypi-dependencies"])
     own = packages.pop(PROJECT["name"])
-    # All but the packages of the rungs, which nobody gets who did not ask for them.
-    rungs = {"ladder", *(rung.extra for rung in RUNGS.values())}
-    extras = [name for name in PROJECT["optional-dependencies"] if name not in rungs]
+    # All but the packages of the variants, which nobody gets who did not ask for them.
+    variants = {"ladder", *(variant.extra for variant in VARIANTS.values())}
+    extras = [name for name in PROJECT["optional-dependencies"] if name not in variants]
     assert own == {"path": ".", "editable": True, "extras": extras}
     for name, version in packages.items():
         assert f"{name}{version}" in PROJECT["dependencies"]

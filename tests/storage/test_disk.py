@@ -213,8 +213,8 @@ def test_a_run_whose_disk_fills_ends_its_workers_and_can_be_read(tmp_path: Path,
     world = World(tmp_path)
     with pytest.raises(StoreError, match=r"cannot write to .*No space"), disk(3_000 + room):
         world.run(order_of(SMALL, invocations=50))
-    assert world.seats
-    assert all(seat.ended for seat in world.seats)
+    assert world.slots
+    assert all(slot.ended for slot in world.slots)
     stored = load(tmp_path / "run")
     assert stored.run.status == "running"
     assert len(stored.samples) < 50 * 9

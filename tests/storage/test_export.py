@@ -243,7 +243,7 @@ def test_pyperf_itself_shows_and_compares(tmp_path: Path, run: Path) -> None:
 
 def test_pytest_benchmark_itself_compares(tmp_path: Path, run: Path) -> None:
     lines = export(run, "pytest-benchmark", tmp_path / "speed.json")
-    assert lines[0] == "left out, as this format knows no seats: numpy-again"
+    assert lines[0] == "left out, as this format knows no slots: numpy-again"
     shown = outside("pytest_benchmark", "compare", "speed.json", "--group-by=group", cwd=tmp_path)
     assert "epoch · 64,128x2,10 batch 32 · float64 · 1 thread': 2 tests" in shown
     rows = [line.split() for line in shown.splitlines() if f"test_speed[{EPOCH}-" in line]

@@ -21,7 +21,7 @@ from bench.model.records import (
     WorkerSpec,
 )
 
-SEATS = (
+SLOTS = (
     WorkerSpec("numpy", "numpy", "baseline"),
     WorkerSpec("numpy-again", "numpy", "again"),
     WorkerSpec("mojo", "mojo", "candidate"),
@@ -39,7 +39,7 @@ Time = Callable[[Case, str, int, int], float]
 def make_run(*cases: Case, invocations: int = 10, rounds: int = 2) -> Run:
     names = [case_id(case) for case in cases]
     plan = Plan(
-        "quick", cases, SEATS, invocations, dict.fromkeys(names, rounds), dict.fromkeys(names, 4), 0
+        "quick", cases, SLOTS, invocations, dict.fromkeys(names, rounds), dict.fromkeys(names, 4), 0
     )
     return Run("test", "2026-11-03T10:00:00+00:00", "bench run", plan, Environment({}, {}))
 
@@ -50,11 +50,11 @@ def make_samples(run: Run, time: Time) -> list[Sample]:
     for case, invocation in product(run.plan.cases, range(run.plan.invocations)):
         name = case_id(case)
         for turn in range(run.plan.rounds[name] + 1):
-            for position, seat in enumerate(SEATS):
-                each_ns = time(case, seat.label, invocation, turn) * (1 if turn else 50)
+            for position, slot in enumerate(SLOTS):
+                each_ns = time(case, slot.label, invocation, turn) * (1 if turn else 50)
                 elapsed_ns = round(4 * each_ns)
                 reading = (invocation, turn, position, 4, elapsed_ns, 0, turn == 0)
-                found.append(Sample(name, seat.label, *reading))
+                found.append(Sample(name, slot.label, *reading))
     return found
 
 
@@ -89,7 +89,7 @@ def verdict(time: Time, *cases: Case, invocations: int = 10) -> tuple[str, str]:
 
 
 def from_list(readings: list[tuple[int, ...]]) -> Time:
-    places = {seat.label: place for place, seat in enumerate(SEATS)}
+    places = {slot.label: place for place, slot in enumerate(SLOTS)}
 
     def time(case: Case, label: str, invocation: int, turn: int) -> float:
         return readings[2 * invocation + max(turn, 1) - 1][places[label]]

@@ -19,7 +19,7 @@ from bench.storage.runs import Stored, load
 from bench.workers.datasets import data_folder
 from bench.workers.tensor_files import write
 
-SEATS = (
+SLOTS = (
     WorkerSpec("numpy", "numpy", "baseline"),
     WorkerSpec("numpy-again", "numpy", "again"),
     WorkerSpec("mojo", "mojo", "candidate"),
@@ -36,7 +36,7 @@ class Event:
     """One request to one worker."""
 
     worker: str
-    crew: int  # which start of that seat it was
+    group: int  # which start of that slot it was
     op: str
     fields: dict[str, Any]
     answer: dict[str, Any] = field(default_factory=dict)  # what is to be answered otherwise
@@ -56,7 +56,7 @@ class World:
     notes: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
-    seats: list[Actor] = field(default_factory=list)
+    slots: list[Actor] = field(default_factory=list)
     now_ns: int = 0
 
     def edges(self) -> Edges:
@@ -93,16 +93,16 @@ class World:
 
 
 class Actor:
-    """A seat that pretends."""
+    """A slot that pretends."""
 
     def __init__(self, world: World, spec: WorkerSpec, variables: Mapping[str, str]) -> None:
         self.world = world
         self.spec = spec
         self.threads = int(variables["MOJO_IMPL_THREADS"])
-        self.number = sum(seat.spec == spec for seat in world.seats)
+        self.number = sum(slot.spec == spec for slot in world.slots)
         self.ended = False
         self.dtype = ""
-        world.seats.append(self)
+        world.slots.append(self)
         world.now_ns += START_NS
 
     def ask(self, op: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def order_of(
     cases = cases_of(problems, phases)
     if not floors:
         cases = tuple(case for case in cases if case.phase in phases)
-    asked = Order("quick", cases, SEATS, invocations, seconds, training_epochs, "bench run", seed)
+    asked = Order("quick", cases, SLOTS, invocations, seconds, training_epochs, "bench run", seed)
     return replace(asked, cost_rounds=cost_rounds)
 
 

@@ -18,15 +18,15 @@ from bench.model.arithmetic import flops, triad_bytes
 from bench.model.cases import case_id, problem_id
 from bench.model.presets import cases_of
 from bench.model.records import (
-    ASIDE,
-    FLOORS,
+    BREAKDOWN,
+    OVERHEADS,
     PHASES,
     PROBES,
     Case,
-    Clause,
     Cost,
     DType,
     Environment,
+    FairnessCheck,
     Fault,
     ParityResult,
     Phase,
@@ -37,7 +37,7 @@ from bench.model.records import (
     TensorCheck,
     WorkerSpec,
 )
-from bench.model.slots import seats_of
+from bench.model.slots import slots_of
 
 SEED_NETWORK = Problem((1, *[50] * 9, 1), 20, 500, "float64", 1)
 SMALL = Problem((64, 128, 128, 10), 32, 2048, "float64", 1)
@@ -62,7 +62,7 @@ TENSORS = (
     "stepped biases[0]",
     "training_loss",
 )
-SEATS = (
+SLOTS = (
     WorkerSpec("numpy", "numpy", "baseline"),
     WorkerSpec("numpy-again", "numpy", "again"),
     WorkerSpec("mojo", "mojo", "candidate"),
@@ -99,19 +99,21 @@ class Truth:
         default_factory=lambda: {"cpu": "Example CPU 9000", "cores": 2, "system": "Linux 6.1"}
     )
     changes: Mapping[str, Any] = field(default_factory=dict)  # of fields of Run
-    rungs: Mapping[str, float] = field(default_factory=dict)  # ratio by candidate, if not mojo only
+    variants: Mapping[str, float] = field(
+        default_factory=dict
+    )  # ratio by candidate, if not mojo only
     gaps: Collection[tuple[str, str]] = ()  # candidate and id of a case in which it takes no part
 
 
-def seats_in(truth: Truth, case: Case | None = None) -> tuple[WorkerSpec, ...]:
+def slots_in(truth: Truth, case: Case | None = None) -> tuple[WorkerSpec, ...]:
     """Who took part in the run, or in one case of it."""
-    rungs = tuple(WorkerSpec(name, name, "candidate") for name in truth.rungs)
-    seats = (*SEATS[:2], *rungs) if rungs else SEATS
+    variants = tuple(WorkerSpec(name, name, "candidate") for name in truth.variants)
+    slots = (*SLOTS[:2], *variants) if variants else SLOTS
     if case is None:
-        return seats
+        return slots
     name = case_id(case)
     return tuple(
-        seat for seat in seats_of(case, seats) if (seat.implementation, name) not in truth.gaps
+        slot for slot in slots_of(case, slots) if (slot.implementation, name) not in truth.gaps
     )
 
 
@@ -122,7 +124,7 @@ def cases_in(truth: Truth) -> tuple[Case, ...]:
 
 LADDER = Truth(
     problems=(SEED_NETWORK, SMALL, LARGE),
-    rungs={
+    variants={
         **{"python": 0.004, "numpy-tuned": 1.2, "mojo-port": 0.3, "mojo-simd": 1.0, "mojo": 2.0},
         **{"mojo-max": 1.8, "mojo-exe": 2.02, "numba": 1.1, "jax": 0.8, "torch": 0.7},
         **{"torch-autograd": 0.4, "torch-compile": 0.5, "sklearn": 0.2},
@@ -136,7 +138,7 @@ LADDER = Truth(
     name="ladder",
     training_epochs=20,
 )  # fmt: skip
-"""Every rung: two stop at some size, and one has an epoch only."""
+"""Every variant: two stop at some size, and one has an epoch only."""
 
 
 def make_run(truth: Truth) -> Run:
@@ -145,26 +147,26 @@ def make_run(truth: Truth) -> Run:
     plan = Plan(
         preset="quick",
         cases=cases,
-        workers=seats_in(truth),
+        workers=slots_in(truth),
         invocations=truth.invocations,
         rounds={case_id(case): truth.rounds for case in cases},
         loops={case_id(case): 10 for case in cases},
         training_epochs=truth.training_epochs,
     )
     described = {
-        seat.label: {
-            "implementation": seat.implementation,
-            "language": "Mojo" if seat.implementation.startswith("mojo") else "Python",
+        slot.label: {
+            "implementation": slot.implementation,
+            "language": "Mojo" if slot.implementation.startswith("mojo") else "Python",
             "versions": {"mojo": "1.2.0"}
-            if seat.implementation.startswith("mojo")
+            if slot.implementation.startswith("mojo")
             else {"python": "3.11.9", "numpy": "2.4.6"},
             "threads": 1,
             "denormals": "kept",
             "facts": {"target cpu": "example"}
-            if seat.implementation.startswith("mojo")
+            if slot.implementation.startswith("mojo")
             else {"blas": "openblas 0.3.30", "blas core type": "Example"},
         }
-        for seat in seats_in(truth)
+        for slot in slots_in(truth)
     }
     environment = Environment(
         dict(truth.machine), {"python": "3.11.9", "numpy": "2.4.6"}, described, {"sinc-n500": "ab"}
@@ -187,45 +189,45 @@ def make_samples(truth: Truth) -> list[Sample]:
     samples = []
     for invocation in range(truth.invocations):
         for case in cases_in(truth):
-            seats = seats_in(truth, case)
-            speeds = np.exp(random.normal(0, truth.process_spread, len(seats)))
+            slots = slots_in(truth, case)
+            speeds = np.exp(random.normal(0, truth.process_spread, len(slots)))
             for turn in range(truth.rounds + 1):
-                for position, seat in enumerate(seats):
+                for position, slot in enumerate(slots):
                     noise = np.exp(abs(random.normal(0, truth.reading_spread)))
-                    elapsed = time_ns(truth, case, seat) * speeds[position] * noise
+                    elapsed = time_ns(truth, case, slot) * speeds[position] * noise
                     at_ns = len(samples) * 1000
                     reading = position, 10, round(10 * elapsed), at_ns, turn == 0
                     lost = turn == 1 and invocation < 2
                     said = round(10 * elapsed * (0.9 if lost else 1)), int(lost), 20
                     meters = said if truth.meters else (None, None, None)
                     name = case_id(case)
-                    samples.append(Sample(name, seat.label, invocation, turn, *reading, *meters))
+                    samples.append(Sample(name, slot.label, invocation, turn, *reading, *meters))
     return samples
 
 
-def time_ns(truth: Truth, case: Case, seat: WorkerSpec) -> float:
+def time_ns(truth: Truth, case: Case, slot: WorkerSpec) -> float:
     """True time of one repetition."""
-    if case.phase in FLOORS:
+    if case.phase in OVERHEADS:
         return {"call": 90.0, "timer": 45.0}[case.phase]
     if case.phase in PROBES:
         return flops(case) / 100 / case.problem.threads or triad_bytes(case) / 20
-    if case.phase in ASIDE:
-        return time_aside_ns(truth, case, seat)
+    if case.phase in BREAKDOWN:
+        return time_breakdown_ns(truth, case, slot)
     time = 20_000 + flops(case) / (20 if case.problem.dtype == "float64" else 40)
-    if seat.role == "candidate":
-        ratio = truth.rungs.get(seat.implementation, truth.ratio)
+    if slot.role == "candidate":
+        ratio = truth.variants.get(slot.implementation, truth.ratio)
         time /= truth.ratios.get(case_id(case), ratio)
     return time
 
 
-def time_aside_ns(truth: Truth, case: Case, seat: WorkerSpec) -> float:
+def time_breakdown_ns(truth: Truth, case: Case, slot: WorkerSpec) -> float:
     """True time of a part: shares of the phase for the baseline, next to nothing if fused."""
     if case.phase in ("loss", "shuffle"):
         return {"loss": 400.0, "shuffle": 6000.0}[case.phase]
-    fused = seat.role == "candidate"
+    fused = slot.role == "candidate"
     phase, _, part = case.phase.partition("-")
     of: Phase = "epoch" if phase == "epoch" else "backprop" if phase != "forward" else "forward"
-    whole = time_ns(truth, Case(of, case.problem), seat)
+    whole = time_ns(truth, Case(of, case.problem), slot)
     if phase == "step":
         return whole * (0.94 if fused else 0.95)
     share = {"products": 0.95 if fused else 0.5, "work": 0.95 if fused else 0.8, "floor": 0.05}
@@ -250,7 +252,7 @@ def make_parity(truth: Truth) -> list[ParityResult]:
         reason = "grads_w[0] differs by 3.0e-07, tolerance 1.0e-12" if wrong else ""
         cases = [case for case in cases_of([problem]) if case.phase in PHASES]
         candidates = {
-            seat.implementation: 1 for case in cases for seat in seats_in(truth, case)[2:]
+            slot.implementation: 1 for case in cases for slot in slots_in(truth, case)[2:]
         }
         found += [
             ParityResult(problem_id(problem), "numpy", name, checks, reason) for name in candidates
@@ -258,15 +260,15 @@ def make_parity(truth: Truth) -> list[ParityResult]:
     return found
 
 
-def make_contract(truth: Truth) -> list[Clause]:
+def make_contract(truth: Truth) -> list[FairnessCheck]:
     """A few lines that were kept, and a broken one for each problem that failed parity."""
     found = []
     for problem in truth.problems:
-        found.append(Clause(problem_id(problem), "threads", "1"))
+        found.append(FairnessCheck(problem_id(problem), "threads", "1"))
         failed = "mojo holds other data than numpy" if problem in truth.failed else ""
-        found.append(Clause(problem_id(problem), "inputs", "sha256 ab12", failed))
+        found.append(FairnessCheck(problem_id(problem), "inputs", "sha256 ab12", failed))
     for first in [case_id(case) for case in cases_of(truth.problems)][:1]:
-        found += [Clause(first, "cores", f"{label}: 1.00") for label in ("numpy", "mojo")]
+        found += [FairnessCheck(first, "cores", f"{label}: 1.00") for label in ("numpy", "mojo")]
     return found
 
 

@@ -20,7 +20,7 @@ from bench.workers.process import WorkerProcess
 WRONG = Path(__file__).parents[1] / "support" / "wrong_worker.py"
 SPEC = WorkerSpec("mine", "mine", "candidate")
 NUMPY = WorkerSpec("numpy", "numpy", "baseline")
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +28,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
-def report_on(cache: Path, *command: str, patience_s: float = PATIENCE_S) -> Report:
+def report_on(cache: Path, *command: str, timeout_s: float = TIMEOUT_S) -> Report:
     variables = {**thread_environment(1), "PYTHONPATH": str(PROJECT)}
     return check_worker(
         partial(WorkerProcess, SPEC, variables, command, folder=cache),
         partial(WorkerProcess, NUMPY, variables),
         cache,
-        patience_s,
+        timeout_s,
     )
 
 
@@ -123,7 +123,7 @@ LISTENS = "import sys; sys.stdin.readline(); "
 def test_programs_that_are_no_workers_are_told_with_their_last_words(
     cache: Path, script: str, came: str, advice: str
 ) -> None:
-    report = report_on(cache, sys.executable, "-S", "-c", script, patience_s=2)
+    report = report_on(cache, sys.executable, "-S", "-c", script, timeout_s=2)
     (check,) = report.checks
     assert came in check.came
     assert advice in check.advice
@@ -131,7 +131,7 @@ def test_programs_that_are_no_workers_are_told_with_their_last_words(
 
 @pytest.mark.long
 def test_one_that_does_not_go_is_killed(cache: Path) -> None:
-    report = report_on(cache, sys.executable, str(WRONG), "stays", patience_s=10)
+    report = report_on(cache, sys.executable, str(WRONG), "stays", timeout_s=10)
     found = {check.name: check for check in report.checks if not check.ok}
     assert found.keys() == {
         "it answers once, and quit ends it with exit code 0", "the end of its input ends it",

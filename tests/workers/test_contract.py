@@ -12,7 +12,7 @@ from pretence import SMALL, Event, World, order_of
 from bench.analysis.verdicts import results
 from bench.model.cases import case_id, problem_id
 from bench.model.instruction_sets import ISAS, environment_of, other_than
-from bench.model.records import Case, Clause
+from bench.model.records import Case, FairnessCheck
 from bench.workers.fairness import (
     CLAUSES,
     Trial,
@@ -26,15 +26,23 @@ from bench.workers.fairness import (
 FAIR = {"threads": 1, "denormals": "kept", "rounding": "to nearest", "facts": {}}
 
 
-def broken(clauses: list[Clause]) -> dict[str, str]:
-    return {clause.name: clause.broken for clause in clauses if not clause.ok}
+def broken(fairness_checks: list[FairnessCheck]) -> dict[str, str]:
+    return {
+        fairness_check.name: fairness_check.broken
+        for fairness_check in fairness_checks
+        if not fairness_check.ok
+    }
 
 
 def test_fair_workers_keep_every_line() -> None:
-    clauses = of_workers("p", {"numpy": FAIR, "mojo": FAIR}, 1)
-    assert [clause.name for clause in clauses] == ["threads", "subnormals", "rounding"]
-    assert broken(clauses) == {}
-    assert first_broken(clauses) == ""
+    fairness_checks = of_workers("p", {"numpy": FAIR, "mojo": FAIR}, 1)
+    assert [fairness_check.name for fairness_check in fairness_checks] == [
+        "threads",
+        "subnormals",
+        "rounding",
+    ]
+    assert broken(fairness_checks) == {}
+    assert first_broken(fairness_checks) == ""
 
 
 @pytest.mark.parametrize(
@@ -53,9 +61,9 @@ def test_a_worker_that_is_set_otherwise(change: dict[str, Any], name: str, words
 
 def test_data_and_its_layout() -> None:
     good = {"inputs": "12ab34cd", "layout": "dense, C order"}
-    clauses = of_data("p", {"numpy": good, "mojo": good})
-    assert broken(clauses) == {}
-    assert clauses[0].found == "CRC-32 12ab34cd"
+    fairness_checks = of_data("p", {"numpy": good, "mojo": good})
+    assert broken(fairness_checks) == {}
+    assert fairness_checks[0].found == "CRC-32 12ab34cd"
     other = {"inputs": "cd", "layout": "not dense in C order: X"}
     assert broken(of_data("p", {"numpy": good, "mojo": other})) == {
         "inputs": "mojo holds other data than numpy",
@@ -91,9 +99,13 @@ def pair(
     ],
 )
 def test_times(trials: list[tuple[Trial, Trial]], names: list[str]) -> None:
-    clauses = of_trials("c", "mojo", trials, threads=1)
-    assert [clause.name for clause in clauses] == ["cores", "clock", "repetitions"]
-    assert [*broken(clauses)] == names
+    fairness_checks = of_trials("c", "mojo", trials, threads=1)
+    assert [fairness_check.name for fairness_check in fairness_checks] == [
+        "cores",
+        "clock",
+        "repetitions",
+    ]
+    assert [*broken(fairness_checks)] == names
 
 
 def test_two_threads_may_keep_two_cores_busy() -> None:
@@ -117,8 +129,8 @@ def test_threads_that_the_system_accounts_for_by_its_tick_are_no_more_than_they_
 
 def test_a_rate_above_the_peak_is_no_work() -> None:
     assert of_rate("c", "mojo", 1.1e11, 1e11).ok  # the core's clock moves
-    clause = of_rate("c", "mojo", 2e11, 1e11)
-    assert clause.broken == (
+    fairness_check = of_rate("c", "mojo", 2e11, 1e11)
+    assert fairness_check.broken == (
         "mojo would compute 200 GFLOP/s, and this machine multiplies no more than 100: it does "
         "not do the work"
     )
@@ -156,10 +168,14 @@ def world(tmp_path: Path) -> World:
 def test_a_run_stores_every_line_that_it_checked(world: World) -> None:
     _, stored = world.run(order_of(SMALL, phases=("forward", "epoch"), invocations=1))
     assert broken(list(stored.contract)) == {}
-    names = {clause.name for clause in stored.contract}
+    names = {fairness_check.name for fairness_check in stored.contract}
     assert names == CLAUSES.keys() - {"instruction set"}
     forward = case_id(Case("forward", SMALL))
-    of_case = [clause.found for clause in stored.contract if clause.subject == forward]
+    of_case = [
+        fairness_check.found
+        for fairness_check in stored.contract
+        if fairness_check.subject == forward
+    ]
     assert "numpy: 1.00" in of_case
     assert "mojo: 3.00 times" in of_case
 
@@ -196,7 +212,7 @@ def test_a_broken_line_makes_its_cases_invalid(
     assert result.verdict.kind == "INVALID"
     assert result.verdict.reason.startswith(f"the contract: {words}")
     assert stored.samples == ()
-    assert {clause.subject for clause in stored.contract if not clause.ok} <= {
+    assert {one.subject for one in stored.contract if not one.ok} <= {
         problem_id(SMALL), case_id(Case("forward", SMALL)),
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench.measuring.worker_group import Crew
+from bench.measuring.worker_group import WorkerGroup
 from bench.model.errors import WorkerError, WorkerTimeoutError
 from bench.model.records import Case, Problem, WorkerSpec
 from bench.workers.process import WorkerProcess
@@ -106,7 +106,7 @@ def test_a_program_that_cannot_be_started_leaves_nothing_open() -> None:
 
 
 class Stub:
-    """A seat that gives fixed answers."""
+    """A slot that gives fixed answers."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
@@ -121,23 +121,23 @@ class Stub:
         self.ended = True
 
 
-def crew_of(*stubs: Stub, threads: int = 1) -> tuple[Crew, list[dict[str, str]]]:
-    seats = dict(zip("abc", stubs, strict=False))
+def group_of(*stubs: Stub, threads: int = 1) -> tuple[WorkerGroup, list[dict[str, str]]]:
+    slots = dict(zip("abc", stubs, strict=False))
     environments: list[dict[str, str]] = []
 
     def start(spec: WorkerSpec, variables: Any) -> Stub:
         environments.append(dict(variables))
-        return seats[spec.label]
+        return slots[spec.label]
 
-    specs = [WorkerSpec(label, label, "candidate") for label in seats]
-    return Crew(specs, threads, start, Random(1)), environments
+    specs = [WorkerSpec(label, label, "candidate") for label in slots]
+    return WorkerGroup(specs, threads, start, Random(1)), environments
 
 
 KEPT = {"threads": 1, "denormals": "kept"}
 
 
 def test_threads_are_set_before_the_start_and_the_layout_differs() -> None:
-    _, environments = crew_of(
+    _, environments = group_of(
         *(Stub(describe={"threads": 2, "denormals": "kept"}) for _ in "abc"), threads=2
     )
     for environment in environments:
@@ -161,21 +161,21 @@ def test_a_broken_contract_is_refused_and_all_are_ended(
 ) -> None:
     stubs = Stub(describe=KEPT), Stub(describe=described)
     with pytest.raises(WorkerError) as refused:
-        crew_of(*stubs)
+        group_of(*stubs)
     assert str(refused.value) == reason
     assert all(stub.ended for stub in stubs)
 
 
 def test_a_reading_of_no_work_is_a_failure() -> None:
-    crew, _ = crew_of(Stub(describe=KEPT, sample={"elapsed_ns": 5}))
+    group, _ = group_of(Stub(describe=KEPT, sample={"elapsed_ns": 5}))
     case = Case("forward", Problem((1, 1), 1, 1, "float64", 1))
     with pytest.raises(WorkerError, match="a: measured 5 ns for 1000000 repetitions: no work"):
-        crew.sample("a", case, 10**6, 60)
+        group.sample("a", case, 10**6, 60)
 
 
 @pytest.mark.parametrize("elapsed", [0, -1, None, "fast", 1.5])
 def test_a_reading_that_is_none_is_a_failure(elapsed: object) -> None:
-    crew, _ = crew_of(Stub(describe=KEPT, sample={"elapsed_ns": elapsed}))
+    group, _ = group_of(Stub(describe=KEPT, sample={"elapsed_ns": elapsed}))
     case = Case("forward", Problem((1, 1), 1, 1, "float64", 1))
     with pytest.raises(WorkerError, match=f"a: measured {elapsed!r} ns for 7 repetitions"):
-        crew.sample("a", case, 7, 60)
+        group.sample("a", case, 7, 60)

@@ -17,7 +17,7 @@ from bench.model.errors import UsageError
 from bench.model.numbers import DASH, change_text, count_text, listing, ratio_text, time_text
 from bench.model.records import Case, Estimate, Phase, TimeEstimate
 from bench.report.elements.case_names import short_text
-from bench.report.elements.sentences import MARKS, counts_text, implementation_name, seat_names
+from bench.report.elements.sentences import MARKS, counts_text, implementation_name, slot_names
 from bench.storage import runs as store
 
 SIGNS: dict[str, str] = {"PASS": "=", "FAIL": "✕", "UNRESOLVED": "?"}
@@ -144,7 +144,7 @@ def _show_heads(pair: _Pair) -> None:
 
 def _cautions(pair: _Pair) -> list[str]:
     """Say what a change of the ratio may be about besides the candidate."""
-    baseline, _ = seat_names(pair.b.run)
+    baseline, _ = slot_names(pair.b.run)
     commits = [one.run.environment.software.get("commit", "") for one in (pair.a, pair.b)]
     found = []
     if pair.found.of_baseline:
@@ -194,7 +194,7 @@ def _time_change(a: TimeEstimate | None, b: TimeEstimate | None) -> str:
 def _show_changes(pair: _Pair, found: Sequence[Change]) -> None:
     if not found:
         return
-    baseline, candidate = seat_names(pair.b.run)
+    baseline, candidate = slot_names(pair.b.run)
     text = _namer(pair, found)
     rows = []
     for change in found:
@@ -244,7 +244,7 @@ def _show_outcomes(pair: _Pair, outcomes: Sequence[Outcome], limit: Limit) -> No
     _show_reasons(
         (text(o.change), o.answer, o.reason) for o in outcomes if o.answer == "UNRESOLVED"
     )
-    baseline, _ = seat_names(pair.b.run)
+    baseline, _ = slot_names(pair.b.run)
     show_lines(
         [
             f"{word}: of the candidate beside {baseline}, from A to B; demanded is {bound} "

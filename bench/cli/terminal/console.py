@@ -18,8 +18,8 @@ from bench.cli.terminal.plain import PlainText
 from bench.model.cases import case_text
 from bench.model.numbers import DASH, ratio_text, significant, time_text
 from bench.model.records import (
-    ASIDE,
-    FLOORS,
+    BREAKDOWN,
+    OVERHEADS,
     PROBES,
     Case,
     Fault,
@@ -28,12 +28,12 @@ from bench.model.records import (
     Run,
     WorkerSpec,
 )
-from bench.model.registry import RUNGS, missing
+from bench.model.registry import VARIANTS, missing
 from bench.model.slots import candidates_of, main_results
 from bench.model.workload import problem_label
 from bench.report.elements.case_names import short_text
 from bench.report.elements.result_table import error_share
-from bench.report.elements.sentences import MARKS, implementation_name, seat_names
+from bench.report.elements.sentences import MARKS, implementation_name, slot_names
 from bench.report.sections.provenance import Roofline
 from bench.storage.limits import plain
 from bench.storage.runs import Stored
@@ -42,7 +42,7 @@ WIDTH_OF_FILES = 160
 """Columns where there is no terminal: nothing is cut off in a file or a pipe."""
 
 WORDS = (
-    *("case", "network", "worker", "problem", "worst tensor", "parity", "verdict", "rung"),
+    *("case", "network", "worker", "problem", "worst tensor", "parity", "verdict", "variant"),
     *("what it is", "here"),
 )
 """Heads of columns that hold words."""
@@ -85,11 +85,11 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
     baseline's; floors are left to the page.
     """
     run = stored.run
-    seats = {spec.label: spec for spec in run.plan.workers}
+    slots = {spec.label: spec for spec in run.plan.workers}
     baseline = next(spec for spec in run.plan.workers if spec.role == "baseline")
     several = len(candidates_of(run)) > 1
-    names = seat_names(run)
-    hidden = (*PROBES, *ASIDE, *(FLOORS if several else ()))
+    names = slot_names(run)
+    hidden = (*PROBES, *BREAKDOWN, *(OVERHEADS if several else ()))
     results = [one for one in results if one.case.phase not in hidden]
     # What all cases have in common is said once, in the sentence below the table.
     settings = {(result.case.problem.dtype, result.case.problem.threads) for result in results}
@@ -98,7 +98,7 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
     reasons: dict[str, list[str]] = {}
     last = None
     for result in results:
-        candidate = seats[result.candidate]
+        candidate = slots[result.candidate]
         verdict = result.verdict
         lines = groups.setdefault(_group_name(result.case, several=len(settings) > 1), [])
         floor = _floor_text(noise_floor(result.again))
@@ -151,17 +151,17 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
 
 def _group_name(case: Case, *, several: bool) -> str:
     """Say below which line a case stands: its phase, and its setting if there are several."""
-    name = "floors" if case.phase in FLOORS else case.phase
+    name = "floors" if case.phase in OVERHEADS else case.phase
     if not several:
         return name
-    dtype = "" if case.phase in FLOORS else f" f{case.problem.dtype[-2:]}"
+    dtype = "" if case.phase in OVERHEADS else f" f{case.problem.dtype[-2:]}"
     return f"{name}{dtype} t{case.problem.threads}"
 
 
 def _row_name(case: Case) -> str:
     """Name a case below its phase, short: `1,50x9,1 b20`."""
     problem = case.problem
-    if case.phase in FLOORS:
+    if case.phase in OVERHEADS:
         return case.phase
     return problem_label(problem)
 
@@ -185,7 +185,7 @@ def show_below_one(run: Run, results: Sequence[Result]) -> None:
     """
     mine = main_results(run, results)
     ratios = [(result.ratio.estimate, result.case) for result in mine if result.ratio]
-    what = f"{seat_names(run)[1]}'s ratio" if len(candidates_of(run)) > 1 else "ratio"
+    what = f"{slot_names(run)[1]}'s ratio" if len(candidates_of(run)) > 1 else "ratio"
     below = [pair for pair in ratios if pair[0].point < 1]
     sure = sum(estimate.high < 1 for estimate, _ in below)
     if not below:
@@ -196,13 +196,13 @@ def show_below_one(run: Run, results: Sequence[Result]) -> None:
     show_lines([head, *(f"  {ratio_text(ratio)} {case_text(case)}" for ratio, case in below)])
 
 
-def show_rungs() -> None:
-    """Print the rungs of the ladder in order, and of those that cannot run here why."""
+def show_variants() -> None:
+    """Print the variants of the ladder in order, and of those that cannot run here why."""
     lines = []
-    for rung in RUNGS.values():
-        words = missing(rung).partition(": ")[2]
-        lines.append((rung.name, rung.text, words or "installed"))
-    show_table(("rung", "what it is", "here"), lines)
+    for variant in VARIANTS.values():
+        words = missing(variant).partition(": ")[2]
+        lines.append((variant.name, variant.text, words or "installed"))
+    show_table(("variant", "what it is", "here"), lines)
 
 
 def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> None:

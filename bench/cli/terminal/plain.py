@@ -19,7 +19,7 @@ from bench.analysis.verdicts import noise_floor
 from bench.model.cases import case_id
 from bench.model.records import PROBES, Estimate, Result, Run
 from bench.model.slots import candidates_of
-from bench.report.elements.sentences import conclusion, machine_text, seat_names
+from bench.report.elements.sentences import conclusion, machine_text, slot_names
 
 BARE = re.compile(r"[A-Za-z0-9.,:+\-/_%]+")
 WRITTEN: Mapping[int, str] = str.maketrans(
@@ -79,7 +79,7 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
         notes: What else is to be told, a line each.
         report: Where the page is.
     """
-    names = seat_names(run)
+    names = slot_names(run)
     head = {
         "name": run.name,
         "started": run.started,
@@ -109,7 +109,7 @@ def case_lines(
         results: What `bench.analysis.verdicts` derives from it; probes are left out here.
         more: Fields to stand first.
     """
-    seats = {spec.role: spec.label for spec in reversed(run.plan.workers)}
+    slots = {spec.role: spec.label for spec in reversed(run.plan.workers)}
     lines = []
     several = len(candidates_of(run)) > 1
     for result in results:
@@ -118,7 +118,7 @@ def case_lines(
         fields: dict[str, Any] = {**more, "case": case_id(result.case)}
         if several:
             fields["candidate"] = result.candidate
-        for role, label in (("baseline", seats["baseline"]), ("candidate", result.candidate)):
+        for role, label in (("baseline", slots["baseline"]), ("candidate", result.candidate)):
             time = result.times.get(label)
             fields[f"{role}_ns"] = time.median_ns.point if time else None
         ratio: Estimate | None = result.ratio.estimate if result.ratio else None

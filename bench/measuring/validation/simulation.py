@@ -92,7 +92,7 @@ def times(model: Model, trials: int, random: np.random.Generator) -> tuple[Float
     if model.drift:
         places = np.array(
             [
-                [order.index(seat) + 2 * number for seat in (0, 1)]
+                [order.index(slot) + 2 * number for slot in (0, 1)]
                 for invocation in range(model.invocations)
                 for number, order in enumerate(turns((0, 1), invocation, ROUNDS))
             ]

@@ -51,9 +51,9 @@ class Extent:
 
     simulated: int  # runs of each model
     claims: int  # trials of each size and neighbourhood, A/A
-    power: int  # trials of each handicap
+    power: int  # trials of each slowdown
     rivals: int  # trials of each other tool, of each size and neighbourhood
-    seconds: float = 0.6  # of an invocation of three seats, their start included
+    seconds: float = 0.6  # of an invocation of three slots, their start included
 
 
 SHORT = Extent(simulated=4_000, claims=10, power=5, rivals=0)
@@ -146,9 +146,9 @@ def refusals(progress: Progress, edges: Edges, faults: Sequence[Seeded]) -> list
             "candidate", f"bench.measuring.validation.seeded_faults:{fault.name}", "candidate"
         )
         # Mojo's worker holds the probe of the machine's peak.
-        seats = (BASELINE, AGAIN, candidate, WorkerSpec("mojo", "mojo", "candidate"))
+        slots = (BASELINE, AGAIN, candidate, WorkerSpec("mojo", "mojo", "candidate"))
         case = Case(fault.phase, problem_of(fault.dtype))
-        stored = run_of(case, seats, 1, 0.05, _Quiet(progress), edges)
+        stored = run_of(case, slots, 1, 0.05, _Quiet(progress), edges)
         first, *_ = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
         invalid = first.verdict is not None and first.verdict.kind == "INVALID"
         about = (fault.make.__doc__ or "").strip()
@@ -160,7 +160,7 @@ def refusals(progress: Progress, edges: Edges, faults: Sequence[Seeded]) -> list
 
 def run_of(
     case: Case,
-    seats: tuple[WorkerSpec, ...],
+    slots: tuple[WorkerSpec, ...],
     invocations: int,
     seconds: float,
     progress: Progress,
@@ -168,7 +168,7 @@ def run_of(
 ) -> Stored:
     """Make a run of one case and return it; nothing of it is kept."""
     cases = tuple(one for one in cases_of([case.problem], (case.phase,)) if one == case)
-    order = Order("validate", cases, seats, invocations, seconds, 0, COMMAND)
+    order = Order("validate", cases, slots, invocations, seconds, 0, COMMAND)
     with TemporaryDirectory() as folder:
         measure(order, Path(folder) / "run", datetime.now(UTC), progress, edges)
         return store.load(Path(folder) / "run")

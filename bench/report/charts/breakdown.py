@@ -37,7 +37,7 @@ from bench.report.elements.chart import (
     number_on_axis,
     style,
 )
-from bench.report.elements.sentences import seat_names
+from bench.report.elements.sentences import slot_names
 from bench.storage.runs import Stored
 
 ANCHOR = "where"
@@ -50,7 +50,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     SHUFFLE: ("#56b4e9", "||||"),
     REST: ("#b8bcc0", r"\\\\"),
 }
-LONGEST_SEAT = 14
+LONGEST_SLOT = 14
 LEAST_SHARE = 1e-4
 """A smaller one is told as smaller."""
 PAIR = 3.2
@@ -91,7 +91,7 @@ def pairs_of(stored: Stored) -> tuple[Pair, ...]:
 def where_charts(stored: Stored) -> list[Chart]:
     """Draw a chart for each phase that was taken apart."""
     pairs = pairs_of(stored)
-    names = seat_names(stored.run)
+    names = slot_names(stored.run)
     return [
         _chart(phase, mine, *names)
         for phase in PHASES
@@ -219,7 +219,7 @@ def _short(name: str) -> str:
     """Cut a name so that it leaves room for bars: it may be anybody's."""
     name = " ".join(name.split())
     return (
-        name if len(name) <= LONGEST_SEAT else f"{name[: LONGEST_SEAT - 1]}\N{HORIZONTAL ELLIPSIS}"
+        name if len(name) <= LONGEST_SLOT else f"{name[: LONGEST_SLOT - 1]}\N{HORIZONTAL ELLIPSIS}"
     )
 
 

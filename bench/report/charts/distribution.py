@@ -1,6 +1,6 @@
 """Draws all readings of a case in order, and beside them how they are distributed. No files.
 
-Each seat is one path of lines without a length and with round ends: a point costs some fifteen
+Each slot is one path of lines without a length and with round ends: a point costs some fifteen
 characters of SVG.
 """
 
@@ -31,21 +31,21 @@ from bench.report.elements.chart import (
     style,
 )
 
-AGAIN_COLOUR = "#56b4e9"  # the baseline's second seat; of the same palette
+AGAIN_COLOUR = "#56b4e9"  # the baseline's second slot; of the same palette
 COLOURS = {"baseline": BASELINE_COLOUR, "again": AGAIN_COLOUR, "candidate": CANDIDATE_COLOUR}
 PANEL_INCHES = 1.75
 MOST_POINTS = 6000
-"""Of a chart; of more, every second, third, ... of each seat is drawn, and all beyond the fence."""
+"""Of a chart; of more, every second, third, ... of each slot is drawn, and all beyond the fence."""
 MOST_STEPS = 64
 """Of a curve; more are not seen."""
 
 
 def distribution_chart(name: str, chosen: Chosen, names: Mapping[str, str]) -> Chart:
-    """Draw the readings of a case: the baseline's two seats above, the candidate's below.
+    """Draw the readings of a case: the baseline's two slots above, the candidate's below.
 
     Args:
         name: Stem of the chart's file.
-        chosen: The case, with readings of at least one seat.
+        chosen: The case, with readings of at least one slot.
         names: Display name by role, `again` among them.
 
     Returns:
@@ -87,7 +87,7 @@ def distribution_chart(name: str, chosen: Chosen, names: Mapping[str, str]) -> C
                     *(_series_words(one, names) for one in history.series),
                     _drift_words(history),
                     _beyond_words(sum(beyond)),
-                    f"Of each seat, 1 in {every} readings is drawn." if every > 1 else "",
+                    f"Of each slot, 1 in {every} readings is drawn." if every > 1 else "",
                 ),
             )
         )
@@ -95,7 +95,7 @@ def distribution_chart(name: str, chosen: Chosen, names: Mapping[str, str]) -> C
 
 
 def _draw(left: Axes, right: Axes, panel: Sequence[Series], history: History, every: int) -> int:
-    """Draw the seats of a panel; return how many readings lie beyond its axis."""
+    """Draw the slots of a panel; return how many readings lie beyond its axis."""
     counted = np.concatenate([one.counted for one in panel])
     low, high = fences(counted)
     unit, length = unit_for([low])
@@ -165,7 +165,7 @@ def _count_words(history: History) -> str:
 
 
 def _series_words(one: Series, names: Mapping[str, str]) -> str:
-    """Say the median of a seat's readings, and how far the largest lies from it."""
+    """Say the median of a slot's readings, and how far the largest lies from it."""
     middle = float(np.median(one.counted))
     largest = significant(float(one.counted.max()) / middle)
     return (
@@ -190,5 +190,5 @@ def _beyond_words(count: int) -> str:
 
 
 def names_of(baseline: str, candidate: str) -> dict[str, str]:
-    """Name the three seats for people."""
+    """Name the three slots for people."""
     return {"baseline": baseline, "again": f"{baseline} again", "candidate": candidate}

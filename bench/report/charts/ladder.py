@@ -1,6 +1,6 @@
-"""Draws the ladder: every rung's time on one log axis, and its ratio beside it. No files.
+"""Draws the ladder: every variant's time on one log axis, and its ratio beside it. No files.
 
-One column of a phone's width, a row a rung: as high as it needs.
+One column of a phone's width, a row a variant: as high as it needs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FAMILIES: tuple[tuple[str, str, str, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Variant:
     """One implementation in one case."""
 
     name: str  # for people
@@ -56,10 +56,10 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rungs of one network, in the order of the ladder."""
+    """The variants of one network, in the order of the ladder."""
 
     network: str
-    rungs: Sequence[Rung]
+    variants: Sequence[Variant]
 
 
 def family_of(implementation: str) -> str:
@@ -77,15 +77,17 @@ def ladder_chart(phase: Phase, groups: Sequence[Group], baseline: str) -> Chart 
         baseline: Display name.
 
     Returns:
-        The chart, or None where no rung has a time.
+        The chart, or None where no variant has a time.
     """
-    shown = _that_fit([group for group in groups if any(rung.time_ns for rung in group.rungs)])
+    shown = _that_fit(
+        [group for group in groups if any(variant.time_ns for variant in group.variants)]
+    )
     times = [
         end
         for group in shown
-        for rung in group.rungs
-        if rung.time_ns
-        for end in (rung.time_ns.point, rung.time_ns.low, rung.time_ns.high)
+        for variant in group.variants
+        if variant.time_ns
+        for end in (variant.time_ns.point, variant.time_ns.low, variant.time_ns.high)
         if math.isfinite(end) and end > 0
     ]
     if not times:
@@ -93,7 +95,7 @@ def ladder_chart(phase: Phase, groups: Sequence[Group], baseline: str) -> Chart 
     unit, length = unit_for([min(times)])
     name = f"ladder-{phase}"
     with style(name):
-        inches = [ROW_INCHES * len(group.rungs) + GROUP_INCHES for group in shown]
+        inches = [ROW_INCHES * len(group.variants) + GROUP_INCHES for group in shown]
         height = sum(inches) + EDGE_INCHES
         figure = Figure(figsize=(WIDTH_INCHES, height))
         bottom, top = 0.42 / height, 1 - (EDGE_INCHES - 0.42) / height
@@ -107,14 +109,15 @@ def ladder_chart(phase: Phase, groups: Sequence[Group], baseline: str) -> Chart 
         title = f"The ladder: {phase}"
         left = len(groups) - len(shown)
         caption = (
-            "Every rung's median time with its 95 % interval (where none is seen it is narrower "
+            "Every variant's median time with its 95 % interval (where none is seen it is narrower "
             f"than the mark), one axis for all networks: to the left is faster. The line in each "
-            f"group is {baseline}. Beside it {baseline}'s time over the rung's, with its interval "
-            "and the sign of its verdict. A rung that a network lacks took no part in it."
+            f"group is {baseline}. Beside it {baseline}'s time over the variant's, with interval "
+            "and the sign of its verdict. A variant that a network lacks took no part in it."
             + (f" {count_text(left, 'network')} more in the table of results." if left else "")
         )
         words = [
-            f"{group.network}: " + ", ".join(_words(rung, unit, length) for rung in group.rungs)
+            f"{group.network}: "
+            + ", ".join(_words(variant, unit, length) for variant in group.variants)
             for group in shown
         ]
         return finish(name, title, figure, caption, f"{title}. {'. '.join(words)}.")
@@ -125,7 +128,7 @@ def _that_fit(groups: Sequence[Group]) -> list[Group]:
     shown: list[Group] = []
     rows = 0
     for group in groups:
-        rows += len(group.rungs)
+        rows += len(group.variants)
         if shown and rows > MOST_ROWS:
             break
         shown.append(group)
@@ -147,26 +150,26 @@ def _draw(ax: Axes, groups: Sequence[Group], length: float) -> Mapping[str, obje
             fontweight="bold", va="center", transform=beside,
         )  # fmt: skip
         first = top + step
-        for place, rung in enumerate(group.rungs):
+        for place, variant in enumerate(group.variants):
             y = first + place + 0.5
-            labels.append(_cut(rung.name, LONGEST_NAME))
+            labels.append(_cut(variant.name, LONGEST_NAME))
             places.append(y)
-            colour, marker = looks[rung.family]
-            time = rung.time_ns
+            colour, marker = looks[variant.family]
+            time = variant.time_ns
             if time is not None:
                 if math.isfinite(time.low) and math.isfinite(time.high):
                     ax.hlines(y, time.low / length, time.high / length, color=colour, linewidth=2)
                 (handle,) = ax.plot(
                     time.point / length, y, marker, color=colour, markersize=4.5, linestyle=""
                 )
-                handles.setdefault(rung.family, handle)
-                if rung.is_baseline:
-                    ends = [first, first + len(group.rungs)]
+                handles.setdefault(variant.family, handle)
+                if variant.is_baseline:
+                    ends = [first, first + len(group.variants)]
                     x = [time.point / length] * 2
                     (line,) = ax.plot(x, ends, color=INK, linewidth=0.7, alpha=0.5, zorder=1)
                     handles["line"] = line
-            ax.text(1.03, y, _beside(rung), fontsize=SMALL - 0.5, va="center", transform=beside)
-        top = first + len(group.rungs)
+            ax.text(1.03, y, _beside(variant), fontsize=SMALL - 0.5, va="center", transform=beside)
+        top = first + len(group.variants)
     ax.set_yticks(places, labels, fontsize=SMALL - 0.5)
     ax.set_ylim(top, 0)
     ax.tick_params(axis="y", length=0)
@@ -184,24 +187,27 @@ def _legend(figure: Figure, handles: Mapping[str, object], baseline: str) -> Non
     figure.legend(handles=found, loc="upper left", ncols=4, columnspacing=1.2, handlelength=1.2)
 
 
-def _beside(rung: Rung) -> str:
-    """Write what stands beside a rung: its verdict's sign and its ratio."""
-    if rung.is_baseline:
+def _beside(variant: Variant) -> str:
+    """Write what stands beside a variant: its verdict's sign and its ratio."""
+    if variant.is_baseline:
         return "1"
-    sign = MARKS.get(rung.verdict, "")
-    if rung.verdict == "INVALID":
+    sign = MARKS.get(variant.verdict, "")
+    if variant.verdict == "INVALID":
         return f"{sign} INVALID"
-    return f"{sign} {ratio_text(rung.ratio)}".strip() if rung.ratio else sign
+    return f"{sign} {ratio_text(variant.ratio)}".strip() if variant.ratio else sign
 
 
-def _words(rung: Rung, unit: str, length: float) -> str:
-    time = f" {significant(rung.time_ns.point / length)} {unit}" if rung.time_ns else ""
-    if rung.is_baseline:
-        return f"{rung.name}{time}"
+def _words(variant: Variant, unit: str, length: float) -> str:
+    time = f" {significant(variant.time_ns.point / length)} {unit}" if variant.time_ns else ""
+    if variant.is_baseline:
+        return f"{variant.name}{time}"
     told = " ".join(
-        filter(None, (significant(rung.ratio.point) if rung.ratio else "", rung.verdict.lower()))
+        filter(
+            None,
+            (significant(variant.ratio.point) if variant.ratio else "", variant.verdict.lower()),
+        )
     )
-    return f"{rung.name}{time} ({told or 'no ratio'})"
+    return f"{variant.name}{time} ({told or 'no ratio'})"
 
 
 def _cut(name: str, longest: int) -> str:

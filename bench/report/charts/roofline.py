@@ -34,7 +34,7 @@ from bench.report.elements.chart import (
     style,
 )
 from bench.report.elements.section import Facts
-from bench.report.elements.sentences import seat_names
+from bench.report.elements.sentences import slot_names
 from bench.storage.runs import Stored
 
 HEIGHT_INCHES = 4.0
@@ -80,7 +80,7 @@ class Point:
 def rooflines(stored: Stored, results: Sequence[Result]) -> tuple[list[Chart], Facts]:
     """Draw and table what a run with probes says; neither has anything without a peak."""
     run = stored.run
-    names = dict(zip(COLOURS, seat_names(run), strict=True))
+    names = dict(zip(COLOURS, slot_names(run), strict=True))
     labels = {str(spec.role): spec.label for spec in reversed(run.plan.workers)}
     roofs = roofs_of(rates(run, stored.samples, stored.parity, stored.faults))
     points = points_of(results, labels)
@@ -88,7 +88,7 @@ def rooflines(stored: Stored, results: Sequence[Result]) -> tuple[list[Chart], F
 
 
 def points_of(results: Iterable[Result], labels: Mapping[str, str]) -> list[Point]:
-    """Place every case that has times and is not INVALID; `labels` names the seat of a role."""
+    """Place every case that has times and is not INVALID; `labels` names the slot of a role."""
     found: dict[Case, Point] = {}
     for result in results:
         case = result.case

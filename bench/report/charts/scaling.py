@@ -72,7 +72,7 @@ def scaling_chart(
         name: Stem of the chart's file.
         settings: At least one, with at least one case each, and how time grows in it.
         names: Display name by role.
-        labels: Label of the seat by role.
+        labels: Label of the slot by role.
         floors: What an empty call takes, by role.
         one_wide: What a case takes where every layer is one wide: dispatch, whatever the size.
         peak: What the machine can do, in FLOP per nanosecond; None if it was not measured.
@@ -146,7 +146,7 @@ def sweep_chart(name: str, sweeps: Sequence[Sweep], names: Names, labels: Names)
         name: Stem of the chart's file.
         sweeps: At least one: along the same axis, of the same rest, a phase each.
         names: Display name by role.
-        labels: Label of the seat by role.
+        labels: Label of the slot by role.
 
     Returns:
         The chart, with each exponent in its caption's words.

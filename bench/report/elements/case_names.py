@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bench.model.cases import network_text
-from bench.model.records import FLOORS, Case
+from bench.model.records import OVERHEADS, Case
 from bench.report.elements.sentences import problem_text
 
 
@@ -18,4 +18,4 @@ def namer(cases: Sequence[Case]) -> Callable[[Case], str]:
 
 def short_text(case: Case) -> str:
     """Say which case where dtype and threads need no saying: `epoch · 1,50x9,1 batch 20`."""
-    return case.phase if case.phase in FLOORS else f"{case.phase} · {network_text(case.problem)}"
+    return case.phase if case.phase in OVERHEADS else f"{case.phase} · {network_text(case.problem)}"

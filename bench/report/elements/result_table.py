@@ -35,8 +35,8 @@ def result_table(run: Run, results: Iterable[Result]) -> pd.DataFrame:
     Returns:
         One row per case and candidate with `COLUMNS`; NaN, or an empty text, where there is none.
     """
-    seats = {worker.label: worker for worker in run.plan.workers}
-    rows = [_result_row(run, seats, result) for result in results]
+    slots = {worker.label: worker for worker in run.plan.workers}
+    rows = [_result_row(run, slots, result) for result in results]
     rows.sort(key=lambda row: (row["size"], row["dtype"] != "float64", row["threads"]))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -46,10 +46,10 @@ def rows_of(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples(index=False))
 
 
-def _result_row(run: Run, seats: dict[str, WorkerSpec], result: Result) -> dict[str, Any]:
+def _result_row(run: Run, slots: dict[str, WorkerSpec], result: Result) -> dict[str, Any]:
     case = result.case
-    candidate = seats.get(result.candidate)
-    baseline = next(spec.label for spec in seats.values() if spec.role == "baseline")
+    candidate = slots.get(result.candidate)
+    baseline = next(spec.label for spec in slots.values() if spec.role == "baseline")
     row: dict[str, Any] = {
         "case": case_id(case),
         "phase": case.phase,

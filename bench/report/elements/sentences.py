@@ -120,7 +120,7 @@ def implementation_name(name: str) -> str:
     return NAMES.get(name, name.rpartition(":")[2] or name)
 
 
-def seat_names(run: Run) -> tuple[str, str]:
+def slot_names(run: Run) -> tuple[str, str]:
     """Name baseline and candidate of a run for people; of several, the one that is spoken of."""
     baseline = next((w for w in run.plan.workers if w.role == "baseline"), None)
     candidate = main_candidate(run)
@@ -177,7 +177,7 @@ def conclusion_parts(run: Run, results: Sequence[Result]) -> tuple[str, list[str
 
     Of several candidates it speaks of one, by `bench.model.slots`, and names it.
     """
-    baseline, candidate = seat_names(run)
+    baseline, candidate = slot_names(run)
     timed = [one for one in main_results(run, results) if one.case.phase in PHASES]
     setting = setting_text(result.case for result in timed) + changed_blas_text(run)
     where = f"On {machine_text(run)} ({setting})"

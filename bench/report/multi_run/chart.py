@@ -23,7 +23,7 @@ from bench.report.elements.chart import (
     log_scale,
     style,
 )
-from bench.report.multi_run.runs import Group, cases_of, shared_seats
+from bench.report.multi_run.runs import Group, cases_of, shared_slots
 from bench.storage.dates import date_text
 
 PANEL_INCHES, LABEL_INCHES = 1.15, 1.1
@@ -52,7 +52,7 @@ def history_chart(group: Group, number: int, phase: str) -> Chart | None:
     if not panels:
         return None
     name = f"history-{number}-{phase}"
-    baseline, candidate = shared_seats(group.runs)
+    baseline, candidate = shared_slots(group.runs)
     text = namer([case for case, _ in panels])
     with style(name):
         height = PANEL_INCHES * len(panels) + LABEL_INCHES

@@ -12,10 +12,10 @@ from bench.model.slots import candidates_of
 from bench.report.elements.case_names import namer
 from bench.report.elements.chart import Chart
 from bench.report.elements.section import Facts, Section
-from bench.report.elements.sentences import MARKS, seat_names, setting_text
+from bench.report.elements.sentences import MARKS, setting_text, slot_names
 from bench.report.multi_run.chart import history_chart
 from bench.report.multi_run.rows import COLUMNS, RunRow, rows_as_facts, run_rows
-from bench.report.multi_run.runs import Group, Judged, cases_of, shared_seats
+from bench.report.multi_run.runs import Group, Judged, cases_of, shared_slots
 from bench.storage.dates import date_text
 
 HOW = ("how-to-read", "How to read")
@@ -42,7 +42,7 @@ class SeveralPage:
 def several_page(groups: Sequence[Group]) -> SeveralPage:
     """Say what several runs show: machines side by side, then the history of each."""
     runs = [one for group in groups for one in group.runs]
-    baseline, candidate = shared_seats(runs)
+    baseline, candidate = shared_slots(runs)
     sections = [side_by_side(groups)] if len(groups) > 1 else []
     sections += [
         history(group, number)
@@ -98,10 +98,10 @@ def several_page(groups: Sequence[Group]) -> SeveralPage:
 def side_by_side(groups: Sequence[Group]) -> Section:
     """Set machines beside each other: a row each, of its newest run."""
     newest = [group.runs[-1] for group in groups]
-    alike = len({seat_names(one.run) for one in newest}) == 1
+    alike = len({slot_names(one.run) for one in newest}) == 1
     labels = [
         f"{group.name}, run {one.run.name}, {date_text(one.run)}"
-        + ("" if alike else f", {' over '.join(seat_names(one.run))}")
+        + ("" if alike else f", {' over '.join(slot_names(one.run))}")
         for group, one in zip(groups, newest, strict=True)
     ]
     return Section(

@@ -17,7 +17,7 @@ from bench.model.arithmetic import flops
 from bench.model.cases import case_id
 from bench.model.records import PHASES, Case, Result, Run
 from bench.model.slots import main_results
-from bench.report.elements.sentences import machine_text, seat_names
+from bench.report.elements.sentences import machine_text, slot_names
 from bench.storage.dates import when
 from bench.storage.runs import Stored
 
@@ -89,9 +89,9 @@ def cases_of(runs: Sequence[Judged]) -> list[Case]:
     return sorted(cases, key=order)
 
 
-def shared_seats(runs: Sequence[Judged]) -> tuple[str, str]:
+def shared_slots(runs: Sequence[Judged]) -> tuple[str, str]:
     """Name baseline and candidate where all runs have the same, else in general words."""
-    names = {seat_names(one.run) for one in runs}
+    names = {slot_names(one.run) for one in runs}
     return names.pop() if len(names) == 1 else ("the baseline", "the candidate")
 
 

@@ -85,8 +85,8 @@ def conclusion(stored: store.Stored, results: Sequence[Result]) -> str:
 
 def make_charts(stored: store.Stored, table: pd.DataFrame) -> list[Chart]:
     """Draw every chart that the data of a run allows."""
-    names = wording.seat_names(stored.run)
-    seats = {
+    names = wording.slot_names(stored.run)
+    slots = {
         worker.role: worker.implementation
         for worker in stored.run.plan.workers
         if worker.role != "again"
@@ -95,11 +95,11 @@ def make_charts(stored: store.Stored, table: pd.DataFrame) -> list[Chart]:
     def of_both(kind: str) -> dict[str, Any]:
         return {
             role: stored.training[f"{implementation}/{kind}"]
-            for role, implementation in seats.items()
+            for role, implementation in slots.items()
             if f"{implementation}/{kind}" in stored.training
         }
 
-    kept = {"X": "X", "y": "y", f"{seats['baseline']}/grid": "grid"}
+    kept = {"X": "X", "y": "y", f"{slots['baseline']}/grid": "grid"}
     curves = {kept[key]: array for key, array in stored.training.items() if key in kept}
     charts = (
         map_chart(stored.run, table, *names),

@@ -26,12 +26,12 @@ from bench.report.elements.sentences import (
     IMPORTED_NOTICE,
     conclusion_parts,
     machine_text,
-    seat_names,
+    slot_names,
 )
 from bench.report.sections.breakdown import where_section
 from bench.report.sections.conclusion import would_change
 from bench.report.sections.costs import ledger
-from bench.report.sections.diagnostics import Conduct, conduct_of
+from bench.report.sections.diagnostics import Diagnostics, diagnostics_of
 from bench.report.sections.distribution import distribution_section
 from bench.report.sections.ladder import ladder_section
 from bench.report.sections.provenance import (
@@ -89,7 +89,7 @@ class Page:
     more: Sequence[Section]  # after it
     parity: Parity
     same: Sequence[Chart]  # what both came to
-    conduct: Conduct
+    diagnostics: Diagnostics
     faults: Faults
     environment: Sequence[Facts]
     glossary: Sequence[tuple[str, str]]
@@ -117,7 +117,7 @@ def make_page(
         files: Names of the files that lie beside the page.
     """
     run = stored.run
-    baseline, candidate = seat_names(run)
+    baseline, candidate = slot_names(run)
     whole, phases = conclusion_parts(run, results)
     roofline = roofline_of(stored, results)
     one, mine = focused(stored), main_results(run, results)
@@ -169,7 +169,7 @@ def make_page(
         more=more,
         parity=parity_facts(run, stored.parity),
         same=_charts(charts, "loss", "curve"),
-        conduct=conduct_of(stored, results),
+        diagnostics=diagnostics_of(stored, results),
         faults=fault_facts(run, stored.faults, table),
         environment=environment_facts(run),
         glossary=GLOSSARY,
@@ -203,7 +203,7 @@ def _cite(run: Run) -> str:
 def _changes(stored: Stored, results: Sequence[Result]) -> list[str]:
     """Say where the faster side changes, and what would change the verdicts."""
     changes = would_change(stored.run, results)
-    crossing = crossover_text(crossovers_of(stored, results), *seat_names(stored.run))
+    crossing = crossover_text(crossovers_of(stored, results), *slot_names(stored.run))
     return [crossing[0].upper() + crossing[1:], *changes] if changes and crossing else changes
 
 

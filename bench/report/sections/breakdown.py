@@ -28,7 +28,7 @@ from bench.report.elements.chart import (
     Chart,
 )
 from bench.report.elements.section import Facts, Section
-from bench.report.elements.sentences import seat_names
+from bench.report.elements.sentences import slot_names
 from bench.storage.runs import Stored
 
 WORTH_NAMING = 0.01
@@ -45,7 +45,7 @@ def where_section(stored: Stored, charts: Mapping[str, Chart]) -> Section | None
     pairs = pairs_of(stored)
     if not pairs:
         return None
-    names = seat_names(stored.run)
+    names = slot_names(stored.run)
     phases = [phase for phase in PHASES if any(pair.case.phase == phase for pair in pairs)]
     return Section(
         ANCHOR,
@@ -59,7 +59,7 @@ def where_section(stored: Stored, charts: Mapping[str, Chart]) -> Section | None
 
 def _how() -> str:
     return (
-        "Every part was timed aside, in rounds of its own and in the same processes as the phases, "
+        "Every part was timed in rounds of its own, in the same processes as the phases, "
         "on one thread: the matrix products alone; the same with biases and ReLU (in backprop: the "
         "last delta, the masks of ReLU and the gradients of the biases); that with the update; the "
         "loss of a batch; the shuffle of an epoch and the gathering of its batches. Each works in "

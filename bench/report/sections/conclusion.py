@@ -15,7 +15,7 @@ from bench.model.cases import case_text
 from bench.model.numbers import count_text, listing, ratio_text
 from bench.model.records import PHASES, Case, DType, Result, Run
 from bench.report.elements.scaling_text import flop_text
-from bench.report.elements.sentences import MARKS, implementation_name, seat_names
+from bench.report.elements.sentences import MARKS, implementation_name, slot_names
 
 DECIDED = ("FASTER", "SLOWER", "EQUIVALENT")
 
@@ -39,7 +39,7 @@ def _closest(run: Run, judged: Sequence[Result]) -> str:
     if not different:
         return ""
     estimate, case = min(different, key=lambda pair: abs(math.log(pair[0].point)))
-    slower = seat_names(run)[0 if estimate.point > 1 else 1]
+    slower = slot_names(run)[0 if estimate.point > 1 else 1]
     gain = max(estimate.point, 1 / estimate.point) - 1
     return (
         f"The difference nearest to none is {case_text(case)}, at {ratio_text(estimate)}: there "

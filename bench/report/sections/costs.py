@@ -23,7 +23,7 @@ from bench.model.numbers import DASH, interval, significant, time_text, unit_for
 from bench.model.records import COSTS, Cost, Estimate, Result, WorkerSpec
 from bench.model.slots import candidates_of, main_candidate, main_results
 from bench.report.elements.section import Facts, Section
-from bench.report.elements.sentences import implementation_name, problem_text, seat_names
+from bench.report.elements.sentences import implementation_name, problem_text, slot_names
 from bench.storage.runs import Stored
 
 MEASURE = "python -m mojo_impl.build --measure"
@@ -70,7 +70,7 @@ def ledger(stored: Stored, results: Sequence[Result]) -> Section | None:
     rows = [_row(name, columns) for name in TEXTS if any(name in side for side in columns)]
     if not rows:
         return None
-    names = seat_names(run)
+    names = slot_names(run)
     found = [every[spec] for spec in pair]
     processes = max((len(values) for side in columns for values in side.values()), default=0)
     text = [

@@ -15,7 +15,7 @@ from bench.analysis.intervals import CONFIDENCE, quantile
 from bench.measuring.schedule import Cost, invocation_s
 from bench.model.cases import case_id, case_text
 from bench.model.numbers import DASH, count_text, duration_text
-from bench.model.records import ASIDE, Clause, Result, Run, Sample
+from bench.model.records import BREAKDOWN, FairnessCheck, Result, Run, Sample
 from bench.model.slots import candidates_of
 from bench.report.elements.section import Facts
 from bench.storage.runs import Stored
@@ -30,7 +30,7 @@ KEPT = 0.98
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
+class Diagnostics:
     """How a run went."""
 
     contract_text: str
@@ -41,12 +41,12 @@ class Conduct:
     shortfalls: Sequence[str]  # a line for each case that did not reach the target
 
 
-def conduct_of(stored: Stored, results: Sequence[Result]) -> Conduct:
+def diagnostics_of(stored: Stored, results: Sequence[Result]) -> Diagnostics:
     """Tell how a run went."""
     text, table = _contract(stored)
     system_text, system = _system(stored)
     missed = shortfalls(stored.run, results)
-    return Conduct(text, table, system_text, system, spent_text(stored.run), missed)
+    return Diagnostics(text, table, system_text, system, spent_text(stored.run), missed)
 
 
 def spent_text(run: Run) -> str:
@@ -106,26 +106,30 @@ def shortfalls(run: Run, results: Sequence[Result]) -> list[str]:
 
 def _contract(stored: Stored) -> tuple[str, Facts]:
     """Sum up the lines of the contract."""
-    by_name: dict[str, list[Clause]] = defaultdict(list)
+    by_name: dict[str, list[FairnessCheck]] = defaultdict(list)
     # A run that was resumed may have checked one twice: the last look counts.
-    for clause in {(one.subject, one.name, _who(one)): one for one in stored.contract}.values():
-        by_name[clause.name].append(clause)
+    for fairness_check in {
+        (one.subject, one.name, _who(one)): one for one in stored.contract
+    }.values():
+        by_name[fairness_check.name].append(fairness_check)
     heads = ("line", "what it asks", "kept", "found")
     if stored.run.schema < 3 or stored.run.source != "bench":
         return NOT_KNOWN, Facts(heads, ())
     rows = []
     for name, meaning in CLAUSES.items():
-        clauses = by_name.get(name, [])
-        if not clauses:
+        fairness_checks = by_name.get(name, [])
+        if not fairness_checks:
             continue
-        broken = [one for one in clauses if not one.ok]
-        found = list(dict.fromkeys(one.found for one in clauses))
+        broken = [one for one in fairness_checks if not one.ok]
+        found = list(dict.fromkeys(one.found for one in fairness_checks))
         text = found[0] if len(found) == 1 else f"{found[0]} … {found[-1]}"
         if broken:
             text = broken[0].broken
-        rows.append((name, meaning, f"{len(clauses) - len(broken)} of {len(clauses)}", text))
+        rows.append(
+            (name, meaning, f"{len(fairness_checks) - len(broken)} of {len(fairness_checks)}", text)
+        )
     total = sum(map(len, by_name.values()))
-    wrong = sum(not one.ok for clauses in by_name.values() for one in clauses)
+    wrong = sum(not one.ok for fairness_checks in by_name.values() for one in fairness_checks)
     if not total:
         return "Nothing was checked: the run ended before.", Facts(heads, ())
     kept = "all were kept" if not wrong else f"{wrong} were broken, and their cases are INVALID"
@@ -133,22 +137,22 @@ def _contract(stored: Stored) -> tuple[str, Facts]:
     return f"{text}{kept}.", Facts(heads, rows)
 
 
-def _who(clause: Clause) -> str:
+def _who(fairness_check: FairnessCheck) -> str:
     """Return whom a line is about, where there is one for each worker."""
-    return clause.found.partition(":")[0] if ":" in clause.found else ""
+    return fairness_check.found.partition(":")[0] if ":" in fairness_check.found else ""
 
 
 def _preempted(samples: Sequence[Sample]) -> dict[str, tuple[int, int]]:
     """Return by case id how many readings lost their core, and of how many; worst case first.
 
-    What was timed aside of the phases has no verdict, and is left out.
+    What was timed for the breakdown of the phases has no verdict, and is left out.
     """
     known = [
         sample
         for sample in samples
         if not sample.warmup
         and sample.preempted is not None
-        and sample.case.partition("/")[0] not in ASIDE
+        and sample.case.partition("/")[0] not in BREAKDOWN
     ]
     counts: dict[str, list[bool]] = defaultdict(list)
     for sample in known:

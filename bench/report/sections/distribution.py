@@ -10,7 +10,7 @@ from bench.model.records import Result
 from bench.report.charts.distribution import distribution_chart, names_of
 from bench.report.elements.chart import Chart
 from bench.report.elements.section import Section
-from bench.report.elements.sentences import seat_names
+from bench.report.elements.sentences import slot_names
 from bench.storage.runs import Stored
 
 MOST_CHARACTERS = 900_000
@@ -43,7 +43,7 @@ def distribution_section(
     histories = histories_of(stored.run, stored.samples, results)
     if not histories:
         return None
-    names = names_of(*seat_names(stored.run))
+    names = names_of(*slot_names(stored.run))
     places = {history.case: place for place, history in enumerate(histories)}
     drawn: dict[int, Chart] = {}
     size = 0

@@ -1,4 +1,4 @@
-"""The section on the ladder: several candidates -> every rung, and what each step buys."""
+"""The section on the ladder: several candidates -> every variant, and what each step buys."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bench.model.arithmetic import flops
 from bench.model.numbers import DASH, ratio_text, time_text
 from bench.model.records import PHASES, Case, Phase, Ratio, Result, Run
 from bench.model.slots import candidates_of
-from bench.report.charts.ladder import Group, Rung, family_of, ladder_chart
+from bench.report.charts.ladder import Group, Variant, family_of, ladder_chart
 from bench.report.elements.case_names import namer
 from bench.report.elements.section import Facts, Section
-from bench.report.elements.sentences import implementation_name, seat_names
+from bench.report.elements.sentences import implementation_name, slot_names
 from bench.storage.runs import Stored
 
 MOST_TOLD = 12
@@ -34,7 +34,7 @@ def ladder_section(
     timed = [one for one in results if one.case.phase in PHASES]
     if len(candidates_of(run)) < 2 or not timed:
         return None
-    baseline, _ = seat_names(run)
+    baseline, _ = slot_names(run)
     groups = {phase: _groups(run, timed, phase) for phase in PHASES}
     charts = [chart for phase in PHASES if (chart := ladder_chart(phase, groups[phase], baseline))]
     steps = steps_of(run, stored.samples, stored.parity, stored.faults)
@@ -50,7 +50,7 @@ def ladder_section(
     ]
     if tables:
         text.append(
-            "What a step buys is the time of the rung before over that of the rung after, paired "
+            "A step is the time of the variant before over that of the variant after, paired "
             "by round in the invocations that both completed, with its 95 % interval: above 1 the "
             "step makes it faster. These ratios have intervals of their own and no verdicts; the "
             "intervals are not corrected for their number. From one thread to several both times "
@@ -68,7 +68,7 @@ def ladder_section(
 
 
 def _groups(run: Run, results: Sequence[Result], phase: Phase) -> list[Group]:
-    """Sort the results of a phase by network, small ones first, rungs in the ladder's order."""
+    """Sort the results of a phase by network, small ones first, variants in the ladder's order."""
     mine = [one for one in results if one.case.phase == phase]
     cases = sorted(
         dict.fromkeys(one.case for one in mine),
@@ -79,18 +79,20 @@ def _groups(run: Run, results: Sequence[Result], phase: Phase) -> list[Group]:
         ),
     )
     text = namer([one.case for one in results])
-    return [Group(text(case), _rungs(run, [r for r in mine if r.case == case])) for case in cases]
+    return [
+        Group(text(case), _variants(run, [r for r in mine if r.case == case])) for case in cases
+    ]
 
 
-def _rungs(run: Run, results: Sequence[Result]) -> list[Rung]:
-    """Make the rungs of one case: the baseline, and every candidate that takes part in it."""
-    seats = {spec.label: spec for spec in run.plan.workers}
+def _variants(run: Run, results: Sequence[Result]) -> list[Variant]:
+    """Make the variants of one case: the baseline, and every candidate that takes part in it."""
+    slots = {spec.label: spec for spec in run.plan.workers}
     base = next(spec for spec in run.plan.workers if spec.role == "baseline")
     time = next((one.times[base.label] for one in results if base.label in one.times), None)
-    found: list[tuple[str, Rung]] = [
+    found: list[tuple[str, Variant]] = [
         (
             base.implementation,
-            Rung(
+            Variant(
                 implementation_name(base.implementation),
                 family_of(base.implementation),
                 time.median_ns if time else None,
@@ -101,13 +103,13 @@ def _rungs(run: Run, results: Sequence[Result]) -> list[Rung]:
         )
     ]
     for one in results:
-        spec = seats[one.candidate]
+        spec = slots[one.candidate]
         kind = one.verdict.kind if one.verdict else ""
         mine = one.times.get(spec.label)
         found.append(
             (
                 spec.implementation,
-                Rung(
+                Variant(
                     implementation_name(spec.implementation),
                     family_of(spec.implementation),
                     mine.median_ns if mine and kind != "INVALID" else None,
@@ -117,7 +119,7 @@ def _rungs(run: Run, results: Sequence[Result]) -> list[Rung]:
             )
         )
     order = in_order(name for name, _ in found)
-    return [rung for _, rung in sorted(found, key=lambda pair: order.index(pair[0]))]
+    return [variant for _, variant in sorted(found, key=lambda pair: order.index(pair[0]))]
 
 
 def _mean_table(run: Run, means: Sequence[Ratio]) -> Facts:
@@ -174,7 +176,9 @@ def _ends(groups: dict[Phase, list[Group]], baseline: str) -> list[str]:
     lines = []
     for phase in PHASES:
         for group in groups[phase]:
-            known = [(rung.time_ns.point, rung) for rung in group.rungs if rung.time_ns]
+            known = [
+                (variant.time_ns.point, variant) for variant in group.variants if variant.time_ns
+            ]
             if len(known) < 2:
                 continue
             (short_ns, short), (long_ns, long) = min(known, key=_time), max(known, key=_time)
@@ -189,9 +193,9 @@ def _ends(groups: dict[Phase, list[Group]], baseline: str) -> list[str]:
     return lines
 
 
-def _time(pair: tuple[float, Rung]) -> float:
+def _time(pair: tuple[float, Variant]) -> float:
     return pair[0]
 
 
-def _of_baseline(rung: Rung, baseline: str) -> str:
-    return f" ({ratio_text(rung.ratio)} times {baseline}'s speed)" if rung.ratio else ""
+def _of_baseline(variant: Variant, baseline: str) -> str:
+    return f" ({ratio_text(variant.ratio)} times {baseline}'s speed)" if variant.ratio else ""

@@ -30,7 +30,7 @@ from bench.model.records import PHASES, Estimate, Fault, ParityResult, Rate, Res
 from bench.model.slots import candidates_of, main_candidate, main_results
 from bench.report.elements.result_table import error_share, parity_table, rows_of
 from bench.report.elements.section import Facts
-from bench.report.elements.sentences import implementation_name, problem_text, seat_names
+from bench.report.elements.sentences import implementation_name, problem_text, slot_names
 from bench.storage.runs import Stored
 
 IMPOSSIBLE = "✕"
@@ -196,7 +196,7 @@ def roofline_of(stored: Stored, results: Sequence[Result]) -> Roofline:
     """
     run = stored.run
     readings = run, stored.samples, stored.parity, stored.faults
-    baseline, candidate = seat_names(run)
+    baseline, candidate = slot_names(run)
     labels = {str(spec.role): spec.label for spec in run.plan.workers}
     main = main_candidate(run)
     labels |= {"candidate": main.label} if main else {}

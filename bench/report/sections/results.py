@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.model.cases import file_stem
 from bench.model.numbers import DASH, TIMES, count_text, interval, ratio_text, significant, unit_for
-from bench.model.records import FLOORS, PHASES, Ratio
+from bench.model.records import OVERHEADS, PHASES, Ratio
 from bench.report.elements.result_table import Shown, rows_of
 from bench.report.elements.section import Facts
 from bench.report.elements.sentences import MARKS, PHASE_TEXTS, VERDICTS, implementation_name
@@ -114,7 +114,7 @@ def result_rows(
         dtypes=timed["dtype"].nunique() > 1,
         threads=timed["threads"].nunique() > 1,
         several=several,
-        floors=_floors(table[table["phase"].isin(FLOORS)], baseline, candidate),
+        floors=_floors(table[table["phase"].isin(OVERHEADS)], baseline, candidate),
     )
 
 

@@ -30,7 +30,7 @@ from bench.report.elements.scaling_text import (
     slope_text,
 )
 from bench.report.elements.section import Facts, Section
-from bench.report.elements.sentences import seat_names
+from bench.report.elements.sentences import slot_names
 from bench.storage.runs import Stored
 
 COMMAND = "bench run --preset scaling"
@@ -57,7 +57,7 @@ def scaling_section(stored: Stored, results: Sequence[Result]) -> Section | None
     None where no phase was timed at two sizes: nothing grows then.
     """
     run = stored.run
-    baseline, candidate = seat_names(run)
+    baseline, candidate = slot_names(run)
     names = {"baseline": baseline, "candidate": candidate}
     labels = {str(spec.role): spec.label for spec in reversed(run.plan.workers)}
     readings = run, stored.samples, stored.parity, stored.faults

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.readings import Readings, sorted_by_candidate
 from bench.model.cases import case_id
-from bench.model.records import Clause, Cost, Fault, ParityResult, Run, Sample
+from bench.model.records import Cost, FairnessCheck, Fault, ParityResult, Run, Sample
 from bench.storage import runs as store
 from bench.storage.limits import LARGEST_INTEGER, LONGEST_NS, MOST, SHORTEST_NS
 from bench.storage.runs import LARGEST_LINES, LARGEST_RUN, LONGEST_LINE, RUN, Stored
@@ -127,7 +127,7 @@ def digest(path: Path) -> str:
         StoreError: A file cannot be read, or is larger than a run may be.
     """
     found = hashlib.sha256()
-    for kind in (None, Sample, ParityResult, Clause, Fault, Cost):
+    for kind in (None, Sample, ParityResult, FairnessCheck, Fault, Cost):
         file = path / RUN if kind is None else store.file_of_lines(path, kind)
         most = LARGEST_RUN if kind is None else LARGEST_LINES
         size = 0

@@ -106,7 +106,7 @@ def _named(places: Any, names: Sequence[str]) -> Any:
 
 def _run_row(entry: Entry, stored: Stored, samples: int) -> dict[str, Any]:
     run = stored.run
-    baseline, *candidates = _seats(run)
+    baseline, *candidates = _slots(run)
     return {
         **_who(entry),
         "name": run.name,
@@ -127,7 +127,7 @@ def _run_row(entry: Entry, stored: Stored, samples: int) -> dict[str, Any]:
 
 def _result_rows(entry: Entry, run: Run, results: Sequence[Result]) -> list[dict[str, Any]]:
     """Write the results of phases of the network; floors, probes and parts have no verdict."""
-    baseline, *candidates = _seats(run)
+    baseline, *candidates = _slots(run)
     return [
         _result_row(entry, result, baseline, candidate)
         for result, candidate in zip(results, cycle(candidates), strict=False)
@@ -165,7 +165,7 @@ def _result_row(
     }
 
 
-def _seats(run: Run) -> list[WorkerSpec]:
+def _slots(run: Run) -> list[WorkerSpec]:
     """List the baseline, then the candidates in the order of the results of a case."""
     workers = run.plan.workers
     return [

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from bench.model.arithmetic import PEAK_FLOPS, TRIAD_ELEMENTS
 from bench.model.errors import UsageError
 from bench.model.records import PARTS, PROBES, WIDTH_ONE, Phase, Problem
-from bench.model.registry import RUNGS, missing
+from bench.model.registry import VARIANTS, missing
 from bench.workers.implementations.names import registered
 from bench.workers.implementations.python_clock import (
     TimedByPython,
     time_calls,
-    time_floor,
+    time_overhead,
     time_repeated,
 )
 
@@ -178,7 +178,7 @@ class Mojo:
             amount = TRIAD_ELEMENTS.get(phase, PEAK_FLOPS)
             return mojo_impl.time_probe(phase, network.dtype.name, amount, loops)
         if phase in WIDTH_ONE:
-            return time_floor(self, phase, loops, network, X, y, batch_size)
+            return time_overhead(self, phase, loops, network, X, y, batch_size)
         return mojo_impl.time_phase(network, phase, loops, X, y, result)
 
     def describe(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def denormals(times: Callable[[Array, float], Any] = lambda tiny, one: tiny * on
 
 
 IMPLEMENTATIONS: dict[str, Callable[[], Implementation]] = {"numpy": NumPy, "mojo": Mojo}
-"""The two that every copy of the project can run; `bench.model.registry` has all rungs."""
+"""The two that every copy of the project can run; `bench.model.registry` has all variants."""
 
 
 def implementation(name: str) -> Implementation:
@@ -233,16 +233,16 @@ def implementation(name: str) -> Implementation:
     if name not in known() and ":" not in name:
         there = ", ".join(known())
         raise UsageError(f"no implementation is called {name!r}; there are: {there}")
-    rung = RUNGS.get(name)
-    if rung is not None and (words := missing(rung)):
+    variant = VARIANTS.get(name)
+    if variant is not None and (words := missing(variant)):
         raise UsageError(words)
-    if rung is not None and rung.program:
+    if variant is not None and variant.program:
         raise UsageError(f"{name} is a program and no class: it takes part as a worker only")
-    point = None if rung or ":" in name else registered()[name]
+    point = None if variant or ":" in name else registered()[name]
     try:
         if point is not None:
             return cast("Implementation", point.load()())
-        module, _, attribute = (rung.where if rung else name).partition(":")
+        module, _, attribute = (variant.where if variant else name).partition(":")
         return cast("Implementation", getattr(import_module(module), attribute)())
     except (ImportError, ValueError, AttributeError) as error:
         how = f" is registered as {point.value} and" if point is not None else ""
@@ -251,7 +251,7 @@ def implementation(name: str) -> Implementation:
 
 def known() -> tuple[str, ...]:
     """Name all implementations: ours, and those that other packages register."""
-    return tuple(dict.fromkeys((*RUNGS, *registered())))
+    return tuple(dict.fromkeys((*VARIANTS, *registered())))
 
 
 def thread_count() -> int:

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench.model.instruction_sets import ISAS
-from bench.model.registry import RUNGS, is_program
+from bench.model.registry import VARIANTS, is_program
 
 Footprint = Mapping[str, float]
 """By the names of `bench.model.records.COSTS`, in their units."""
@@ -34,8 +34,8 @@ def read_footprint(implementation: str, isa: str = "") -> Footprint:
         return {**packages({"packages": ["mojo"], "toolchain": ["mojo"]}), **_program(isa)}
     library = LIBRARY_OF.get(implementation)
     if library is None:
-        rung = RUNGS.get(implementation)
-        return packages({"packages": ["numpy", *rung.needs]}) if rung else {}
+        variant = VARIANTS.get(implementation)
+        return packages({"packages": ["numpy", *variant.needs]}) if variant else {}
     more = [MAX.partition("==")[0]] if LIBRARIES[library].needs_max else []
     roots = {"packages": ["numpy", "mojo", *more], "toolchain": ["mojo", *more]}
     return {**packages(roots), **_library(isa, library)}

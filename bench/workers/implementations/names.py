@@ -26,7 +26,7 @@ class Candidate:
     """One implementation as it was named on the command line."""
 
     name: str  # as it was given
-    label: str  # of its seat: short, of letters, digits, - and _ where it is not registered
+    label: str  # of its slot: short, of letters, digits, - and _ where it is not registered
     implementation: str  # as it is stored
     command: tuple[str, ...] = ()  # of a program; empty: `bench.workers.worker` drives it
 
@@ -41,7 +41,7 @@ def candidates(names: Iterable[str], taken: Iterable[str] = ()) -> tuple[Candida
 
     Args:
         names: As they were given; one that is there twice counts once.
-        taken: Labels of other seats.
+        taken: Labels of other slots.
 
     Raises:
         UsageError: A name is none, or a program has no words.

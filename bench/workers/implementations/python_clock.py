@@ -106,7 +106,7 @@ class TimedByPython(ABC):
         if phase in PROBES:
             raise UsageError(f"{self.name} has no probe of the machine, so no {phase!r}")
         if phase in WIDTH_ONE:
-            return time_floor(self, phase, loops, network, X, y, batch_size)
+            return time_overhead(self, phase, loops, network, X, y, batch_size)
         if phase in PARTS:
             return self.time_part(phase, loops, network, X, y, batch_size)
         clock = time.perf_counter_ns
@@ -159,7 +159,7 @@ class TimedByPython(ABC):
         raise UsageError(f"{self.name} does not time parts of phases, so no {phase!r}")
 
 
-def time_floor(
+def time_overhead(
     mine: Timer,
     phase: Phase,
     loops: int,

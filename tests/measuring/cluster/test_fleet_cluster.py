@@ -28,7 +28,7 @@ PLAN = (
     *("--layers", "1,4,1", "--phase", "forward", "--invocations", str(INVOCATIONS)),
     *("--seconds", "0", "--no-training", "--no-costs"),
 )
-PATIENCE_S = 120
+TIMEOUT_S = 120
 LOOK_S = 0.1
 
 
@@ -62,7 +62,7 @@ class Cluster:
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds, while the scheduler lives."""
-        for _ in range(int(PATIENCE_S / LOOK_S)):
+        for _ in range(int(TIMEOUT_S / LOOK_S)):
             if holds():
                 return
             with suppress(subprocess.TimeoutExpired):
@@ -72,7 +72,7 @@ class Cluster:
     def kill(self, name: str) -> None:
         """End a process as a power cut would."""
         self.processes[name].kill()
-        self.processes[name].wait(PATIENCE_S)
+        self.processes[name].wait(TIMEOUT_S)
 
     def said(self, name: str) -> str:
         """Return what a process wrote."""
@@ -84,7 +84,7 @@ class Cluster:
             [sys.executable, *words], cwd=ROOT, env={**os.environ, **variables},
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
-        self._stack.callback(process.wait, PATIENCE_S)
+        self._stack.callback(process.wait, TIMEOUT_S)
         self._stack.callback(process.kill)
         self.processes[name] = process
         return process
@@ -125,10 +125,10 @@ def test_clients_come_and_go_a_worker_dies_and_nothing_is_lost(
     client = cluster.bench("run", *where, "--out", str(out), "--plain")
     cluster.until(lambda: "pretended-3 running" in cluster.said("run"))
     client.send_signal(signal.SIGINT)
-    assert client.wait(PATIENCE_S) == 130
+    assert client.wait(TIMEOUT_S) == 130
     assert "the hosts go on; `bench attach night` comes back" in cluster.said("run")
     again = cluster.bench("run", *where, "--out", str(tmp_path / "other"))
-    assert again.wait(PATIENCE_S) == 2
+    assert again.wait(TIMEOUT_S) == 2
     assert "has a submission night" in cluster.said("run")
 
     cluster.bench("attach", "night", "--out", str(out), "--plain")
@@ -144,7 +144,7 @@ def test_clients_come_and_go_a_worker_dies_and_nothing_is_lost(
     shutil.rmtree(tmp_path / "2" / "python-vs-mojo")  # the host comes back with an empty disk
     cluster.worker("2")
     comes = cluster.bench("attach", "night", "--out", str(out), "--plain")
-    assert comes.wait(PATIENCE_S) in (0, 1), cluster.said("attach")  # 1: noise can forbid a case
+    assert comes.wait(TIMEOUT_S) in (0, 1), cluster.said("attach")  # 1: noise can forbid a case
     runs = [load(out / "night" / f"pretended-{number}") for number in (1, 2, 3)]
     assert [one.run.status for one in runs] == ["finished"] * 3, cluster.said("attach")
     assert readings(hurt).startswith(before)
@@ -158,5 +158,5 @@ def test_clients_come_and_go_a_worker_dies_and_nothing_is_lost(
         assert (run.path / "report.html").is_file()
     assert (out / "night" / "several.html").is_file()
     gone = cluster.bench("attach", "night", "--out", str(out))
-    assert gone.wait(PATIENCE_S) == 2
+    assert gone.wait(TIMEOUT_S) == 2
     assert "has no submission night" in cluster.said("attach")

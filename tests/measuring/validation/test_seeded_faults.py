@@ -31,7 +31,7 @@ pytestmark = pytest.mark.alone
 
 
 class InProcess:
-    """A seat without a process."""
+    """A slot without a process."""
 
     def __init__(self, spec: WorkerSpec, variables: Mapping[str, str]) -> None:
         self.spec = spec

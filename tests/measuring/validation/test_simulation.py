@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from known_truth import FORWARD, SEATS, agreed, make_run, make_samples, spread_around
+from known_truth import FORWARD, SLOTS, agreed, make_run, make_samples, spread_around
 
 from bench.measuring.validation.simulation import (
     MODELS,
@@ -56,7 +56,7 @@ def test_a_share_tells_what_it_rests_on() -> None:
     assert np.isnan(Share(0, 0).value)
 
 
-def test_a_handicap_is_whole_repetitions() -> None:
+def test_a_slowdown_is_whole_repetitions() -> None:
     assert [kind.share for kind in HANDICAPS] == [0.01, 0.02, 0.05, 0.1]
     assert (repetitions(450, 0.01), repetitions(100, 0.1)) == (454, 110)
     assert true_ratio(100, 0.1) == pytest.approx(1 / 1.1)
@@ -69,7 +69,7 @@ def stored(ratio: float, invocations: int) -> Stored:
 
 
 def test_a_long_run_is_cut_into_trials_of_ten_and_a_rest_is_left_out() -> None:
-    found = trials(stored(0.9, 34), SEATS[-1].label)
+    found = trials(stored(0.9, 34), SLOTS[-1].label)
     assert [result.ratio.estimate.count for result in found if result.ratio] == [10, 10, 10]
     claims = false_claims(found)
     assert (claims.excluding, claims.different) == (Share(3, 3), Share(3, 3))
@@ -82,5 +82,5 @@ def test_a_long_run_is_cut_into_trials_of_ten_and_a_rest_is_left_out() -> None:
 
 
 def test_nothing_is_claimed_where_nothing_differs() -> None:
-    claims = false_claims(trials(stored(1.0, 20), SEATS[-1].label))
+    claims = false_claims(trials(stored(1.0, 20), SLOTS[-1].label))
     assert (claims.excluding, claims.different) == (Share(0, 2), Share(0, 2))
