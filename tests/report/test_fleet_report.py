@@ -27,7 +27,7 @@ from bench.report.multi_run.runs import judged
 from bench.report.run.build import build
 from bench.storage.archive.machine_facts import machine_facts, machine_id
 from bench.storage.archive.merge import merge
-from bench.storage.archive.tables import read_manifest, read_results, read_runs
+from bench.storage.archive.store import read_results, read_runs
 from bench.storage.runs import load
 from tools.simulated_runs import Simulated, simulated_run, write_simulated
 
@@ -48,8 +48,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fleet(store: Path) -> Fleet:
-    manifest = read_manifest(store)
-    return fleet_of(read_runs(store, manifest), read_results(store, manifest))
+    return fleet_of(read_runs(store), read_results(store))
 
 
 def test_each_cell_is_what_the_run_of_that_machine_says_by_itself(filled: Path) -> None:

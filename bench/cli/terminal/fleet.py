@@ -5,35 +5,42 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
-from bench.cli.terminal.console import show_lines, show_table
+from bench.cli.terminal.console import console, show_lines, show_table
 from bench.model.numbers import count_text
 from bench.report.elements.files import ReportPaths
 from bench.report.fleet.page import fleet_page
 from bench.report.fleet.summary import Fleet
 from bench.storage.archive.merge import Merged
-from bench.storage.archive.query import MOST_SHOWN, Answer, as_csv, as_json, as_table
+from bench.storage.archive.query import Answer, as_csv, as_json, as_texts
+from bench.storage.limits import plain
 
 MOST_NAMED = 20
 """Runs that were kept out, by name; of more their number."""
+MOST_SHOWN = 100
+"""Rows of an answer on a terminal; csv and json write all."""
 
 
 @contextmanager
 def merging() -> Iterator[Callable[[int, int], None]]:
     """Show how far a merge is, where somebody looks on."""
-    console = Console(stderr=True)
+    errors = Console(stderr=True)
     with Progress(
         TextColumn("reading runs"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=console,
+        console=errors,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not errors.is_terminal,
     ) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, of: progress.update(task, completed=done, total=of)
@@ -41,13 +48,14 @@ def merging() -> Iterator[Callable[[int, int], None]]:
 
 def show_merged(merged: Merged) -> None:
     """Say what went in, what was there, and what was kept out and why."""
+    kept_out = len(merged.refused) + len(merged.conflicts)
     show_lines(
         [
             *_named("refused", merged.refused),
             *_named("conflict", merged.conflicts),
             *merged.notes[:MOST_NAMED],
-            f"new: {count_text(merged.new, 'run')} with {merged.samples} readings; already there: "
-            f"{merged.there}; kept out: {len(merged.refused) + len(merged.conflicts)}",
+            f"new: {count_text(len(merged.new), 'run')} with {merged.samples} readings; "
+            f"already there: {merged.there}; kept out: {kept_out}",
             f"{merged.store} holds {count_text(merged.runs, 'run')} of "
             f"{count_text(merged.machines, 'machine')}",
         ]
@@ -65,16 +73,36 @@ def _named(what: str, found: Sequence[tuple[Path, str]]) -> list[str]:
 
 def show_answer(answer: Answer, form: str) -> None:
     """Print an answer: `table`, `csv` or `json`."""
-    if form == "table":
-        rows, more = as_table(answer)
-        show_table(answer.heads, rows)
-        if more:
-            show_lines(
-                [f"{more} more rows than {MOST_SHOWN}; --format csv or --format json writes all"]
-            )
+    if form != "table":
+        for line in (as_csv if form == "csv" else as_json)(answer):
+            sys.stdout.write(f"{line}\n")
         return
-    for line in (as_csv if form == "csv" else as_json)(answer):
-        sys.stdout.write(f"{line}\n")
+    heads = [" ".join(plain(head).split()) for head in answer.heads]
+    texts = as_texts(answer)
+    rows = list(islice(texts, MOST_SHOWN))
+    widths = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
+    one_line = not any("\n" in cell for row in rows for cell in row)
+    if one_line and sum(widths) + len(widths) + 1 <= console().width:
+        show_table(heads, rows, tight=True)
+    else:
+        console().print(_records(heads, rows))
+    more = sum(1 for _ in texts)
+    if more:
+        show_lines(
+            [f"{more} more rows than {MOST_SHOWN}; --format csv or --format json writes all"]
+        )
+
+
+def _records(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Lay out what is too wide for a table: row by row, a line for each column."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold", max_width=max(1, console().width // 2))
+    table.add_column(overflow="fold")
+    for number, row in enumerate(rows, start=1):
+        table.add_row(Text(f"row {number}"), "")
+        for head, cell in zip(heads, row, strict=True):
+            table.add_row(Text(f"  {head}"), Text(cell))
+    return table
 
 
 def show_fleet(fleet: Fleet, paths: ReportPaths) -> None:

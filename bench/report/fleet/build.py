@@ -19,10 +19,9 @@ from bench.report.elements.section import Facts
 from bench.report.fleet.page import MOST_RUNS, FleetPage, fleet_page, machine_page
 from bench.report.fleet.summary import Fleet, fleet_of
 from bench.storage import runs as store
-from bench.storage.archive import tables as fleet_store
-from bench.storage.archive.machine_facts import run_key
+from bench.storage.archive.machine_facts import recording
 from bench.storage.archive.merge import find_runs
-from bench.storage.archive.tables import Manifest
+from bench.storage.archive.store import own_folder, read_results, read_runs
 from bench.storage.atomic_files import write_whole
 
 FOLDER, MACHINES = "report", "machines"
@@ -39,19 +38,18 @@ def build_fleet(path: Path, at_hand: Sequence[Path] = ()) -> tuple[Fleet, Report
         StoreError: The store is missing or damaged, or the pages cannot be written.
         UsageError: A folder at hand holds no run.
     """
-    manifest = fleet_store.read_manifest(path)
-    results = fleet_store.read_results(path, manifest)
-    fleet = fleet_of(fleet_store.read_runs(path, manifest), results)
+    runs, results = read_runs(path), read_results(path)
+    fleet = fleet_of(runs, results)
     page = fleet_page(fleet)
     out = path / FOLDER
-    reports = _reports(manifest, at_hand, path) if at_hand else {}
+    reports = _reports(runs, at_hand, path) if at_hand else {}
     paths = ReportPaths(out / "fleet.html", out / "fleet.md")
     for_html, for_markdown = templates_for(None), templates_for(markdown_text)
     one = for_html.get_template("fleet_machine.html")
     rows = _by_run(results, fleet)
     try:
         for folder in (out, out / MACHINES):
-            fleet_store.own_folder(folder)
+            own_folder(folder)
         for machine in fleet.machines:
             text = one.render(page=machine_page(fleet, machine, rows, reports))
             write_whole(out / MACHINES / f"{machine.name}.html", text.encode(), flush=False)
@@ -82,16 +80,16 @@ def _by_run(results: Any, fleet: Fleet) -> Mapping[str, Sequence[Mapping[str, An
     return found
 
 
-def _reports(manifest: Manifest, at_hand: Sequence[Path], path: Path) -> dict[str, str]:
+def _reports(runs: Any, at_hand: Sequence[Path], path: Path) -> dict[str, str]:
     """Find the reports of runs that lie in some folders, as links from a machine's page."""
-    by_key = {entry.key: entry.run for entry in manifest.runs}
+    by_key = dict(zip(runs["recording"].to_pylist(), runs["run"].to_pylist(), strict=True))
     found = {}
     for folder in find_runs(at_hand, path):
         page = folder / "report.html"
         if not page.is_file():
             continue
         try:
-            run = by_key.get(run_key(store.load_run(folder)))
+            run = by_key.get(recording(store.load_run(folder)))
         except StoreError:
             continue  # it is not in the store either
         if run is not None:

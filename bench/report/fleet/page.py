@@ -281,7 +281,17 @@ def _short_facts(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    left_out = ("run", "machine", "date", "name", "started", "status", "content", "samples")
+    left_out = (
+        "run",
+        "machine",
+        "date",
+        "name",
+        "started",
+        "status",
+        "recording",
+        "content",
+        "samples",
+    )
     rows = []
     for name, value in facts.items():
         if value is not None and name not in left_out:

@@ -84,8 +84,8 @@ def fleet_of(runs: Any, results: Any) -> Fleet:
     """Sort the tables of a store.
 
     Args:
-        runs: As `bench.storage.archive.tables.RUNS`.
-        results: As `bench.storage.archive.tables.RESULTS`.
+        runs: As `bench.storage.archive.store.RUNS`.
+        results: As `bench.storage.archive.store.RESULTS`.
     """
     machines = _machines(runs)
     newest = {row["run"]: place for one in machines.values() for place, row in enumerate(one.runs)}

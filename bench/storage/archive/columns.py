@@ -8,7 +8,6 @@ beside its columns.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,10 +22,10 @@ from numpy.typing import NDArray
 
 from bench.analysis.readings import Readings, sorted_by_candidate
 from bench.model.cases import case_id
-from bench.model.records import Cost, FairnessCheck, Fault, ParityResult, Run, Sample
+from bench.model.records import Run, Sample
 from bench.storage import runs as store
 from bench.storage.limits import LARGEST_INTEGER, LONGEST_NS, MOST, SHORTEST_NS
-from bench.storage.runs import LARGEST_LINES, LARGEST_RUN, LONGEST_LINE, RUN, Stored
+from bench.storage.runs import LARGEST_LINES, LONGEST_LINE, Stored
 
 Integers = NDArray[np.int64]
 
@@ -118,31 +117,6 @@ def readings_of(stored: Stored, columns: Columns) -> dict[str, dict[str, Reading
         mine = values[start:end][last[start:end]]
         found.setdefault(columns.cases[c], {}).setdefault(i, {})[columns.workers[w]] = mine
     return sorted_by_candidate(stored.run, found, stored.parity, stored.faults)
-
-
-def digest(path: Path) -> str:
-    """Hash all that is recorded of a run, unpacked; what is derived from it is left out.
-
-    Raises:
-        StoreError: A file cannot be read, or is larger than a run may be.
-    """
-    found = hashlib.sha256()
-    for kind in (None, Sample, ParityResult, FairnessCheck, Fault, Cost):
-        file = path / RUN if kind is None else store.file_of_lines(path, kind)
-        most = LARGEST_RUN if kind is None else LARGEST_LINES
-        size = 0
-        inner = hashlib.sha256()
-        try:
-            with store.opened_lines(file) as stream:
-                while piece := stream.read(PIECE):
-                    inner.update(piece)
-                    size += len(piece)
-                    if size > most:
-                        break  # refused with words in reading it
-        except (OSError, EOFError, zlib.error):
-            size = -1  # missing in a run of an older version, or refused with words later
-        found.update(f"{size} ".encode() + inner.digest())
-    return found.hexdigest()
 
 
 def _columns_of_file(path: Path, run: Run) -> Columns:

@@ -1,4 +1,4 @@
-"""One run -> what a store keeps of it: its readings as Parquet, and a row for each of its results.
+"""One run -> what a store keeps of it: three Parquet files in a folder.
 
 Runs in processes of its own, many runs at once; what it returns is small. The statistics are those
 of `bench.analysis.verdicts`, on readings that `bench.storage.archive.columns` read by the rules of
@@ -7,13 +7,15 @@ of `bench.analysis.verdicts`, on readings that `bench.storage.archive.columns` r
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,94 +23,112 @@ import pyarrow as pa
 from bench.analysis import verdicts as stats
 from bench.model.cases import case_id, format_layers
 from bench.model.errors import StoreError
-from bench.model.records import PHASES, Estimate, Result, Run, TimeEstimate, WorkerSpec
-from bench.storage.archive import machine_facts as facts
-from bench.storage.archive.columns import (
-    METERS,
-    NUMBERS,
-    Columns,
-    digest,
-    load_columns,
-    readings_of,
+from bench.model.records import (
+    PHASES,
+    Cost,
+    Estimate,
+    FairnessCheck,
+    Fault,
+    ParityResult,
+    Result,
+    Run,
+    Sample,
+    TimeEstimate,
+    WorkerSpec,
 )
-from bench.storage.archive.tables import READINGS, RESULTS, RUNS, Entry, parquet
-from bench.storage.runs import Stored
+from bench.storage import runs as stored_runs
+from bench.storage.archive import machine_facts as facts
+from bench.storage.archive.columns import METERS, NUMBERS, Columns, load_columns, readings_of
+from bench.storage.archive.store import ID_DIGITS, RESULTS, RUNS, SAMPLES, write
+from bench.storage.runs import LARGEST_LINES, LARGEST_RUN, RUN, Stored
+
+PIECE = 4 << 20
+"""Bytes that are hashed at a time."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of one folder."""
+    """What came of one run."""
 
-    path: Path
-    kind: Literal["new", "there", "refused"]
-    content: str = ""  # digest
+    paths: Sequence[Path]  # of its copies
+    folder: Path  # of its Parquet files
+    row: Mapping[str, Any] = field(default_factory=dict)  # of the runs; empty if it was refused
     reason: str = ""  # why it was refused
     notes: tuple[str, ...] = ()  # what was tolerated in reading it
-    entry: Entry | None = None
-    row: Any = None  # of the runs, a table of Arrow
-    results: Any = None  # the same, of its results
 
 
-def take(path: Path, incoming: Path, known: frozenset[str]) -> Taken:
-    """Read and judge a run, and write its readings into a folder.
+def take(paths: Sequence[Path], content: str, folder: Path) -> Taken:
+    """Read and judge a run, and write its Parquet files.
 
     Args:
-        path: The folder of the run.
-        incoming: Where its readings go, under a name made of its content.
-        known: Digests of runs that are in the store.
+        paths: Folders with the run, all with this content; the first is read.
+        content: What `digest` says of each.
+        folder: Where its files go; made here.
 
     Raises:
-        OSError: The readings cannot be written.
+        OSError: They cannot be written.
     """
     try:
-        content = digest(path)
-        if content in known:
-            return Taken(path, "there", content)
-        stored, columns = load_columns(path)
-        readings = readings_of(stored, columns)
+        stored, columns = load_columns(paths[0])
+        results = stats.results_of(stored.run, readings_of(stored, columns))
     except StoreError as error:
-        return Taken(path, "refused", reason=str(error))
-    run = stored.run
-    entry = Entry(
-        content[: facts.ID_DIGITS],
-        facts.machine_id(run),
-        facts.date_of(run),
-        facts.run_key(run),
-        content,
-        len(columns),
-        run.name,
-        run.started,
-    )
-    # Flushed to the disk with those of all runs, when they go into the store.
-    (incoming / f"{entry.run}.parquet").write_bytes(parquet(readings_table(entry.run, columns)))
-    results = stats.results_of(run, readings)
-    row = pa.Table.from_pylist([_run_row(entry, stored, len(columns))], RUNS)
-    made = pa.Table.from_pylist(_result_rows(entry, run, results), RESULTS)
-    return Taken(path, "new", content, "", stored.notes, entry, row, made)
+        return Taken(paths, folder, reason=str(error))
+    row = _run_row(stored, content, len(columns))
+    who = {name: row[name] for name in ("run", "machine", "date")}
+    folder.mkdir()
+    write(pa.Table.from_pylist([row], RUNS), folder, "run")
+    write(pa.Table.from_pylist(_result_rows(who, stored.run, results), RESULTS), folder, "results")
+    write(_samples(who, columns), folder, "samples")
+    return Taken(paths, folder, row, notes=stored.notes)
 
 
-def readings_table(run: str, columns: Columns) -> Any:
-    """Put columns into a table of Arrow with the columns `READINGS`."""
-    names = {
-        "run": _named(np.zeros(len(columns), np.int32), [run]),
-        "case_id": _named(columns.case, columns.cases),
-        "worker": _named(columns.worker, columns.workers),
-        **{name: pa.array(columns.numbers[name]) for name in NUMBERS},
-        "warmup": pa.array(columns.warmup),
-        **{name: columns.meters[name] for name in METERS},
+def digest(path: Path) -> str:
+    """Hash all that is recorded of a run, unpacked; what is derived from it is left out."""
+    found = hashlib.sha256()
+    for kind in (None, Sample, ParityResult, FairnessCheck, Fault, Cost):
+        file = path / RUN if kind is None else stored_runs.file_of_lines(path, kind)
+        most = LARGEST_RUN if kind is None else LARGEST_LINES
+        size = 0
+        inner = hashlib.sha256()
+        try:
+            with stored_runs.opened_lines(file) as stream:
+                while size <= most and (piece := stream.read(PIECE)):
+                    inner.update(piece)
+                    size += len(piece)
+        except (OSError, EOFError, zlib.error):
+            size = -1  # missing in a run of an older version, or refused when it is loaded
+        found.update(f"{size} ".encode() + inner.digest())
+    return found.hexdigest()
+
+
+def _samples(who: Mapping[str, str], columns: Columns) -> pa.Table:
+    here = np.zeros(len(columns), np.int32)
+    named = {
+        **{name: (here, [value]) for name, value in who.items()},
+        "case_id": (columns.case, columns.cases),
+        "worker": (columns.worker, columns.workers),
     }
-    return pa.table(names, READINGS)
+    return pa.table(
+        {
+            **{
+                name: pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), pa.array(names))
+                for name, (places, names) in named.items()
+            },
+            **{name: pa.array(columns.numbers[name]) for name in NUMBERS},
+            "warmup": pa.array(columns.warmup),
+            **{name: columns.meters[name] for name in METERS},
+        },
+        SAMPLES,
+    )
 
 
-def _named(places: Any, names: Sequence[str]) -> Any:
-    return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), pa.array(names))
-
-
-def _run_row(entry: Entry, stored: Stored, samples: int) -> dict[str, Any]:
+def _run_row(stored: Stored, content: str, samples: int) -> dict[str, Any]:
     run = stored.run
     baseline, *candidates = _slots(run)
     return {
-        **_who(entry),
+        "run": content[:ID_DIGITS],
+        "machine": facts.machine_id(run),
+        "date": facts.date_of(run),
         "name": run.name,
         "started": run.started,
         "status": run.status,
@@ -121,28 +141,27 @@ def _run_row(entry: Entry, stored: Stored, samples: int) -> dict[str, Any]:
         "faults": len(stored.faults),
         **facts.machine_facts(run),
         "judged_by": metadata.version("python-vs-mojo"),
-        "content": entry.content,
+        "recording": facts.recording(run),
+        "content": content,
     }
 
 
-def _result_rows(entry: Entry, run: Run, results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Write the results of phases of the network; floors, probes and parts have no verdict."""
+def _result_rows(
+    who: Mapping[str, str], run: Run, results: Sequence[Result]
+) -> list[dict[str, Any]]:
+    """Write the results of phases of the network; overheads, probes and parts have no verdict."""
     baseline, *candidates = _slots(run)
     return [
-        _result_row(entry, result, baseline, candidate)
+        {**who, **_result_row(result, baseline, candidate)}
         for result, candidate in zip(results, cycle(candidates), strict=False)
         if result.case.phase in PHASES
     ]
 
 
-def _result_row(
-    entry: Entry, result: Result, baseline: WorkerSpec, candidate: WorkerSpec
-) -> dict[str, Any]:
-    problem = result.case.problem
+def _result_row(result: Result, baseline: WorkerSpec, candidate: WorkerSpec) -> dict[str, Any]:
+    problem, verdict = result.case.problem, result.verdict
     estimate = result.ratio.estimate if result.ratio else None
-    verdict = result.verdict
     return {
-        **_who(entry),
         "case_id": case_id(result.case),
         "phase": result.case.phase,
         "layer_sizes": format_layers(problem.layer_sizes),
@@ -167,15 +186,8 @@ def _result_row(
 
 def _slots(run: Run) -> list[WorkerSpec]:
     """List the baseline, then the candidates in the order of the results of a case."""
-    workers = run.plan.workers
-    return [
-        *(spec for spec in workers if spec.role == "baseline"),
-        *(spec for spec in workers if spec.role == "candidate"),
-    ]
-
-
-def _who(entry: Entry) -> dict[str, Any]:
-    return {"run": entry.run, "machine": entry.machine, "date": entry.date}
+    roles = ("baseline", "candidate")
+    return [spec for role in roles for spec in run.plan.workers if spec.role == role]
 
 
 def _median(time: TimeEstimate | None) -> Estimate | None:

@@ -12,17 +12,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from bench.analysis.comparable import OF_MACHINE
 from bench.model.records import Run
+from bench.storage.archive.store import ID_DIGITS
 from bench.storage.dates import NEVER, when
 
-ID_DIGITS = 16
-"""Hexadecimal; of 100,000 machines two have the same id by chance once in four billion stores."""
 LONGEST_TEXT = 300
 UNDATED = "undated"
 
@@ -43,7 +41,7 @@ def machine_id(run: Run) -> str:
     return _digest([[name, machine.get(name)] for name in OF_MACHINE])[:ID_DIGITS]
 
 
-def run_key(run: Run) -> str:
+def recording(run: Run) -> str:
     """Hash what says that two records are of the same run: name, start, and where it began.
 
     Load, steal and pressure at its start are part of that: they tell runs apart that were started
@@ -56,12 +54,6 @@ def date_of(run: Run) -> str:
     """Write the day on which a run began, UTC, as a part of a path: `2026-11-24`, or `undated`."""
     moment = when(run)
     return UNDATED if moment == NEVER else moment.strftime("%Y-%m-%d").rjust(10, "0")
-
-
-def moment_of(run: Run) -> datetime | None:
-    """Tell when a run began; None where that cannot be read."""
-    moment = when(run)
-    return None if moment == NEVER else moment.astimezone(UTC)
 
 
 def machine_facts(run: Run) -> dict[str, Any]:

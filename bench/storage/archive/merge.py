@@ -1,8 +1,8 @@
-"""Runs from anywhere -> one store: each once, judged on its own, by as many processes as cores.
+"""Runs from anywhere -> one store: each once, judged by itself, by as many processes as cores.
 
-A run that is there already is left alone. Two records of one run that are not the same cannot both
-be right, and nothing says which is: the one in the store stays, and of two that come together
-neither goes in. What `bench report` would refuse is refused here. All that is new goes in at once.
+A run that the store has is left alone. Two records of one run with different content cannot both be
+right, and nothing says which is: the one in the store stays, and of two that come together neither
+goes in. What `bench report` would refuse is refused here. All that is new goes in at once.
 """
 
 from __future__ import annotations
@@ -10,61 +10,58 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from bench.model.errors import StoreError, UsageError
 from bench.model.numbers import count_text
 from bench.model.threads import cores
-from bench.storage.archive import tables as fleet_store
-from bench.storage.archive.ingest import Taken, take
-from bench.storage.archive.machine_facts import ID_DIGITS
-from bench.storage.archive.tables import INCOMING, MANIFEST, RESULTS, RUNS, Entry, Manifest
+from bench.storage.archive.ingest import Taken, digest, take
+from bench.storage.archive.store import commit, held, read_runs
 from bench.storage.limits import plain
 from bench.storage.runs import RUN
 
 DEEPEST = 12
 """Folders below one that is named, in which runs are looked for."""
 FEW = 40
-"""Runs that are taken by this process itself: others take longer to start."""
+"""Runs that this process takes itself: others take longer to start."""
 AT_A_TIME = 4
 
+Row = Mapping[str, Any]
+Named = list[tuple[Path, str]]
+Each = Callable[..., Iterator[Any]]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Merged:
     """What came of a merge."""
 
     store: Path
-    new: int = 0
-    there: int = 0
-    samples: int = 0  # of the new runs
-    refused: Sequence[tuple[Path, str]] = ()
-    conflicts: Sequence[tuple[Path, str]] = ()
-    notes: Sequence[str] = ()
+    there: int = 0  # runs that the store had, or that came twice
+    new: list[Taken] = field(default_factory=list)
+    refused: Named = field(default_factory=list)
+    conflicts: Named = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     runs: int = 0  # in the store now
     machines: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Readings of the new runs."""
+        return sum(one.row["samples"] for one in self.new)
 
     @property
     def wrong(self) -> bool:
         """Whether something was kept out."""
         return bool(self.refused or self.conflicts)
-
-
-@dataclass(slots=True)
-class _Sorted:
-    """What was taken, by what becomes of it."""
-
-    new: list[Taken] = field(default_factory=list)
-    there: int = 0
-    refused: list[tuple[Path, str]] = field(default_factory=list)
-    conflicts: list[tuple[Path, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def merge(
@@ -80,7 +77,7 @@ def merge(
         folders: Runs, or folders that hold runs at any depth.
         into: The store; made if missing.
         processes: How many take runs at once; as many as there are cores by default.
-        step: Called after each run with how many are done, of how many.
+        step: Called after each new run with how many are done, of how many.
 
     Raises:
         UsageError: A folder holds no run.
@@ -88,35 +85,32 @@ def merge(
         BusyError: Another process merges into it.
     """
     paths = find_runs(folders, into)
-    with fleet_store.held(into):
-        there = (into / MANIFEST).exists()
-        manifest = fleet_store.read_manifest(into) if there else Manifest()
+    count = min(processes or cores(), max(1, len(paths) // AT_A_TIME)) if len(paths) > FEW else 1
+    with held(into) as incoming:
+        known = read_runs(into).to_pylist()
         try:
-            fleet_store.clean(into, manifest)
-            incoming = into / INCOMING
-            incoming.mkdir()
-            known = frozenset(entry.content for entry in manifest.runs)
-            count = min(processes or cores(), max(1, len(paths) // AT_A_TIME))
-            taken = _sorted(_taken(paths, incoming, known, count, step), manifest)
-            if taken.new:
-                manifest = _commit(into, manifest, taken.new)
-            elif not there:
-                fleet_store.write_manifest(into, manifest)
-            fleet_store.clean(into, manifest)
-        except OSError as error:
-            raise fleet_store.unwritable(into, error) from error
-    entries = [one.entry for one in taken.new if one.entry]
-    return Merged(
-        into,
-        len(entries),
-        taken.there,
-        sum(entry.samples for entry in entries),
-        taken.refused,
-        taken.conflicts,
-        taken.notes,
-        len(manifest.runs),
-        len({entry.machine for entry in manifest.runs}),
-    )
+            with _each(count) as each:
+                copies: defaultdict[str, list[Path]] = defaultdict(list)
+                for content, path in zip(each(digest, paths), paths, strict=True):
+                    copies[content].append(path)
+                there = [copies.pop(row["content"], []) for row in known]
+                places = [incoming / str(number) for number in range(len(copies))]
+                taken = []
+                for one in each(take, copies.values(), copies, places):
+                    taken.append(one)
+                    step(len(taken), len(copies))
+        except BrokenProcessPool:
+            raise StoreError(
+                f"a process that read runs was ended, perhaps for want of memory; nothing was "
+                f"put into {into}: try again with --processes 1"
+            ) from None
+        merged = _sorted(taken, known, Merged(into, sum(map(len, there))))
+        if merged.new:
+            commit(into, {one.row["run"]: one.folder for one in merged.new})
+    rows = [*known, *(one.row for one in merged.new)]
+    merged.notes += _namesakes(rows)
+    merged.runs, merged.machines = len(rows), len({row["machine"] for row in rows})
+    return merged
 
 
 def find_runs(folders: Sequence[Path], into: Path) -> list[Path]:
@@ -125,7 +119,7 @@ def find_runs(folders: Sequence[Path], into: Path) -> list[Path]:
     Raises:
         UsageError: A folder holds none.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for folder in folders:
         mine = sorted(_walk(folder, into.resolve()))
         if not mine:
@@ -133,9 +127,9 @@ def find_runs(folders: Sequence[Path], into: Path) -> list[Path]:
                 f"there is no run in {folder}: no folder there or below holds a {RUN}; give "
                 "folders of runs, such as results"
             )
-        seen = {path.resolve() for path in found}
-        found |= {path: None for path in mine if path.resolve() not in seen}
-    return list(found)
+        for path in mine:
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
 
 
 def _walk(folder: Path, into: Path) -> Iterator[Path]:
@@ -148,107 +142,64 @@ def _walk(folder: Path, into: Path) -> Iterator[Path]:
             folders.clear()
 
 
-def _taken(
-    paths: Sequence[Path],
-    incoming: Path,
-    known: frozenset[str],
-    count: int,
-    step: Callable[[int, int], None],
-) -> Iterator[Taken]:
-    """Take all runs, in the order of their paths."""
-    each = _each(paths, incoming, known, count if len(paths) > FEW else 1)
-    for done, one in enumerate(each, start=1):
-        step(done, len(paths))
-        yield one
-
-
-def _each(
-    paths: Sequence[Path], incoming: Path, known: frozenset[str], count: int
-) -> Iterator[Taken]:
+@contextmanager
+def _each(count: int) -> Iterator[Each]:
+    """Give a `map` that keeps the order of its arguments, by this process or by so many others."""
     if count == 1:
-        yield from map(partial(take, incoming=incoming, known=known), paths)
+        yield map
         return
     # Not forked: a process that has threads of Arrow's must not be.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, _begin, (incoming, known)) as pool:
-        try:
-            yield from pool.map(_take, paths, chunksize=AT_A_TIME)
-        except BrokenProcessPool:
-            raise StoreError(
-                f"a process that read runs was ended, perhaps for want of memory; nothing was "
-                f"put into {incoming.parent}: try again with --processes 1"
-            ) from None
+    with ProcessPoolExecutor(count, context, pa.set_cpu_count, (1,)) as pool:
+        yield partial(pool.map, chunksize=AT_A_TIME)
 
 
-_SHARED: list[tuple[Path, frozenset[str]]] = []
-"""What all runs of a process of the pool have in common, told once when it starts."""
-
-
-def _begin(incoming: Path, known: frozenset[str]) -> None:
-    pa.set_cpu_count(1)
-    _SHARED[:] = [(incoming, known)]
-
-
-def _take(path: Path) -> Taken:
-    return take(path, *_SHARED[0])
-
-
-def _sorted(taken: Iterator[Taken], manifest: Manifest) -> _Sorted:
-    """Tell new runs from those that are there, and from those that contradict another."""
-    found = _Sorted()
-    by_key: defaultdict[str, list[Taken]] = defaultdict(list)
+def _sorted(taken: Sequence[Taken], known: Sequence[Row], into: Merged) -> Merged:
+    """Tell new runs from those that contradict another."""
+    in_store = {row["recording"]: row for row in known}
+    ids = {row["run"] for row in known}
+    same: defaultdict[str, list[Taken]] = defaultdict(list)
     for one in taken:
-        found.notes += [f"{one.path}: {note}" for note in one.notes]
-        if one.entry is not None:
-            by_key[one.entry.key].append(one)
-        elif one.kind == "there":
-            found.there += 1
+        first = one.paths[0]
+        into.notes += [f"{first}: {note}" for note in one.notes]
+        if one.reason:
+            reasons = [one.reason.replace(str(first), str(path)) for path in one.paths]
+            into.refused += zip(one.paths, reasons, strict=True)
         else:
-            found.refused.append((one.path, one.reason))
-    in_store = {entry.key: entry for entry in manifest.runs}
-    ids = {entry.run for entry in manifest.runs}
-    for key, same in by_key.items():
-        contents = {one.content for one in same}
-        if key in in_store:
-            found.conflicts += [(one.path, _conflict(one, in_store[key])) for one in same]
-        elif len(contents) > 1:
-            found.conflicts += [
-                (one.path, _conflict(one, next(o for o in same if o.content != one.content)))
-                for one in same
-            ]
-        elif same[0].entry is not None and same[0].entry.run in ids:
-            found.conflicts.append((same[0].path, "its digest begins like that of another run"))
+            same[one.row["recording"]].append(one)
+    for recording, records in same.items():
+        one = records[0]
+        if recording in in_store:
+            _keep_out(into, records, f"the store has as {in_store[recording]['run']}")
+        elif len(records) > 1:
+            _keep_out(into, records[:1], f"{records[1].paths[0]} is too")
+            _keep_out(into, records[1:], f"{one.paths[0]} is too")
+        elif one.row["run"] in ids:
+            into.conflicts.append((one.paths[0], "its digest begins like that of another run"))
         else:
-            found.new.append(same[0])
-            ids.add(same[0].content[:ID_DIGITS])
-            found.there += len(same) - 1
-    found.notes += _namesakes([*manifest.runs, *(one.entry for one in found.new if one.entry)])
-    return found
+            into.new.append(one)
+            into.there += len(one.paths) - 1
+            ids.add(one.row["run"])
+    return into
 
 
-def _conflict(one: Taken, other: Entry | Taken) -> str:
-    where = f"the store has as {other.run}" if isinstance(other, Entry) else f"{other.path} is too"
-    assert one.entry is not None
-    return (
-        f"is a record of the run {plain(one.entry.name)!r} begun {plain(one.entry.started)}, which "
-        f"{where}, with other content; kept out, as nothing says which is right"
-    )
+def _keep_out(into: Merged, records: Sequence[Taken], where: str) -> None:
+    for one in records:
+        reason = (
+            f"is a record of the run {plain(one.row['name'])!r} begun "
+            f"{plain(one.row['started'])}, which {where}, with other content; kept out, as nothing "
+            "says which is right"
+        )
+        into.conflicts += [(path, reason) for path in one.paths]
 
 
-def _namesakes(entries: Sequence[Entry]) -> list[str]:
+def _namesakes(rows: Sequence[Row]) -> list[str]:
     """Tell of runs with one name and start on machines of one kind, which may be two machines."""
-    counts = Counter((one.machine, one.name, one.started) for one in entries)
-    several = sum(count for count in counts.values() if count > 1)
-    if not several:
+    counts = Counter((row["machine"], row["name"], row["started"]) for row in rows)
+    alike = sum(count for count in counts.values() if count > 1)
+    if not alike:
         return []
     return [
-        f"{count_text(several, 'run')} have the name, the start and the machine's facts of "
+        f"{count_text(alike, 'run')} have the name, the start and the machine's facts of "
         "another, and began under other load: machines of one kind, which stand in one row"
     ]
-
-
-def _commit(into: Path, manifest: Manifest, new: Sequence[Taken]) -> Manifest:
-    entries = [one.entry for one in new if one.entry is not None]
-    runs = pa.concat_tables([RUNS.empty_table(), *(one.row for one in new)])
-    results = pa.concat_tables([RESULTS.empty_table(), *(one.results for one in new)])
-    return fleet_store.commit(into, manifest, entries, runs, results)

@@ -1,8 +1,8 @@
 """SQL over a store, by DuckDB in this process: it reads the store, and nothing else.
 
-A query may come from a stranger's page and a store from a stranger's disk. So the three tables are
-handed over by Arrow, then the database loses the way to files, the network and extensions, and its
-settings are locked; one statement is run, and only one that reads.
+A query may come from a stranger's page and a store from a stranger's disk. So the tables are handed
+over as Arrow, then the database loses access to files, the network and extensions, and its settings
+are locked; one statement is run, and only one that reads.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import msgspec
 
 from bench.model.errors import UsageError
 from bench.model.threads import cores
-from bench.storage.archive import tables as fleet_store
+from bench.storage.archive.store import read_results, read_runs, samples_dataset
 from bench.storage.limits import FORMULA, plain
 
-TABLES = ("samples", "runs", "results")
+TABLES = {"samples": samples_dataset, "runs": read_runs, "results": read_results}
 SETTINGS = {
     "python_enable_replacements": "false",  # names of variables of this program as tables
     "autoinstall_known_extensions": "false",
@@ -35,9 +35,6 @@ SETTINGS = {
     "enable_external_access": "false",  # files, the network, ATTACH, COPY, INSTALL, LOAD
 }
 AT_A_TIME = 10_000
-MOST_SHOWN = 100
-"""Rows on a terminal; csv and json write all."""
-LONGEST_CELL = 60
 MOST_SAID = 600
 
 
@@ -61,12 +58,7 @@ def query(path: Path, sql: str) -> Answer:
         StoreError: The store is missing or damaged.
     """
     duckdb = _duckdb()
-    manifest = fleet_store.read_manifest(path)
-    tables = {
-        "samples": fleet_store.readings_dataset(path, manifest),
-        "runs": fleet_store.read_runs(path, manifest),
-        "results": fleet_store.read_results(path, manifest),
-    }
+    tables = {name: read(path) for name, read in TABLES.items()}
     connection = duckdb.connect(":memory:")
     for name, table in tables.items():
         connection.register(name, table)
@@ -112,26 +104,18 @@ def as_json(answer: Answer) -> Iterator[str]:
         yield msgspec.json.encode(named, enc_hook=str).decode()
 
 
-def as_table(answer: Answer) -> tuple[list[tuple[str, ...]], int]:
-    """Write the first rows of an answer for people, and count those that are left out."""
-    shown: list[tuple[str, ...]] = []
-    more = 0
+def as_texts(answer: Answer) -> Iterator[tuple[str, ...]]:
+    """Write the rows of an answer for people: a number to six digits, a text as it is."""
     for row in answer.rows:
-        if len(shown) < MOST_SHOWN:
-            shown.append(tuple(map(_cell, row)))
-        else:
-            more += 1
-    return shown, more
+        yield tuple(map(_to_text, row))
 
 
-def _cell(value: object) -> str:
-    """Write a value short: six digits of a number, a text on one line."""
+def _to_text(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = " ".join(plain(str(value)).split())
-    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
+    return plain(str(value)).expandtabs().rstrip("\n")
 
 
 def _csv_line(row: Sequence[object]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,9 +28,16 @@ from bench.model.cases import case_id
 from bench.model.errors import BusyError, StoreError, UsageError
 from bench.model.records import PHASES, Problem
 from bench.storage import runs as store
-from bench.storage.archive import tables as fleet_store
 from bench.storage.archive.merge import merge
-from bench.storage.archive.tables import Manifest, held, read_manifest, read_results, read_runs
+from bench.storage.archive.store import (
+    RUNS,
+    held,
+    read_results,
+    read_runs,
+    run_folders,
+    samples_dataset,
+    write,
+)
 from tools.simulated_runs import Simulated, true_ratios, write_simulated
 
 ROOT = Path(__file__).parents[3]
@@ -52,13 +60,10 @@ def three(tmp_path: Path) -> list[Path]:
     return [tiny(tmp_path / "runs" / str(number), f"cpu {number}") for number in range(3)]
 
 
-def content(path: Path) -> tuple[Any, ...]:
-    """Read all that a store holds, whatever its files are called."""
-    manifest = read_manifest(path)
-    tables = (read_runs(path, manifest), read_results(path, manifest))
-    readings = fleet_store.readings_dataset(path, manifest).to_table()
-    rows = [sorted(map(repr, table.to_pylist())) for table in (*tables, readings)]
-    return manifest.runs, *rows
+def content(path: Path) -> list[list[str]]:
+    """Read all that a store holds, whatever merges it came by."""
+    tables = read_runs(path), read_results(path), samples_dataset(path).to_table()
+    return [sorted(map(repr, table.to_pylist())) for table in tables]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -72,7 +77,7 @@ def test_a_line_that_was_cut_off_is_left_out_and_told(tmp_path: Path, packed: bo
     else:
         file.write_bytes(cut)
     merged = merge([path], tmp_path / "store")
-    assert merged.new == 1
+    assert len(merged.new) == 1
     assert "cut off in writing" in merged.notes[0]
 
 
@@ -80,11 +85,11 @@ def test_a_merge_keeps_every_reading_and_the_results_of_the_statistics(
     tmp_path: Path, three: list[Path]
 ) -> None:
     merged = merge([tmp_path / "runs"], tmp_path / "store")
-    assert (merged.new, merged.there, merged.machines, merged.wrong) == (3, 0, 3, False)
-    path, manifest = tmp_path / "store", read_manifest(tmp_path / "store")
-    readings = fleet_store.readings_dataset(path, manifest).to_table().to_pylist()
+    assert (len(merged.new), merged.there, merged.machines, merged.wrong) == (3, 0, 3, False)
+    path = tmp_path / "store"
+    readings = samples_dataset(path).to_table().to_pylist()
     assert len(readings) == merged.samples
-    by_name = {row["name"]: row for row in read_runs(path, manifest).to_pylist()}
+    by_name = {row["name"]: row for row in read_runs(path).to_pylist()}
     for run in three:
         stored = store.load(run)
         row = by_name[stored.run.name]
@@ -98,7 +103,7 @@ def test_a_merge_keeps_every_reading_and_the_results_of_the_statistics(
             for one in stats.results(stored.run, stored.samples, stored.parity, stored.faults)
             if one.case.phase in PHASES
         }
-        rows = [r for r in read_results(path, manifest).to_pylist() if r["run"] == row["run"]]
+        rows = [r for r in read_results(path).to_pylist() if r["run"] == row["run"]]
         assert {r["case_id"] for r in rows} == set(results)
         for one in rows:
             result = results[one["case_id"]]
@@ -119,7 +124,7 @@ def test_a_packed_run_is_the_same_run(tmp_path: Path, three: list[Path]) -> None
     (three[0] / "samples.jsonl.gz").write_bytes(gzip.compress(file.read_bytes()))
     file.unlink()
     again = merge([three[0]], tmp_path / "store")
-    assert (again.new, again.there, again.runs) == (0, 1, 1)
+    assert (again.new, again.there, again.runs) == ([], 1, 1)
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -162,27 +167,55 @@ def test_what_contradicts_the_store_is_kept_out(tmp_path: Path, three: list[Path
     change_a_reading(three[0])
     change_a_reading(three[2])
     merged = merge([tmp_path / "runs"], tmp_path / "store")
-    assert (merged.new, merged.there, merged.wrong) == (1, 1, True)
+    assert (len(merged.new), merged.there, merged.wrong) == (1, 1, True)
     ((path, reason),) = merged.conflicts
     assert path == three[0]
     assert "with other content" in reason
     assert set(before[0]) < set(content(tmp_path / "store")[0])
 
 
+def test_a_finished_run_is_kept_out_where_it_was_merged_unfinished(
+    tmp_path: Path, three: list[Path]
+) -> None:
+    file = three[0] / "run.json"
+    finished = file.read_text()
+    file.write_text(finished.replace('"finished"', '"running"'))
+    merge(three[:1], tmp_path / "store")
+    file.write_text(finished)
+    merged = merge(three[:1], tmp_path / "store")
+    assert [path for path, _ in merged.conflicts] == three[:1]
+    assert [row["status"] for row in read_runs(tmp_path / "store").to_pylist()] == ["running"]
+
+
 def test_of_two_that_contradict_each_other_neither_goes_in(
     tmp_path: Path, three: list[Path]
 ) -> None:
-    shutil.copytree(three[0], tmp_path / "runs" / "twin")
-    change_a_reading(tmp_path / "runs" / "twin")
+    twin = tmp_path / "runs" / "twin"
+    shutil.copytree(three[0], twin)
+    change_a_reading(twin)
     merged = merge([tmp_path / "runs"], tmp_path / "store")
-    assert (merged.new, len(merged.conflicts), merged.runs) == (2, 2, 2)
+    assert (len(merged.new), merged.runs) == (2, 2)
+    assert {path for path, _ in merged.conflicts} == {three[0], twin}
+    assert all(str(three[0] if path == twin else twin) in why for path, why in merged.conflicts)
+
+
+def test_copies_are_one_run_and_each_damaged_copy_is_named(
+    tmp_path: Path, three: list[Path]
+) -> None:
+    (three[1] / "parity.jsonl").write_text("{}\n")
+    for number in (0, 1):
+        shutil.copytree(three[number], tmp_path / "runs" / f"copy-{number}")
+    merged = merge([tmp_path / "runs"], tmp_path / "store")
+    assert (len(merged.new), merged.there, merged.runs) == (2, 1, 2)
+    assert {path for path, _ in merged.refused} == {three[1], tmp_path / "runs" / "copy-1"}
+    assert all(str(path / "parity.jsonl") in reason for path, reason in merged.refused)
 
 
 def test_machines_of_one_kind_that_start_together_are_two_runs_and_told(tmp_path: Path) -> None:
     for number, load in enumerate(("0.10", "0.20")):
         tiny(tmp_path / "runs" / str(number), "cpu", machine=machine("cpu") | {"load": load})
     merged = merge([tmp_path / "runs"], tmp_path / "store")
-    assert (merged.new, merged.machines, merged.wrong) == (2, 1, False)
+    assert (len(merged.new), merged.machines, merged.wrong) == (2, 1, False)
     assert "machines of one kind" in merged.notes[0]
 
 
@@ -204,7 +237,7 @@ def test_hostile_runs_are_refused_as_they_are_elsewhere(
         assert [reason for _, reason in merged.refused] == [words]
         assert merged.runs == 0
     else:
-        assert (merged.new, merged.samples, merged.refused) == (1, expected, [])
+        assert (len(merged.new), merged.samples, merged.refused) == (1, expected, [])
         content(folder / "store")
     files = {p.relative_to(folder).parts[0] for p in folder.rglob("*")}
     assert files == {"run", "store"}
@@ -213,54 +246,59 @@ def test_hostile_runs_are_refused_as_they_are_elsewhere(
 def test_names_of_strangers_become_no_paths(tmp_path: Path) -> None:
     tiny(tmp_path / "run", "../../x", changes={"started": "../../../y"})
     merge([tmp_path / "run"], tmp_path / "store")
-    (entry,) = read_manifest(tmp_path / "store").runs
-    assert entry.date == "undated"
-    assert (tmp_path / "store" / entry.file).exists()
+    ((run, folder),) = run_folders(tmp_path / "store").items()
+    assert folder.name == run
+    assert [row["date"] for row in read_runs(tmp_path / "store").to_pylist()] == ["undated"]
 
 
 @pytest.mark.parametrize(
-    ("spoiled", "words"),
+    ("name", "text", "words"),
     [
-        (lambda text: "{", "is damaged"),
-        (lambda text: text.replace('"store": 1', '"store": 9'), "newer version"),
-        (lambda text: text.replace('"machine": "', '"machine": "../'), "is damaged"),
-        (lambda text: text.replace('"parts": [\n  "', '"parts": [\n  "../'), "is damaged"),
+        ("store.json", "{", "is damaged"),
+        ("store.json", '{"store": 9}', "newer version"),
+        ("manifest.json", '{"store": 1}', "older version.*bench merge RUNS"),
     ],
 )
-def test_a_manifest_that_is_not_ours_is_refused(
-    tmp_path: Path, three: list[Path], spoiled: Any, words: str
+def test_a_store_of_another_version_is_refused(
+    tmp_path: Path, three: list[Path], name: str, text: str, words: str
 ) -> None:
     merge(three, tmp_path / "store")
-    file = tmp_path / "store" / "manifest.json"
-    file.write_text(spoiled(file.read_text()))
+    (tmp_path / "store" / "store.json").unlink()
+    (tmp_path / "store" / name).write_text(text)
     with pytest.raises(StoreError, match=words):
-        read_manifest(tmp_path / "store")
+        read_runs(tmp_path / "store")
     with pytest.raises(StoreError, match=words):
         merge(three, tmp_path / "store")
 
 
-def test_a_table_that_is_not_the_manifests_is_refused(tmp_path: Path, three: list[Path]) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path, three: list[Path]) -> None:
+    merge(three, tmp_path / "store")
+    (first, second, third) = run_folders(tmp_path / "store").values()
+    (first / "run.parquet").write_bytes((second / "run.parquet").read_bytes())
+    with pytest.raises(StoreError, match=f"{first}/run.parquet is damaged"):
+        read_runs(tmp_path / "store")
+    (first / "results.parquet").write_bytes(b"PAR1")
+    with pytest.raises(StoreError, match=f"{first}/results.parquet is damaged"):
+        read_results(tmp_path / "store")
+    shutil.rmtree(first)
+    (second / "run.parquet").write_bytes((second / "results.parquet").read_bytes())
+    with pytest.raises(StoreError, match="other columns"):
+        read_runs(tmp_path / "store")
+    shutil.rmtree(second)
+    (row,) = read_runs(tmp_path / "store").to_pylist()
+    write(pa.Table.from_pylist([row | {"machine": "../../x"}], RUNS), third, "run")
+    with pytest.raises(StoreError, match="names no machine"):
+        read_runs(tmp_path / "store")
+
+
+def test_a_run_that_two_merges_brought_is_read_once(tmp_path: Path, three: list[Path]) -> None:
     merge(three[:1], tmp_path / "store")
-    merge(three[1:2], tmp_path / "other")
-    (theirs,) = (tmp_path / "other" / "tables").glob("runs-*")
-    (mine,) = (tmp_path / "store" / "tables").glob("runs-*")
-    mine.write_bytes(theirs.read_bytes())
-    with pytest.raises(StoreError, match="not those of its manifest"):
-        read_runs(tmp_path / "store", read_manifest(tmp_path / "store"))
-    mine.write_bytes(b"PAR1")
-    with pytest.raises(StoreError, match="is damaged"):
-        read_runs(tmp_path / "store", read_manifest(tmp_path / "store"))
-
-
-def test_many_merges_do_not_make_many_tables(
-    tmp_path: Path, three: list[Path], monkeypatch: Any
-) -> None:
-    monkeypatch.setattr(fleet_store, "MOST_PARTS", 2)
-    for run in three:
-        merge([run], tmp_path / "store")
-    assert len(list((tmp_path / "store" / "tables").iterdir())) == 2
-    merge(three, tmp_path / "once")
-    assert content(tmp_path / "store") == content(tmp_path / "once")
+    merge(three, tmp_path / "other")
+    shutil.copytree(
+        tmp_path / "other" / "merges", tmp_path / "store" / "merges", dirs_exist_ok=True
+    )
+    assert content(tmp_path / "store") == content(tmp_path / "other")
+    assert len(merge(three, tmp_path / "store").new) == 0
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, three: list[Path]) -> None:
@@ -271,10 +309,12 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, three: list[Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
 
 
-def test_a_link_in_the_store_is_not_followed(tmp_path: Path, three: list[Path]) -> None:
-    (tmp_path / "store").mkdir()
+@pytest.mark.parametrize("name", ["merges", ".incoming"])
+def test_a_link_in_the_store_is_not_followed(tmp_path: Path, three: list[Path], name: str) -> None:
+    merge(three[:1], tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "merges")
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "store" / "samples").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "store" / name).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StoreError, match="is a link"):
         merge(three, tmp_path / "store")
     assert not list((tmp_path / "elsewhere").iterdir())
@@ -286,9 +326,8 @@ def test_two_merges_at_once_are_refused(tmp_path: Path, three: list[Path]) -> No
 
 
 KILLED = """
-import os, signal, sys
+import os, shutil, signal, sys
 from pathlib import Path
-from bench.fleet import fleet_store
 from bench.storage.archive.merge import merge
 
 moment = int(sys.argv[3])
@@ -303,17 +342,18 @@ def ends(function):
         return function(*words, **named)
     return wrapped
 
-Path.replace = ends(Path.replace)
-Path.unlink = ends(Path.unlink)
-Path.mkdir = ends(Path.mkdir)
-os.fsync = ends(os.fsync)
+for holder, name in (
+    (Path, "rename"), (Path, "replace"), (Path, "mkdir"), (os, "fsync"), (os, "sync"),
+    (shutil, "rmtree"),
+):
+    setattr(holder, name, ends(getattr(holder, name)))
 merge([Path(sys.argv[1])], Path(sys.argv[2]), processes=1)
 """
 
 
 @pytest.fixture
 def moments() -> Iterator[int]:
-    return iter(range(0, 100, 6))
+    return iter(range(0, 100, 4))
 
 
 def test_a_merge_that_is_killed_leaves_the_store_as_it_was_or_whole(
@@ -331,8 +371,7 @@ def test_a_merge_that_is_killed_leaves_the_store_as_it_was_or_whole(
         assert content(path) in (old, whole), moment
         merge([tmp_path / "runs"], path)
         assert content(path) == whole
-        named = {path / entry.file for entry in read_manifest(path).runs}
-        assert set((path / "samples").rglob("*.parquet")) == named
+        assert not (path / ".incoming").exists()
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
@@ -347,10 +386,9 @@ def test_simulated_machines_show_their_true_ratios(tmp_path: Path) -> None:
     for one in machines:
         write_simulated(tmp_path / "runs" / str(one.number), one)
     merge([tmp_path / "runs"], tmp_path / "store", processes=1)
-    manifest = read_manifest(tmp_path / "store")
-    names = {row["run"]: row["name"] for row in read_runs(tmp_path / "store", manifest).to_pylist()}
+    names = {row["run"]: row["name"] for row in read_runs(tmp_path / "store").to_pylist()}
     held_truth, of, noisy = 0, 0, []
-    for row in read_results(tmp_path / "store", manifest).to_pylist():
+    for row in read_results(tmp_path / "store").to_pylist():
         one = machines[int(names[row["run"]].rpartition("-")[2])]
         truth = true_ratios(one)[row["case_id"]]
         held_truth += row["ratio_low"] <= truth <= row["ratio_high"]
@@ -363,5 +401,5 @@ def test_simulated_machines_show_their_true_ratios(tmp_path: Path) -> None:
 
 def test_an_empty_store_can_be_read(tmp_path: Path) -> None:
     with held(tmp_path / "store"):
-        fleet_store.write_manifest(tmp_path / "store", Manifest())
-    assert [len(part) for part in content(tmp_path / "store")] == [0, 0, 0, 0]
+        pass
+    assert content(tmp_path / "store") == [[], [], []]
