@@ -21,10 +21,11 @@ import msgspec
 
 from bench.model.errors import UsageError
 from bench.model.threads import cores
-from bench.storage.archive.store import read_results, read_runs, samples_dataset
+from bench.storage.archive.store import dataset
 from bench.storage.limits import FORMULA, plain
 
-TABLES = {"samples": samples_dataset, "runs": read_runs, "results": read_results}
+TABLES = {"samples": "samples", "runs": "run", "results": "results"}
+"""Names of the tables, and the files that they are read from."""
 SETTINGS = {
     "python_enable_replacements": "false",  # names of variables of this program as tables
     "autoinstall_known_extensions": "false",
@@ -58,7 +59,7 @@ def query(path: Path, sql: str) -> Answer:
         StoreError: The store is missing or damaged.
     """
     duckdb = _duckdb()
-    tables = {name: read(path) for name, read in TABLES.items()}
+    tables = {name: dataset(path, kind) for name, kind in TABLES.items()}
     connection = duckdb.connect(":memory:")
     for name, table in tables.items():
         connection.register(name, table)

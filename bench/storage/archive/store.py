@@ -1,14 +1,13 @@
 """The store of many runs: three Parquet files for each run, in a folder named by its content.
 
-    store.json                            version of this layout
-    merges/MERGE/RUN/run.parquet          one row: machine, versions, plan
-    merges/MERGE/RUN/results.parquet      a row for each case and candidate: ratio, verdict
-    merges/MERGE/RUN/samples.parquet      every reading, raw
+    v2/MERGE/RUN/run.parquet          one row: machine, versions, plan
+    v2/MERGE/RUN/results.parquet      a row for each case and candidate: ratio, verdict
+    v2/MERGE/RUN/samples.parquet      every reading, raw
 
 RUN is the beginning of a hash of all that was recorded. A merge prepares its runs in `.incoming`
-and moves them in as one folder, so a reader sees all of them or none. A store may come from a
-stranger: a file with other columns than those below is refused, and so is the name of a machine
-that could not become the name of a file.
+and moves them in as one folder, so a reader sees all of them or none. Another layout gets another
+name than `v2`. A store may come from a stranger: a file with other columns than those below is
+refused, and so is the name of a machine that could not become the name of a file.
 """
 
 from __future__ import annotations
@@ -22,22 +21,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from bench.model.errors import BusyError, StoreError
-from bench.storage.atomic_files import write_whole
 from bench.storage.limits import plain
 
-MARKER, MERGES, INCOMING = "store.json", "merges", ".incoming"
-OLD_MARKER = "manifest.json"
-VERSION = 2
+MERGES, INCOMING = "v2", ".incoming"
 ID_DIGITS = 16
 """Hexadecimal; of 100,000 runs two have the same id by chance once in four billion stores."""
 ID = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
-LARGEST_MARKER = 1 << 10
 MOST_SAID = 200
 
 TEXT, INTEGER, NUMBER = pa.string(), pa.int64(), pa.float64()
@@ -112,16 +106,17 @@ def read_results(path: Path) -> pa.Table:
     return _read(path, "results")
 
 
-def samples_dataset(path: Path) -> Any:
-    """Open the readings of all runs as a dataset of Arrow; none is read yet.
+def dataset(path: Path, kind: str) -> Any:
+    """Open the files of a kind, a key of `SCHEMAS`, as a dataset of Arrow; none is read yet.
 
     Raises:
         StoreError: There is no store.
     """
     import pyarrow.dataset as ds  # which takes as long to import as all else
 
-    files = [str(folder / "samples.parquet") for folder in run_folders(path).values()]
-    return ds.dataset(files, SAMPLES) if files else ds.dataset(SAMPLES.empty_table())
+    schema = SCHEMAS[kind]
+    files = [str(folder / f"{kind}.parquet") for folder in run_folders(path).values()]
+    return ds.dataset(files, schema) if files else ds.dataset(schema.empty_table())
 
 
 def run_folders(path: Path) -> dict[str, Path]:
@@ -130,7 +125,12 @@ def run_folders(path: Path) -> dict[str, Path]:
     Raises:
         StoreError: There is no store, or another version wrote it.
     """
-    _check_version(path)
+    if not (path / MERGES).is_dir():
+        raise StoreError(
+            f"{path} is not a store of runs, or one of another version: it holds no folder "
+            f"{MERGES}; make it, in a folder that does not exist yet, by `bench merge RUNS... "
+            "--into STORE`"
+        )
     folders = sorted(path.glob(f"{MERGES}/*/*"), reverse=True)
     found = {folder.name: folder for folder in folders if ID.fullmatch(folder.name)}
     return dict(sorted(found.items()))
@@ -157,16 +157,17 @@ def held(path: Path) -> Iterator[Path]:
     """Keep a store for this process, made if missing, with an empty folder for what comes in.
 
     Raises:
-        StoreError: The folder holds something else, or cannot be written.
+        StoreError: The folder holds something else, cannot be written, or has a link in it.
         BusyError: Another process merges into it.
     """
     try:
-        if not path.exists() or all(one.name.startswith(".") for one in path.iterdir()):
-            path.mkdir(parents=True, exist_ok=True)
-        elif not (path / MARKER).exists() and not (path / OLD_MARKER).exists():
-            raise StoreError(f"{path} exists and is no store of runs; choose another --into")
-        else:
-            _check_version(path)
+        path.mkdir(parents=True, exist_ok=True)
+        begun = all(one.name.startswith(".") for one in path.iterdir())
+        if not begun and not (path / MERGES).exists():
+            raise StoreError(
+                f"{path} exists and is no store of runs, or one of another version; choose a new "
+                "folder for --into"
+            )
         lock = FileLock(path / ".lock")
         lock.acquire(timeout=0)
     except Timeout:
@@ -175,8 +176,7 @@ def held(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
     incoming = path / INCOMING
     try:
-        if not (path / MARKER).exists():
-            write_whole(path / MARKER, msgspec.json.encode({"store": VERSION}) + b"\n")
+        own_folder(path / MERGES)
         shutil.rmtree(incoming, ignore_errors=True)  # of a merge that was killed
         own_folder(incoming)
         yield incoming
@@ -196,14 +196,14 @@ def commit(path: Path, runs: Mapping[str, Path]) -> None:
 
     Raises:
         OSError: Something cannot be written; the store is as it was.
-        StoreError: A folder of it is a link.
     """
-    together = own_folder(path / INCOMING / MERGES)
+    together = path / INCOMING / MERGES
+    together.mkdir()
     for run, folder in runs.items():
         folder.rename(together / run)
     os.sync()  # all readings are on the disk before anything finds them
     name = hashlib.sha256(" ".join(sorted(runs)).encode()).hexdigest()[:ID_DIGITS]
-    together.rename(own_folder(path / MERGES) / name)
+    together.rename(path / MERGES / name)
     os.sync()
 
 
@@ -221,38 +221,10 @@ def own_folder(path: Path) -> Path:
 
 def unwritable(path: Path, error: OSError) -> StoreError:
     """Say that a store cannot be written."""
-    why = error.strerror or error
-    return StoreError(f"cannot write to {path}: {why}; free some space or choose another --into")
-
-
-class _Marker(msgspec.Struct):
-    store: int
-
-
-def _check_version(path: Path) -> None:
-    file = path / MARKER
-    again = f"`bench merge RUNS... --into {path}`"
-    try:
-        with file.open("rb") as stream:
-            version = msgspec.json.decode(stream.read(LARGEST_MARKER), type=_Marker).store
-    except (FileNotFoundError, NotADirectoryError):
-        if (path / OLD_MARKER).is_file():
-            raise StoreError(
-                f"{path} was written by an older version, in a layout that is no longer read; "
-                f"move it away and make it again by {again}"
-            ) from None
-        raise StoreError(
-            f"{path} is not a store of runs: it holds no {MARKER}; make one by {again}"
-        ) from None
-    except OSError as error:
-        raise StoreError(f"cannot read {file}: {error.strerror}") from None
-    except ValueError as error:
-        raise _damaged(file, str(error)) from None
-    if version != VERSION:
-        raise StoreError(
-            f"{path} was written by a newer version (store {version}, this one knows {VERSION}); "
-            "update this program to read it"
-        )
+    return StoreError(
+        f"cannot write to {path}: {error.strerror or error}; free some space or choose another "
+        "--into"
+    )
 
 
 def _read(path: Path, kind: str) -> pa.Table:

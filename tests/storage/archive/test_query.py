@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_what_only_reads_is_allowed(filled: Path, sql: str) -> None:
         "SELECT * FROM '{file}'",
         "FROM read_text('{file}')",
         "FROM read_blob('{file}')",
-        "FROM read_parquet('{store}/merges/*/*/run.parquet')",
+        "FROM read_parquet('{store}/v2/*/*/run.parquet')",
         "FROM read_json('http://localhost/x')",
         "FROM glob('{folder}/*')",
         "FROM sniff_csv('{file}')",
@@ -124,6 +125,15 @@ def test_a_store_that_is_missing_is_told(tmp_path: Path) -> None:
     pytest.importorskip("duckdb", reason="SQL needs duckdb")
     with pytest.raises(StoreError, match="is not a store of runs"):
         query(tmp_path, "SELECT 1")
+
+
+@pytest.mark.parametrize(("table", "kind"), TABLES.items())
+def test_a_damaged_file_is_named(filled: Path, tmp_path: Path, table: str, kind: str) -> None:
+    shutil.copytree(filled, tmp_path / "store")
+    file = sorted((tmp_path / "store").rglob(f"{kind}.parquet"))[-1]
+    file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(UsageError, match=str(file)):
+        rows(tmp_path / "store", f"FROM {table}")
 
 
 def test_without_duckdb_one_line_says_how_to_get_it(
