@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.cli.terminal.console import console, show_lines
 from bench.cli.terminal.hosts import HostsScreen
-from bench.cli.terminal.multi_run import show_several
+from bench.cli.terminal.multi_run import show_multi_run
 from bench.cli.terminal.results import show_run
 from bench.measuring.cluster.client import follow
 from bench.measuring.cluster.clusters import Cluster, connected
@@ -23,7 +23,7 @@ from bench.measuring.cluster.perform import child_variables
 from bench.measuring.cluster.wire import Task, checked
 from bench.model.errors import BenchError, UsageError
 from bench.model.paths import PROJECT
-from bench.report.multi_run.build import build_several
+from bench.report.multi_run.build import build_multi_run
 from bench.report.run.build import build
 from bench.storage.atomic_files import write_whole
 from bench.storage.runs import RUN
@@ -180,7 +180,7 @@ def _reports(states: dict[str, str], out: Path, *, plain: bool) -> int:
                 lines.append(f"{run}: {error}")
     wrong = bool(lines)
     if len(runs) > 1:
-        wrong |= show_several(*build_several(runs, out), plain=plain)
+        wrong |= show_multi_run(*build_multi_run(runs, out), plain=plain)
     elif runs:
         wrong |= show_run(runs[0], plain=plain)
     show_lines(lines, whole=plain)

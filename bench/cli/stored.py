@@ -50,7 +50,7 @@ class GateCommand(TyperCommand):
     name="report",
     epilog=epilog(
         "bench report results/reference",
-        "bench report results/before results/after results/server --out results/several",
+        "bench report results/before results/after results/server --out results/multi_run",
         "bench report results/reference --plain",
         "pytest bench --benchmark-json=speed.json && bench report speed.json",
     ),
@@ -70,25 +70,25 @@ def report_command(
             "--out",
             metavar="DIR",
             help="Of a file: the folder of the runs. Of several runs: the folder of their page. "
-            "[default: results; of several runs results/several]",
+            "[default: results; of several runs results/multi_run]",
         ),
     ] = None,
     plain: PlainOption = False,
 ) -> None:
     """Make charts, report.html and report.md again from the raw data of a run.
 
-    Of several runs: several.html and several.md, with the history of each machine's ratios, and
+    Of several runs: multi_run.html and multi_run.md, with the history of each machine's ratios, and
     machines side by side. No ratio is ever formed between two runs.
     """
-    from bench.cli.terminal.multi_run import show_several
+    from bench.cli.terminal.multi_run import show_multi_run
     from bench.cli.terminal.results import show_run
-    from bench.report.multi_run.build import build_several
+    from bench.report.multi_run.build import build_multi_run
     from bench.report.run.build import build
     from bench.storage.pytest_import import import_file
 
     if len(sources) > 1:
-        groups, paths = build_several(sources, out or Path("results") / "several")
-        raise typer.Exit(int(show_several(groups, paths, plain=plain)))
+        groups, paths = build_multi_run(sources, out or Path("results") / "multi_run")
+        raise typer.Exit(int(show_multi_run(groups, paths, plain=plain)))
     (source,) = sources
     path = import_file(source, out or Path("results")) if source.is_file() else source
     build(path)

@@ -23,7 +23,7 @@ from sample_run import LADDER, SMALL, Truth, make_run, problems, write_run
 
 from bench.model.cases import case_id, file_stem
 from bench.model.records import Case, Problem
-from bench.report.multi_run.build import build_several
+from bench.report.multi_run.build import build_multi_run
 from bench.report.run.build import build
 
 ROOT = Path(__file__).parents[2]
@@ -266,14 +266,14 @@ def test_a_ladder_filters_by_implementation_and_a_phone_shows_it(page, report):
     keep(page, "ladder-phone")
 
 
-def test_several_runs_filter_by_preset(page, tmp_path):
+def test_many_runs_filter_by_preset(page, tmp_path):
     runs = []
     for preset, day in (("quick", 1), ("full", 2)):
         truth = replace(MIXED, name=preset, changes={"started": f"2026-11-0{day}"}, invocations=3)
         truth = replace(truth, changes=dict(truth.changes) | {
             "plan": replace(make_run(truth).plan, preset=preset)})  # fmt: skip
         runs.append(write_run(tmp_path / preset, truth))
-    _, paths = build_several(runs, tmp_path / "run")
+    _, paths = build_multi_run(runs, tmp_path / "run")
     address = paths.html.rename(tmp_path / "run" / "report.html").as_uri()
     page.goto(address)
     assert grave(page) == []
@@ -286,7 +286,7 @@ def test_several_runs_filter_by_preset(page, tmp_path):
     page.locator("th[data-key=ratio] button").click()
     page.goto(f"{address}#results?preset=quick")
     assert values(page, "preset") == {"quick"}
-    keep(page, "several-light")
+    keep(page, "multi_run-light")
     page.set_viewport_size(PHONE)
     assert overflow(page) <= 0
 

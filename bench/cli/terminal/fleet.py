@@ -17,8 +17,8 @@ from rich.text import Text
 from bench.cli.terminal.console import console, show_lines, show_table
 from bench.model.numbers import count_text
 from bench.report.elements.files import ReportPaths
-from bench.report.fleet.page import fleet_page
-from bench.report.fleet.summary import Fleet
+from bench.report.fleet.machines import Fleet
+from bench.report.fleet.page import notices, over_machines, verdicts_text
 from bench.storage.archive.merge import Merged
 from bench.storage.archive.query import Answer, as_csv, as_json, as_texts
 from bench.storage.limits import plain
@@ -107,8 +107,10 @@ def _records(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def show_fleet(fleet: Fleet, paths: ReportPaths) -> None:
     """Print counts over machines, and where the page is."""
-    page = fleet_page(fleet, whole=False)
+    over = over_machines(fleet)
     # Of verdicts only the marks, so that a line fits into eighty columns.
-    heads = [head.split()[0] if " " in head else head for head in page.over.heads]
-    show_table(heads, page.over.rows, tight=True)
-    show_lines([f"{page.conclusion}.", *page.notices, f"Report: {paths.html}"])
+    heads = [head.split()[0] if " " in head else head for head in over.heads]
+    show_table(heads, over.rows, tight=True)
+    count = count_text(len(fleet.machines), "machine")
+    conclusion = f"On {count}, {verdicts_text(fleet, fleet.cells)}."
+    show_lines([conclusion, *notices(fleet), f"Report: {paths.html}"])

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 from bench.cli.terminal.console import show_lines
 from bench.cli.terminal.plain import case_lines, line
-from bench.model.cases import case_id
 from bench.model.numbers import count_text
-from bench.report.elements.case_names import namer
 from bench.report.elements.files import ReportPaths
-from bench.report.multi_run.page import cell
-from bench.report.multi_run.runs import Group, cases_of
+from bench.report.multi_run.cells import namer
+from bench.report.multi_run.runs import Group, columns_of
 from bench.storage.dates import date_text
 
 
-def show_several(groups: Sequence[Group], paths: ReportPaths, *, plain: bool = False) -> bool:
+def show_multi_run(groups: Sequence[Group], paths: ReportPaths, *, plain: bool = False) -> bool:
     """Print the ratios of several runs; tell whether a case of one is INVALID.
 
     Args:
@@ -31,14 +29,14 @@ def _lines(groups: Sequence[Group], paths: ReportPaths) -> list[str]:
     found: list[str] = []
     for group in groups:
         found += [f"{group.name}: {count_text(len(group.runs), 'run')}"]
-        cases = cases_of(group.runs)
-        text = namer(cases)
-        for case in cases:
-            found.append(f"  {case.phase}, {text(case)}")
+        columns = columns_of(group.runs)
+        text = namer(columns)
+        for column in columns:
+            found.append(f"  {column.phase}, {text(column)}")
             found += [
-                f"    {date_text(one.run)}  {cell(one, case)}  {one.run.name}"
+                f"    {date_text(one.run)}  {one.cells[column]}  {one.run.name}"
                 for one in group.runs
-                if case_id(case) in one.results
+                if column in one.cells
             ]
         found.append("")
     return [

@@ -1,23 +1,22 @@
-"""A store -> fleet.html, fleet.md and a page per machine, below the store. Files only.
+"""A store -> fleet.html, fleet.md and a page for each machine, below the store. Files only.
 
-What is said is made in `bench.report.fleet.page`. Names of files are ids that the store's manifest
-holds, which are digests; nothing that a run says becomes a path.
+Names of files are ids that `bench.storage.archive.store` has checked; nothing else that a run says
+becomes a path.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from bench.model.errors import StoreError
-from bench.report.elements.files import ReportPaths, markdown_text, templates_for
-from bench.report.elements.section import Facts
-from bench.report.fleet.page import MOST_RUNS, FleetPage, fleet_page, machine_page
-from bench.report.fleet.summary import Fleet, fleet_of
+from bench.report.elements.files import ReportPaths
+from bench.report.fleet.machines import Fleet, Record, fleet_of
+from bench.report.fleet.page import fleet_page, machine_page
+from bench.report.multi_run.layout import Renderer
 from bench.storage import runs as store
 from bench.storage.archive.machine_facts import recording
 from bench.storage.archive.merge import find_runs
@@ -38,27 +37,23 @@ def build_fleet(path: Path, at_hand: Sequence[Path] = ()) -> tuple[Fleet, Report
         StoreError: The store is missing or damaged, or the pages cannot be written.
         UsageError: A folder at hand holds no run.
     """
-    runs, results = read_runs(path), read_results(path)
+    runs, results = read_runs(path).to_pylist(), read_results(path).to_pylist()
     fleet = fleet_of(runs, results)
-    page = fleet_page(fleet)
-    out = path / FOLDER
+    rows: dict[str, list[Record]] = defaultdict(list)
+    for row in results:
+        rows[row["run"]].append(row)
+    renderer, out = Renderer(), path / FOLDER
     reports = _reports(runs, at_hand, path) if at_hand else {}
     paths = ReportPaths(out / "fleet.html", out / "fleet.md")
-    for_html, for_markdown = templates_for(None), templates_for(markdown_text)
-    one = for_html.get_template("fleet_machine.html")
-    rows = _by_run(results, fleet)
+    pages = {out / MACHINES / f"{machine.name}.html": machine for machine in fleet.machines}
     try:
-        for folder in (out, out / MACHINES):
-            own_folder(folder)
-        for machine in fleet.machines:
-            text = one.render(page=machine_page(fleet, machine, rows, reports))
-            write_whole(out / MACHINES / f"{machine.name}.html", text.encode(), flush=False)
-        text = for_markdown.get_template("fleet.md").render(page=page, machines=_table(page))
-        write_whole(paths.markdown, text.encode())
-        write_whole(paths.html, for_html.get_template("fleet.html").render(page=page).encode())
-        named = {f"{machine.name}.html" for machine in fleet.machines}
+        own_folder(own_folder(out) / MACHINES)
+        for file, machine in pages.items():
+            text = renderer.html(machine_page(fleet, machine, rows, reports))
+            write_whole(file, text.encode(), flush=False)
+        renderer.write(fleet_page(fleet), paths, of_old="fleet-*.svg")
         for old in (out / MACHINES).glob("*.html"):
-            if old.name not in named:
+            if old not in pages:
                 old.unlink()
     except OSError as error:
         raise StoreError(
@@ -68,51 +63,17 @@ def build_fleet(path: Path, at_hand: Sequence[Path] = ()) -> tuple[Fleet, Report
     return fleet, paths
 
 
-def _by_run(results: Any, fleet: Fleet) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    """Sort the results of the runs that pages show by run."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    shown = [run["run"] for machine in fleet.machines for run in machine.runs[:MOST_RUNS]]
-    found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in results.filter(pc.is_in(results["run"], pa.array(shown, pa.string()))).to_pylist():
-        found[row["run"]].append(row)
-    return found
-
-
-def _reports(runs: Any, at_hand: Sequence[Path], path: Path) -> dict[str, str]:
+def _reports(runs: Sequence[Record], at_hand: Sequence[Path], path: Path) -> dict[str, str]:
     """Find the reports of runs that lie in some folders, as links from a machine's page."""
-    by_key = dict(zip(runs["recording"].to_pylist(), runs["run"].to_pylist(), strict=True))
+    ids = {row["recording"]: row["run"] for row in runs}
+    start = (path / FOLDER / MACHINES).resolve()
     found = {}
     for folder in find_runs(at_hand, path):
         page = folder / "report.html"
-        if not page.is_file():
-            continue
         try:
-            run = by_key.get(recording(store.load_run(folder)))
+            run = ids.get(recording(store.load_run(folder)))
         except StoreError:
             continue  # it is not in the store either
-        if run is not None:
-            start = (path / FOLDER / MACHINES).resolve()
+        if run is not None and page.is_file():
             found[run] = quote(Path(os.path.relpath(page.resolve(), start)).as_posix())
     return found
-
-
-def _table(page: FleetPage) -> Facts:
-    """Put machines into a table for Markdown."""
-    heads = ["machine", *page.facts]
-    phases = [phase for phase, count in page.phases for _ in range(count)]
-    heads += [f"{phase} {name}" for phase, name in zip(phases, page.networks, strict=True)]
-    rows = []
-    for machine in page.machines:
-        cells = [
-            " ".join(
-                filter(
-                    None, (one.mark, one.ratio or one.words, f"({one.ends})" if one.ends else "")
-                )
-            )
-            or "–"
-            for one in machine.cells
-        ]
-        rows.append((f"{machine.cpu} {machine.name[:8]}", *machine.facts, *cells))
-    return Facts(tuple(heads), rows, "Machines")

@@ -1,4 +1,4 @@
-"""Several stored runs -> several.html, several.md and their charts in a folder. Files only.
+"""Several stored runs -> multi_run.html, multi_run.md and their charts in a folder. Files only.
 
 Each run is read as `bench.report.run.build` reads it, and nothing in it becomes a path.
 """
@@ -9,19 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.model.errors import StoreError, UsageError
-from bench.report.elements.files import (
-    ReportPaths,
-    markdown_text,
-    script_of,
-    templates_for,
-    write_pages,
-)
-from bench.report.multi_run.page import several_page
+from bench.report.elements.files import ReportPaths
+from bench.report.multi_run.layout import Renderer
+from bench.report.multi_run.page import multi_run_page
 from bench.report.multi_run.runs import Group, groups_of, judged
 from bench.storage import runs as store
 
 
-def build_several(runs: Sequence[Path], out: Path) -> tuple[list[Group], ReportPaths]:
+def build_multi_run(runs: Sequence[Path], out: Path) -> tuple[list[Group], ReportPaths]:
     """Make the page of several runs.
 
     Args:
@@ -35,27 +30,17 @@ def build_several(runs: Sequence[Path], out: Path) -> tuple[list[Group], ReportP
         UsageError: A run is given twice.
         StoreError: A run is missing or damaged, or the folder cannot be written.
     """
-    seen: dict[Path, Path] = {}
+    seen: set[Path] = set()
     for run in runs:
         if run.resolve() in seen:
             raise UsageError(f"{run} is given twice; give each run once")
-        seen[run.resolve()] = run
+        seen.add(run.resolve())
     # One after the other: only what is derived stays in memory.
     groups = groups_of([judged(store.load(run)) for run in runs])
-    page = several_page(groups)
-    paths = ReportPaths(out / "several.html", out / "several.md")
-    for_html, for_markdown = templates_for(None), templates_for(markdown_text)
-    script, script_hash = script_of(for_html)
-    made = {
-        paths.markdown: for_markdown.get_template("several.md").render(page=page),
-        paths.html: for_html.get_template("several.html").render(
-            page=page, script=script, script_hash=script_hash
-        ),
-    }
-    charts = [chart for section in page.sections for chart in section.charts]
+    paths = ReportPaths(out / "multi_run.html", out / "multi_run.md")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_pages(out, made, charts, of_old="history-*.svg")
+        Renderer().write(multi_run_page(groups), paths, of_old="history-*.svg")
     except OSError as error:
         raise StoreError(
             f"cannot write the page into {out}: {error.strerror}; choose another --out"

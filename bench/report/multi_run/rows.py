@@ -1,4 +1,4 @@
-"""The table of every case of several runs: a row per run, case and candidate. No markup.
+"""The table of every case of several runs: a row for each run, case and candidate. No markup.
 
 Each ratio is its run's own; rows are there to be sorted and filtered, by preset among others.
 """
@@ -34,47 +34,68 @@ class RunRow:
     names: Mapping[str, str]  # by column, all that can be filtered by
     ratio: Shown
     mark: str
-    reason: str
     keys: Mapping[str, str]  # by column: a number to sort by; empty where there is none
 
 
-def run_rows(groups: Sequence[Group]) -> list[RunRow]:
-    """List every case of every run, group by group, in the order of time."""
+@dataclass(frozen=True, slots=True)
+class CaseTable:
+    """The table: what all rows have in common is said once, above it."""
+
+    rows: Sequence[RunRow]
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """What all rows have in common, by column."""
+        first = self.rows[0].names
+        return {
+            name: first[name]
+            for name in COLUMNS
+            if name not in ("run", "ratio", "verdict")
+            and all(row.names[name] == first[name] for row in self.rows)
+        }
+
+    @property
+    def columns(self) -> list[str]:
+        """The other columns."""
+        shared = self.shared
+        return [name for name in COLUMNS if name not in shared]
+
+    @property
+    def facts(self) -> Facts:
+        """Write the same as a plain table."""
+        cells = [
+            (
+                *(row.names[column] for column in COLUMNS[:-2]),
+                f"{row.ratio.value} ({row.ratio.ends})" if row.ratio.ends else row.ratio.value,
+                f"{row.mark} {row.names['verdict']}".strip(),
+            )
+            for row in self.rows
+        ]
+        return Facts(COLUMNS, cells, "Every case of every run")
+
+
+def case_table(groups: Sequence[Group]) -> CaseTable | None:
+    """List every case of every run, group by group, in the order of time; None of no cases."""
     found = [
-        (number, group, one, result)
+        (number, group.name, one, result)
         for number, group in enumerate(groups)
         for one in group.runs
         for result in one.all
     ]
-    networks = sorted(
-        {result.case.problem for *_, result in found},
-        key=lambda problem: flops(Case("forward", problem)),
-    )
-    places = {
+    problems = {result.case.problem for *_, result in found}
+    networks = sorted(problems, key=lambda problem: flops(Case("forward", problem)))
+    orders = {
+        "run": list(dict.fromkeys(_run_name(one) for *_, one, _ in found)),
         "network": list(dict.fromkeys(map(network_text, networks))),
-        "implementation": in_order(_kind(one, result) for _, _, one, result in found),
-        "preset": list(dict.fromkeys(one.run.plan.preset for _, _, one, _ in found)),
+        "implementation": in_order(_kind(one, result) for *_, one, result in found),
+        "preset": list(dict.fromkeys(one.run.plan.preset for *_, one, _ in found)),
     }
-    runs: dict[int, int] = {}
-    for _, _, one, _ in found:
-        runs.setdefault(id(one), len(runs))
-    return [
-        _row(f"case-{place}", (number, group, one, result), places, runs[id(one)])
-        for place, (number, group, one, result) in enumerate(found, start=1)
-    ]
+    rows = [_row(f"case-{place}", *of, orders) for place, of in enumerate(found, start=1)]
+    return CaseTable(rows) if rows else None
 
 
-def rows_as_facts(rows: Sequence[RunRow]) -> Facts:
-    """Write the same as a plain table."""
-    cells = [
-        (
-            *(row.names[column] for column in COLUMNS[:-2]),
-            f"{row.ratio.value} ({row.ratio.ends})" if row.ratio.ends else row.ratio.value,
-            f"{row.mark} {row.names['verdict']}".strip(),
-        )
-        for row in rows
-    ]
-    return Facts(COLUMNS, cells, "Every case of every run")
+def _run_name(one: Judged) -> str:
+    return f"{date_text(one.run)} {one.run.name}"
 
 
 def _kind(one: Judged, result: Result) -> str:
@@ -85,44 +106,38 @@ def _kind(one: Judged, result: Result) -> str:
 
 def _row(
     anchor: str,
-    of: tuple[int, Group, Judged, Result],
-    places: Mapping[str, Sequence[str]],
-    run: int,
+    number: int,
+    machine: str,
+    one: Judged,
+    result: Result,
+    orders: Mapping[str, Sequence[str]],
 ) -> RunRow:
-    number, group, one, result = of
     problem, verdict = result.case.problem, result.verdict
-    kind, network = _kind(one, result), network_text(problem)
     ratio = result.ratio.estimate if result.ratio else None
-    point = ratio.point if ratio else math.nan
+    names = {
+        "run": _run_name(one),
+        "machine": machine,
+        "preset": one.run.plan.preset,
+        "phase": result.case.phase,
+        "network": network_text(problem),
+        "dtype": problem.dtype,
+        "threads": str(problem.threads),
+        "implementation": _kind(one, result),
+        "verdict": verdict.kind if verdict else DASH,
+    }
     numbers = {
-        "run": run,
+        **{name: order.index(names[name]) for name, order in orders.items()},
         "machine": number,
-        "preset": places["preset"].index(one.run.plan.preset),
         "phase": PHASES.index(result.case.phase),
-        "network": places["network"].index(network),
         "dtype": int(problem.dtype.removeprefix("float")),
         "threads": problem.threads,
-        "implementation": places["implementation"].index(kind),
-        "ratio": point,
+        "ratio": ratio.point if ratio else math.nan,
         "verdict": VERDICTS.index(verdict.kind) if verdict else math.nan,
     }
     return RunRow(
         anchor,
-        names={
-            "run": f"{date_text(one.run)} {one.run.name}",
-            "machine": group.name,
-            "preset": one.run.plan.preset,
-            "phase": result.case.phase,
-            "network": network,
-            "dtype": problem.dtype,
-            "threads": str(problem.threads),
-            "implementation": implementation_name(kind),
-            "verdict": verdict.kind if verdict else DASH,
-        },
-        ratio=Shown(*interval(ratio.point, ratio.low, ratio.high, apart=1))
-        if ratio
-        else Shown(DASH, ""),
-        mark=MARKS[verdict.kind] if verdict else "",
-        reason=verdict.reason if verdict else "",
-        keys={name: repr(float(n)) if math.isfinite(n) else "" for name, n in numbers.items()},
+        names | {"implementation": implementation_name(names["implementation"])},
+        Shown(*interval(ratio.point, ratio.low, ratio.high, apart=1)) if ratio else Shown(DASH, ""),
+        MARKS[verdict.kind] if verdict else "",
+        {name: repr(float(n)) if math.isfinite(n) else "" for name, n in numbers.items()},
     )

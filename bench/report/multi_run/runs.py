@@ -18,6 +18,7 @@ from bench.model.cases import case_id
 from bench.model.records import PHASES, Case, Result, Run
 from bench.model.slots import main_results
 from bench.report.elements.sentences import machine_text, slot_names
+from bench.report.multi_run.cells import Cell, Column, cell_of, column_of
 from bench.storage.dates import when
 from bench.storage.runs import Stored
 
@@ -27,8 +28,8 @@ class Judged:
     """A run and what it says of each case."""
 
     run: Run
-    results: Mapping[str, Result]  # by case id, of the main candidate; phases of the network only
     all: tuple[Result, ...]  # of every candidate; phases of the network only
+    cells: Mapping[Column, Cell]  # of the main candidate
     notes: tuple[str, ...]
 
     @property
@@ -51,8 +52,8 @@ def judged(stored: Stored) -> Judged:
     """Judge a run on its own."""
     readings = stored.run, stored.samples, stored.parity, stored.faults
     found = tuple(one for one in results(*readings) if one.case.phase in PHASES)
-    mine = {case_id(one.case): one for one in main_results(stored.run, found)}
-    return Judged(stored.run, mine, found, stored.notes)
+    cells = {column_of(one.case): cell_of(one) for one in main_results(stored.run, found)}
+    return Judged(stored.run, found, cells, stored.notes)
 
 
 def groups_of(runs: Sequence[Judged]) -> list[Group]:
@@ -79,7 +80,7 @@ def groups_of(runs: Sequence[Judged]) -> list[Group]:
 
 def cases_of(runs: Sequence[Judged]) -> list[Case]:
     """List every case of some runs once, by phase, networks in the order of their arithmetic."""
-    cases = {result.case for one in runs for result in one.results.values()}
+    cases = {result.case for one in runs for result in main_results(one.run, one.all)}
 
     def order(case: Case) -> tuple[object, ...]:
         size = flops(Case("forward", case.problem))
@@ -87,6 +88,11 @@ def cases_of(runs: Sequence[Judged]) -> list[Case]:
         return PHASES.index(case.phase), size, dtype, case.problem.threads, case_id(case)
 
     return sorted(cases, key=order)
+
+
+def columns_of(runs: Sequence[Judged]) -> list[Column]:
+    """List the columns that those cases stand in."""
+    return list(map(column_of, cases_of(runs)))
 
 
 def shared_slots(runs: Sequence[Judged]) -> tuple[str, str]:

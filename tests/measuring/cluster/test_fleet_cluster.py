@@ -156,7 +156,7 @@ def test_clients_come_and_go_a_worker_dies_and_nothing_is_lost(
         for file in ("run.json", *LINES.values()):
             assert (there / file).read_bytes() == (run.path / file).read_bytes()
         assert (run.path / "report.html").is_file()
-    assert (out / "night" / "several.html").is_file()
+    assert (out / "night" / "multi_run.html").is_file()
     gone = cluster.bench("attach", "night", "--out", str(out))
     assert gone.wait(TIMEOUT_S) == 2
     assert "has no submission night" in cluster.said("attach")

@@ -17,13 +17,14 @@ from test_fuzzed_runs import FORBIDDEN, loaded
 from test_report import Page, assert_runs_nothing_but_our_script
 
 from bench.cli.open import report_page
-from bench.cli.terminal.multi_run import show_several
-from bench.model.cases import case_id
+from bench.cli.terminal.multi_run import show_multi_run
 from bench.model.errors import StoreError, UsageError
 from bench.model.records import Case
-from bench.report.multi_run.build import build_several
-from bench.report.multi_run.chart import run_label
-from bench.report.multi_run.page import cell, several_page
+from bench.report.elements.section import Grid, Section
+from bench.report.multi_run.build import build_multi_run
+from bench.report.multi_run.cells import column_of
+from bench.report.multi_run.charts import run_label
+from bench.report.multi_run.page import multi_run_page
 from bench.report.multi_run.runs import Group, groups_of, judged
 from bench.report.run.build import build
 from bench.storage.dates import date_text, when
@@ -32,7 +33,7 @@ from bench.storage.runs import load
 
 Bench = Callable[..., tuple[int, str, str]]
 OTHER = {"cpu": "Other CPU", "cores": 64}
-EPOCH = Case("epoch", SEED_NETWORK)
+EPOCH = column_of(Case("epoch", SEED_NETWORK))
 
 
 def made(
@@ -65,6 +66,11 @@ def groups(paths: list[Path]) -> list[Group]:
     return groups_of([judged(load(path)) for path in paths])
 
 
+def grid_of(section: Section) -> Grid:
+    assert section.grid is not None
+    return section.grid
+
+
 def names(found: list[Group]) -> list[list[str]]:
     return [[one.run.name for one in group.runs] for group in found]
 
@@ -92,37 +98,42 @@ def test_what_changed_between_runs_is_told(tmp_path: Path) -> None:
     first = made(tmp_path, "a", "2026-11-01T10:00:00Z")
     second = made(tmp_path, "b", "2026-11-02T10:00:00Z", machine={"cpu": "Example CPU 9000",
                   "cores": 2, "system": "Linux 6.2"})  # fmt: skip
-    page = several_page(groups([first, second]))
-    assert page.sections[0].points == [
-        "b, against the run before it: system: Linux 6.1 before, Linux 6.2 now"
-    ]
+    (group,) = groups([first, second])
+    ((name, (changed,)),) = group.changed
+    assert (name, changed.name, changed.a, changed.b) == ("b", "system", "Linux 6.1", "Linux 6.2")
+    (told,) = multi_run_page([group]).sections[0].points
+    assert all(word in told for word in (name, changed.name, changed.a, changed.b))
 
 
 def test_every_cell_is_a_ratio_of_one_run(runs: list[Path]) -> None:
     found = groups(runs)
-    page = several_page(found)
+    page = multi_run_page(found)
     assert [section.anchor for section in page.sections] == ["machines", "history-1"]
     machines, history = page.sections
-    assert [table.name for table in machines.tables] == ["forward", "backprop", "epoch"]
-    epoch = machines.tables[2]
-    assert epoch.heads == ("machine", "1,50x9,1 batch 20", "64,128x2,10 batch 32")
-    assert [row[0] for row in epoch.rows] == [
-        "Example CPU 9000, run later, 2026-11-03",
-        "Other CPU, run server, 2026-11-02",
+    table = grid_of(machines)
+    assert table.phases == [("forward", 2), ("backprop", 2), ("epoch", 2)]
+    assert table.columns[-2:] == [("epoch", "1,50x9,1 b20"), ("epoch", "64,128x2,10 b32")]
+    assert [(row.name, row.note) for row in table.rows] == [
+        ("Example CPU 9000", "run later, 2026-11-03"),
+        ("Other CPU", "run server, 2026-11-02"),
     ]
-    assert epoch.rows[0][1] == cell(found[0].runs[1], EPOCH)
-    assert epoch.rows[0][1].startswith(("▲ 3.0", "▲ 2.9"))
-    assert epoch.rows[1][1].startswith("▼ 0.")
-    assert [row[0] for row in history.tables[2].rows] == ["2026-11-01 before", "2026-11-03 later"]
+    for row, one in zip(table.rows, (found[0].runs[1], found[1].runs[0]), strict=True):
+        assert str(row.cells[-2]) == str(one.cells[EPOCH])
+        assert row.cells[-2].look.startswith("f" if one.run.name == "later" else "s")
+    assert found[0].runs[1].cells[EPOCH].ratio == pytest.approx(3.0, rel=0.05)
+    assert found[1].runs[0].cells[EPOCH].ratio == pytest.approx(0.5, rel=0.05)
+    assert [(row.note, row.name) for row in grid_of(history).rows] == [
+        ("2026-11-01", "before"), ("2026-11-03", "later"),
+    ]  # fmt: skip
     assert len(history.charts) == 3
     alt = history.charts[2].alt
-    assert re.search(r"20: before (?:2\.0|1\.9).*, later (?:3\.0|2\.9)", alt)
+    assert re.search(r"b20: before (?:2\.0|1\.9).*, later (?:3\.0|2\.9)", alt)
 
 
 def test_one_machine_has_a_history_only_and_several_of_one_run_none(runs: list[Path]) -> None:
-    page = several_page(groups([runs[0], runs[2]]))
+    page = multi_run_page(groups([runs[0], runs[2]]))
     assert [section.anchor for section in page.sections] == ["history-1"]
-    page = several_page(groups(runs[:2]))
+    page = multi_run_page(groups(runs[:2]))
     assert [section.anchor for section in page.sections] == ["machines"]
 
 
@@ -131,11 +142,11 @@ def test_cases_that_only_some_runs_have_leave_a_gap(tmp_path: Path) -> None:
     truth = Truth(name="one", problems=(SMALL,), changes={"started": "2026-11-02"}, failed=(SMALL,))
     one = write_run(tmp_path / "one", truth)
     (group,) = groups([both, one])
-    history = several_page([group]).sections[0]
-    assert history.tables[2].rows[1][1:] == ("–", "✕ INVALID")
+    history = multi_run_page([group]).sections[0]
+    assert [str(cell) for cell in grid_of(history).rows[1].cells[-2:]] == ["–", "✕ INVALID"]
     assert history.charts == []  # no case has two ratios
     assert group.runs[1].invalid
-    assert case_id(EPOCH) not in group.runs[1].results
+    assert EPOCH not in group.runs[1].cells
 
 
 def test_a_run_without_intervals_is_shown_as_that(tmp_path: Path) -> None:
@@ -146,8 +157,8 @@ def test_a_run_without_intervals_is_shown_as_that(tmp_path: Path) -> None:
         )
         for day in (1, 2)
     ]
-    history = several_page(groups(paths)).sections[0]
-    assert "(no interval)" in history.tables[0].rows[0][1]
+    history = multi_run_page(groups(paths)).sections[0]
+    assert "(no interval)" in str(grid_of(history).rows[0].cells[0])
     assert history.charts == []
 
 
@@ -171,10 +182,14 @@ def test_both_pages_are_written_and_nothing_else(
     out = tmp_path / "out"
     code, text, err = bench("report", *runs, "--out", out)
     assert (code, err) == (0, "")
-    assert text.splitlines()[-1] == f"Report: {out / 'several.html'}"
+    assert text.splitlines()[-1] == f"Report: {out / 'multi_run.html'}"
     assert "2026-11-03  ▲" in text
     drawn = [f"history-1-{phase}.svg" for phase in ("backprop", "epoch", "forward")]
-    assert sorted(path.name for path in out.iterdir()) == ["charts", "several.html", "several.md"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "charts",
+        "multi_run.html",
+        "multi_run.md",
+    ]
     assert sorted(path.name for path in (out / "charts").iterdir()) == drawn
     assert not [path for run in runs for path in run.glob("report.*")]
     before = {path.name: path.read_bytes() for path in out.rglob("*.*")}
@@ -183,9 +198,9 @@ def test_both_pages_are_written_and_nothing_else(
     bench("report", *runs[::-1], "--out", out)
     (out / "charts" / "own.svg").unlink()
     assert {path.name: path.read_bytes() for path in out.rglob("*.*")} == before
-    page = Page((out / "several.html").read_text())
+    page = Page((out / "multi_run.html").read_text())
     assert_runs_nothing_but_our_script(page)
-    markdown = (out / "several.md").read_text()
+    markdown = (out / "multi_run.md").read_text()
     pictures = re.findall(r"^!\[(.+)\]\(charts/(\S+)\)$", markdown, re.MULTILINE)
     assert sorted(name for _, name in pictures) == drawn
     assert all(len(alt) > 60 for alt, _ in pictures)
@@ -219,17 +234,17 @@ def test_an_invalid_case_of_any_run_ends_with_1(bench: Bench, tmp_path: Path) ->
     code, text, _ = bench("report", good, bad, "--out", tmp_path / "out")
     assert code == 1
     assert "INVALID" in text
-    assert "have no ratio: bad." in (tmp_path / "out" / "several.md").read_text()
+    assert "have no ratio: bad." in (tmp_path / "out" / "multi_run.md").read_text()
 
 
 def test_what_cannot_be_done_is_refused(tmp_path: Path, runs: list[Path]) -> None:
     with pytest.raises(UsageError, match="is given twice"):
-        build_several([runs[0], runs[0].parent / "." / runs[0].name], tmp_path / "out")
+        build_multi_run([runs[0], runs[0].parent / "." / runs[0].name], tmp_path / "out")
     with pytest.raises(StoreError, match="is not a run"):
-        build_several([runs[0], tmp_path / "nowhere"], tmp_path / "out")
+        build_multi_run([runs[0], tmp_path / "nowhere"], tmp_path / "out")
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(StoreError, match="choose another --out"):
-        build_several(runs, tmp_path / "out")
+        build_multi_run(runs, tmp_path / "out")
 
 
 def test_a_long_name_is_cut_on_an_axis() -> None:
@@ -251,9 +266,9 @@ def test_changed_runs_are_refused_or_shown_without_harm(
         paths = [path for path in spoiled if loaded(path) is not None] + [good]
         if len(paths) < 2:
             return
-        found, pages = build_several(paths, folder / "out")
-        show_several(found, pages)
-        show_several(found, pages, plain=True)
+        found, pages = build_multi_run(paths, folder / "out")
+        show_multi_run(found, pages)
+        show_multi_run(found, pages, plain=True)
         assert not UNSEEN.search(capsys.readouterr().out)
         html = pages.html.read_text(encoding="utf-8")
         page = Page(html)

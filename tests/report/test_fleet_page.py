@@ -17,12 +17,11 @@ pytest.importorskip("pyarrow", reason="the store of runs needs pyarrow")
 from sample_run import Truth, write_run
 
 from bench.model.records import Problem
-from bench.report.fleet import charts as fleet_charts
-from bench.report.fleet import summary as fleet_summary
+from bench.report.fleet import machines as fleet_machines
 from bench.report.fleet.build import build_fleet
 from bench.report.fleet.charts import fact_charts
-from bench.report.fleet.page import cell_text, fleet_page, namer
-from bench.report.fleet.summary import Fleet, fleet_of
+from bench.report.fleet.machines import Fleet, fleet_of
+from bench.report.fleet.page import fleet_page, over_machines
 from bench.report.multi_run.runs import judged
 from bench.report.run.build import build
 from bench.storage.archive.machine_facts import machine_facts, machine_id
@@ -48,55 +47,41 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fleet(store: Path) -> Fleet:
-    return fleet_of(read_runs(store), read_results(store))
+    return fleet_of(read_runs(store).to_pylist(), read_results(store).to_pylist())
 
 
 def test_each_cell_is_what_the_run_of_that_machine_says_by_itself(filled: Path) -> None:
     found = fleet(filled)
-    assert len(found.machines) == 22
-    runs = {
-        machine_id(one.run): one
-        for one in (judged(load(path)) for path in (filled.parent / "runs").iterdir())
-    }
-    compared = 0
+    paths = list((filled.parent / "runs").iterdir())
+    runs = {machine_id(one.run): one for one in (judged(load(path)) for path in paths)}
+    assert {machine.name for machine in found.machines} == set(runs)
     for machine in found.machines:
-        results = list(runs[machine.name].results.values())
-        assert len(results) == len(machine.cells) == 6
-        for result in results:
-            (cell,) = [
-                cell
-                for column, cell in machine.cells.items()
-                if column.phase == result.case.phase
-                and column.network[1] == result.case.problem.batch_size
-            ]
-            assert result.verdict is not None
-            assert cell.verdict == result.verdict.kind
-            if result.ratio is None:
-                assert math.isnan(cell.ratio)
-                continue
-            told = result.ratio.estimate
-            assert (cell.ratio, cell.low, cell.high) == (told.point, told.low, told.high)
-            compared += 1
-    assert compared == 22 * 6 - 3
+        assert repr(sorted(machine.cells.items(), key=repr)) == repr(
+            sorted(runs[machine.name].cells.items(), key=repr)
+        )
+    verdicts = [cell.verdict for cell in found.cells]
+    assert len(verdicts) == 22 * 6
+    assert verdicts.count("INVALID") == sum(math.isnan(cell.ratio) for cell in found.cells) == 3
 
 
 def test_machines_that_could_not_tell_are_drawn_as_such(filled: Path) -> None:
-    page = fleet_page(fleet(filled))
-    looks = [cell.look for machine in page.machines for cell in machine.cells]
+    found = fleet(filled)
+    grid = fleet_page(found).sections[-1].grid
+    assert grid is not None
+    looks = [cell.look for row in grid.rows for cell in row.cells]
     assert looks.count("in") == 3
     assert looks.count("un") >= 3
-    for machine in page.machines:
-        for cell in machine.cells:
-            assert (cell.look == "in") == (cell.mark == "✕") == (not cell.ratio)
-            assert (cell.look == "un") == (cell.mark == "?")
-    assert "3 invalid" in page.conclusion or "invalid in 3" in page.conclusion
+    for row, machine in zip(grid.rows, found.machines, strict=True):
+        for drawn, column in zip(row.cells, found.columns, strict=True):
+            verdict = machine.cells[column].verdict
+            assert (drawn.look == "in") == (verdict == "INVALID") == (not drawn.ends)
+            assert (drawn.look == "un") == (verdict == "UNRESOLVED")
 
 
 def test_over_machines_there_are_counts_and_an_order_and_no_mean(filled: Path) -> None:
     found = fleet(filled)
-    table = fleet_page(found).over
-    for row, column in zip(table.rows, found.columns, strict=True):
-        ratios = [one.cells[column].ratio for one in found.machines]
+    for row, column in zip(over_machines(found).rows, found.columns, strict=True):
+        ratios = [cell.ratio for cell in found.of(column)]
         told = [float(text) for text in row[-3:]]
         assert told == sorted(told)
         assert min(abs(ratio - told[0]) for ratio in ratios if ratio == ratio) < 0.006
@@ -168,7 +153,7 @@ def test_what_a_stranger_wrote_is_shown_and_does_nothing(tmp_path: Path) -> None
 
 def test_a_chart_has_each_machine_once_and_says_its_facts_in_words(filled: Path) -> None:
     found = fleet(filled)
-    charts = fact_charts(found, namer([column.network for column in found.columns]))
+    charts = fact_charts(found)
     assert [chart.name for chart in charts] == [
         "fleet-l2-bytes", "fleet-vector-bits", "fleet-physical-cores",
     ]  # fmt: skip
@@ -186,29 +171,21 @@ def test_a_chart_has_each_machine_once_and_says_its_facts_in_words(filled: Path)
         assert sum(counts) == 3 * 22 - 3
 
 
-def test_very_many_machines_share_dots(filled: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(fleet_charts, "MOST_DOTS", 5)
-    found = fleet(filled)
-    charts = fact_charts(found, lambda network: "n")
-    assert "stands for all machines of about that ratio" in charts[0].caption
-    assert ElementTree.fromstring(charts[0].svg) is not None
-
-
 def test_one_value_of_a_fact_makes_no_chart(tmp_path: Path) -> None:
     write_simulated(tmp_path / "runs" / "a", Simulated(0, NETWORKS, 2))
     merge([tmp_path / "runs"], tmp_path / "store")
-    assert fact_charts(fleet(tmp_path / "store"), lambda network: "n") == []
+    assert fact_charts(fleet(tmp_path / "store")) == []
     build_fleet(tmp_path / "store")
 
 
 def test_a_page_says_what_it_has_no_room_for(filled: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(fleet_summary, "MOST_COLUMNS", 2)
-    monkeypatch.setattr(fleet_summary, "MOST_MACHINES", 20)
+    monkeypatch.setattr(fleet_machines, "MOST_COLUMNS", 2)
+    monkeypatch.setattr(fleet_machines, "MOST_MACHINES", 20)
     page = fleet_page(fleet(filled))
-    assert len(page.machines) == 20
-    assert len(page.networks) == 2
-    assert any("2 machines left out" in notice for notice in page.notices)
-    assert any("4 cases left out" in notice for notice in page.notices)
+    grid = page.sections[-1].grid
+    assert grid is not None
+    assert (len(grid.rows), len(grid.columns)) == (20, 2)
+    assert [notice.split()[:2] for notice in page.notices] == [["2", "machines"], ["4", "cases"]]
 
 
 def test_other_implementations_are_not_mixed_in(tmp_path: Path) -> None:
@@ -249,10 +226,6 @@ def test_a_machine_is_known_by_facts_and_by_no_name() -> None:
     assert machine_id(one) == machine_id(two)
     two.environment.machine["governor"] = "powersave"
     assert machine_id(one) != machine_id(two)
-
-
-def test_an_empty_cell_is_a_dash() -> None:
-    assert cell_text(None) == "–"
 
 
 def test_the_commands_merge_and_report(tmp_path: Path, bench: Bench) -> None:
