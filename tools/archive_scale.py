@@ -1,7 +1,7 @@
-"""How long a store takes: `python -m tools.archive_scale` merges and reports made-up runs.
+"""How long a store takes: `python -m tools.archive_scale` merges and reports simulated runs.
 
-The commands run as a user runs them, in processes of their own. Time is that of the wall; memory is
-the most that all processes of a command held together, looked at some times a second.
+The commands run as a user runs them, in processes of their own. Memory is the most that all
+processes of a command held together, sampled twenty times a second.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Cost:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table in Markdown, and put it into a page."""
+    """Measure, print a table in Markdown, and write it into a page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--machines", type=int, nargs="+", default=MACHINES)
     parser.add_argument("--page", type=Path, help="Markdown file with a place for the table")
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _row(machines: int) -> str:
-    """Measure with so many machines, in a folder that is removed."""
+    """Measure with a number of machines, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         runs, store = Path(folder) / "runs", Path(folder) / "store"
         with ProcessPoolExecutor(cores()) as pool:

@@ -1,9 +1,9 @@
-"""Runs of machines that do not exist, with ratios that are known: to try and to measure the store.
+"""Simulated runs with known ratios, to test and to measure the store of many runs.
 
-A machine's true ratio in a case is a number of that case, times what its vectors and its cache do
-to it, times a part of its own. Noise has the two levels of real machines, from process to process
-and from reading to reading. Some machines are so noisy that they cannot tell, and some fail parity.
-Written by the file formats of docs/design.md, at a speed that 10,000,000 readings need.
+The true ratio of a machine in a case is a number for the case, times the effect of its vectors and
+its cache, times a factor of its own. Noise has two levels, as on real machines: from process to
+process and from reading to reading. Some machines are too noisy for a verdict; some fail parity. The
+files are those of docs/design.md, written fast enough for 10,000,000 readings.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ BROKEN_EVERY = 40
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """One machine and what is true of it."""
+    """A simulated machine and its true ratios."""
 
     number: int
     networks: tuple[Network, ...] = NETWORKS[:5]
@@ -68,7 +68,7 @@ class Simulated:
 
     @property
     def noisy(self) -> bool:
-        """Whether it cannot tell."""
+        """Whether it is too noisy for a verdict."""
         return self.number % NOISY_EVERY == NOISY_EVERY - 1
 
     @property
@@ -78,7 +78,7 @@ class Simulated:
         return Problem(*self.networks[0], "float64", 1) if fails else None
 
     def true_ratio(self, case: Case) -> float:
-        """Tell the ratio that its readings vary around."""
+        """Return the ratio that its readings vary around."""
         if case.phase in OVERHEADS:
             return 1.0
         _, _, extensions, l2_kib, _, _ = self.kind
@@ -183,7 +183,7 @@ def _lines(run: Run, machine: Simulated) -> Sequence[dict[str, object]]:
 
 
 def _time_ns(machine: Simulated, case: Case) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Tell the true time of one repetition by slot."""
+    """Return the true time of one repetition by slot."""
     baseline = 90.0 if case.phase in OVERHEADS else 20_000 + flops(case) / 20
     return np.array([baseline, baseline, baseline / machine.true_ratio(case)])
 
@@ -196,6 +196,6 @@ def _parity(problem: Problem, *, ok: bool) -> ParityResult:
 
 
 def true_ratios(machine: Simulated) -> dict[str, float]:
-    """Tell the true ratio of every case of its run, by case id."""
+    """Return the true ratio of every case of its run, by case id."""
     cases = simulated_run(machine).plan.cases
     return {case_id(case): machine.true_ratio(case) for case in cases if case.phase in PHASES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -20,14 +21,15 @@ CODES = (
 AnswerName = StrEnum("AnswerName", ["table", "csv", "json"])
 
 
-def _need_arrow() -> None:
+def _need(*packages: str) -> None:
     import importlib.util
 
-    if importlib.util.find_spec("pyarrow") is None:
-        raise UsageError(
-            "a store of runs needs the package pyarrow; install it by "
-            "`.venv/bin/python -m pip install -c constraints.txt pyarrow`"
-        )
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"this needs the package {package}; install it by "
+                f"`{Path(sys.executable).name} -m pip install -c constraints.txt {package}`"
+            )
 
 
 @app.command(
@@ -50,16 +52,16 @@ def merge_command(
             "--processes",
             metavar="N",
             min=1,
-            help="How many read at once. [default: as many as there are cores]",
+            help="How many processes read runs at once. [default: one for each core]",
         ),
     ] = None,
 ) -> None:
-    """Collect runs from anywhere into one store of Parquet, each run once, judged by itself.
+    """Import runs into a Parquet store, skipping duplicates; each run is judged by itself.
 
-    A run that is there already is left alone. What contradicts a run of the store, or could not be
-    reported as a run, is kept out and named; the rest goes in, all of it or nothing.
+    A run that contradicts one in the store, or that `bench report` would refuse, is kept out and
+    named. The rest goes in, all of it or nothing.
     """
-    _need_arrow()
+    _need("pyarrow")
     from bench.cli.terminal.fleet import merging, show_merged
     from bench.storage.archive.merge import merge
 
@@ -92,8 +94,11 @@ def query_command(
         AnswerName, typer.Option("--format", metavar="FORMAT", help="table, csv, or json lines.")
     ] = AnswerName.table,
 ) -> None:
-    """Ask a store in SQL, by DuckDB: it reads the store and nothing else, no files, no network."""
-    _need_arrow()
+    """Query a store in SQL with DuckDB, which can read the store only: no files, no network.
+
+    Rows that are too wide for the terminal are printed one by one, a line for each column.
+    """
+    _need("pyarrow", "duckdb")
     from bench.cli.terminal.fleet import show_answer
     from bench.storage.archive.query import query
 
@@ -120,10 +125,10 @@ def fleet_command(
 ) -> None:
     """Make the report of all machines of a store: fleet.html, fleet.md, and a page per machine.
 
-    Machines are rows and cases columns; each cell is that machine's own ratio. None is ever formed
+    Machines are rows and cases columns; each cell is that machine's own ratio. No ratio is formed
     between two machines.
     """
-    _need_arrow()
+    _need("pyarrow")
     from bench.cli.terminal.fleet import show_fleet
     from bench.report.fleet.build import build_fleet
 

@@ -1,8 +1,8 @@
-"""Several stored runs: those of one machine in the order of time, machines side by side. Pure.
+"""Several stored runs, grouped by machine: those of one machine in the order of time. Pure.
 
-A ratio is one run's own, formed inside it. Of two runs none is ever formed here: what changed from
-one to the next is said by `bench.analysis.comparison`, and of two machines nothing can be. Runs
-belong together where `bench.analysis.comparable` finds no obstacle between any two of them.
+A ratio is one run's own; none is ever formed of two runs. `bench.analysis.comparison` judges what
+changed from one run to the next. Runs share a group if `bench.analysis.comparable` finds no obstacle
+between any two of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.storage.runs import Stored
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A run and what it says of each case."""
+    """A run and its results."""
 
     run: Run
     all: tuple[Result, ...]  # of every candidate; phases of the network only
@@ -41,7 +41,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Runs that may stand in one history: one machine, one set of settings; the oldest first."""
+    """Runs with one history: one machine, one set of settings; the oldest first."""
 
     name: str
     runs: tuple[Judged, ...]
@@ -57,7 +57,7 @@ def judged(stored: Stored) -> Judged:
 
 
 def groups_of(runs: Sequence[Judged]) -> list[Group]:
-    """Put runs together that belong together; groups in the order of their oldest runs."""
+    """Group comparable runs; groups are in the order of their oldest runs."""
     sets: list[list[Judged]] = []
     for one in sorted(runs, key=lambda one: when(one.run)):
         home = next(
@@ -111,15 +111,17 @@ def _names(sets: Sequence[Sequence[Judged]]) -> list[str]:
         if texts.count(text) == 1:
             named.append(text)
             continue
-        twin = texts.index(text)
-        both = letters[twin], letters[place]
-        why = differences(first[twin], run, both).obstacles[:1] if place != twin else ()
+        first_alike = texts.index(text)
+        both = letters[first_alike], letters[place]
+        why = (
+            differences(first[first_alike], run, both).obstacles[:1] if place != first_alike else ()
+        )
         named.append(f"{text} ({'; '.join((letters[place], *why))})")
     return named
 
 
 def _changes(group: Sequence[Judged]) -> tuple[tuple[str, tuple[Difference, ...]], ...]:
-    """Say what was not the same as in the run before, the command left aside."""
+    """List what differs from the run before, except the command."""
     found = []
     for before, after in pairwise(group):
         told = differences(before.run, after.run).told

@@ -8,12 +8,12 @@ of `bench.analysis.verdicts`, on readings that `bench.storage.archive.columns` r
 from __future__ import annotations
 
 import hashlib
-import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from itertools import cycle
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from bench.model.records import (
     Result,
     Run,
     Sample,
-    TimeEstimate,
     WorkerSpec,
 )
 from bench.storage import runs as stored_runs
@@ -42,6 +41,7 @@ from bench.storage.archive.columns import METERS, NUMBERS, Columns, load_columns
 from bench.storage.archive.store import ID_DIGITS, RESULTS, RUNS, SAMPLES, write
 from bench.storage.runs import LARGEST_LINES, LARGEST_RUN, RUN, Stored
 
+NO_ESTIMATE = Estimate(nan, nan, nan, 0)
 PIECE = 4 << 20
 """Bytes that are hashed at a time."""
 
@@ -160,8 +160,8 @@ def _result_rows(
 
 def _result_row(result: Result, baseline: WorkerSpec, candidate: WorkerSpec) -> dict[str, Any]:
     problem, verdict = result.case.problem, result.verdict
-    estimate = result.ratio.estimate if result.ratio else None
-    return {
+    ratio = result.ratio.estimate if result.ratio else NO_ESTIMATE
+    row = {
         "case_id": case_id(result.case),
         "phase": result.case.phase,
         "layer_sizes": format_layers(problem.layer_sizes),
@@ -172,16 +172,18 @@ def _result_row(result: Result, baseline: WorkerSpec, candidate: WorkerSpec) -> 
         "baseline": baseline.implementation,
         "candidate": candidate.implementation,
         "worker": candidate.label,
-        **_ends("ratio", "", estimate),
-        "invocations": estimate.count if estimate else 0,
+        **_ends("ratio", "", ratio),
+        "invocations": ratio.count,
         "verdict": verdict.kind if verdict else None,
         "reason": verdict.reason if verdict else None,
-        "noise_floor": _known(stats.noise_floor(result.again)),
-        **_ends("baseline", "_ns", _median(result.times.get(baseline.label))),
-        **_ends("candidate", "_ns", _median(result.times.get(candidate.label))),
+        "noise_floor": stats.noise_floor(result.again),
+        **_ends("baseline", "_ns", _median(result, baseline)),
+        **_ends("candidate", "_ns", _median(result, candidate)),
         "drifting": result.drifting,
         "incomplete": result.incomplete,
     }
+    unknown = [k for k, value in row.items() if isinstance(value, float) and not isfinite(value)]
+    return row | dict.fromkeys(unknown)
 
 
 def _slots(run: Run) -> list[WorkerSpec]:
@@ -190,15 +192,13 @@ def _slots(run: Run) -> list[WorkerSpec]:
     return [spec for role in roles for spec in run.plan.workers if spec.role == role]
 
 
-def _median(time: TimeEstimate | None) -> Estimate | None:
-    return time.median_ns if time else None
+def _median(result: Result, spec: WorkerSpec) -> Estimate:
+    time = result.times.get(spec.label)
+    return time.median_ns if time else NO_ESTIMATE
 
 
-def _ends(name: str, unit: str, estimate: Estimate | None) -> dict[str, float | None]:
-    values = (estimate.point, estimate.low, estimate.high) if estimate else (None, None, None)
-    names = (f"{name}{unit}", f"{name}_low{unit}", f"{name}_high{unit}")
-    return {key: _known(value) for key, value in zip(names, values, strict=True)}
-
-
-def _known(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _ends(name: str, unit: str, estimate: Estimate) -> dict[str, float]:
+    values = (estimate.point, estimate.low, estimate.high)
+    return dict(
+        zip((f"{name}{unit}", f"{name}_low{unit}", f"{name}_high{unit}"), values, strict=True)
+    )

@@ -1,10 +1,9 @@
-"""What of a run's record names its machine and could go with its ratios. Pure.
+"""The facts of a run's machine and software: the columns of the runs, and the machine's id. Pure.
 
-A machine is known by what `bench.analysis.comparable` holds to be one machine: processor, cores,
-caches and settings. Nothing of it is a name that somebody gave. Two machines of one kind, set
-alike, have the same facts and so the same id: of them nobody can tell which is which, and their
-runs stand in one row, each with ratios of its own. Texts come from strangers; numbers are read out
-of them strictly.
+A machine is identified by what `bench.analysis.comparable` takes for one machine: processor, cores,
+caches and settings, and no name that somebody gave. Two machines of one kind with the same settings
+have the same facts and so the same id: their runs share a row, each with ratios of its own. Texts
+come from strangers; numbers are read from them strictly.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ VECTOR_BITS = {
     "sse4_2": 128,
     "asimd": 128,
 }
-"""By what a processor says of itself, the widest first. A scalable width (SVE) is not told."""
+"""By the extensions of a processor, the widest first. A scalable width (SVE) is not known."""
 SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 LARGEST = 1 << 50
 
@@ -42,10 +41,10 @@ def machine_id(run: Run) -> str:
 
 
 def recording(run: Run) -> str:
-    """Hash what says that two records are of the same run: name, start, and where it began.
+    """Hash what all records of one run share: name, start, and the machine at the start.
 
-    Load, steal and pressure at its start are part of that: they tell runs apart that were started
-    by one name in the same second on machines of one kind.
+    That includes load, steal and pressure. They distinguish runs that were started under one name
+    in the same second on machines of one kind.
     """
     return _digest([run.name, run.started, msgspec.to_builtins(run.environment.machine)])
 
@@ -57,9 +56,9 @@ def date_of(run: Run) -> str:
 
 
 def machine_facts(run: Run) -> dict[str, Any]:
-    """Tell the facts of a run's machine and software, None where one is not known.
+    """Read the facts of a run's machine and software; None where one is not known.
 
-    Sizes are bytes, as each core or the group that shares the cache sees them.
+    Sizes are in bytes, of the cache of a core or of the group of cores that share it.
     """
     machine, software = run.environment.machine, run.environment.software
     facts: dict[str, Any] = {}
@@ -102,7 +101,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    """Take a text or a number as text; what is not told is None."""
+    """Take a text or a number as text; None if it is unknown."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
     text = " ".join(str(value).split())[:LONGEST_TEXT]
@@ -122,6 +121,6 @@ def _cache(text: str, which: str) -> int | None:
 
 
 def _vector_bits(extensions: str | None) -> int | None:
-    """Tell the width of the vectors that the processor says to have."""
+    """Return the width of the vectors, by the extensions of the processor."""
     known = set((extensions or "").split())
     return next((bits for name, bits in VECTOR_BITS.items() if name in known), None)

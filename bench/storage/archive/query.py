@@ -8,10 +8,8 @@ are locked; one statement is run, and only one that reads.
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +53,11 @@ def query(path: Path, sql: str) -> Answer:
         sql: One SELECT (or EXPLAIN, DESCRIBE, SUMMARIZE) on `samples`, `runs` and `results`.
 
     Raises:
-        UsageError: DuckDB is missing, or the statement is wrong or does more than read.
+        UsageError: The statement is wrong or does more than read.
         StoreError: The store is missing or damaged.
     """
-    duckdb = _duckdb()
+    import duckdb
+
     tables = {name: dataset(path, kind) for name, kind in TABLES.items()}
     connection = duckdb.connect(":memory:")
     for name, table in tables.items():
@@ -138,16 +137,6 @@ def _to_json(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
         return str(value)  # a HUGEINT
     return plain(value) if isinstance(value, str) else value
-
-
-def _duckdb() -> Any:
-    try:
-        return importlib.import_module("duckdb")
-    except ImportError:
-        raise UsageError(
-            "SQL needs the package duckdb; install it by "
-            f"`{Path(sys.executable).name} -m pip install -c constraints.txt duckdb`"
-        ) from None
 
 
 def _wrong(error: Exception) -> UsageError:
