@@ -2,8 +2,8 @@
 
 The true ratio of a machine in a case is a number for the case, times the effect of its vectors and
 its cache, times a factor of its own. Noise has two levels, as on real machines: from process to
-process and from reading to reading. Some machines are too noisy for a verdict; some fail parity. The
-files are those of docs/design.md, written fast enough for 10,000,000 readings.
+process and from reading to reading. Some machines are too noisy for a verdict; some fail parity.
+The files are those of docs/design.md, written fast enough for 10,000,000 readings.
 """
 
 from __future__ import annotations

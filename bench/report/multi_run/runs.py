@@ -1,8 +1,8 @@
 """Several stored runs, grouped by machine: those of one machine in the order of time. Pure.
 
 A ratio is one run's own; none is ever formed of two runs. `bench.analysis.comparison` judges what
-changed from one run to the next. Runs share a group if `bench.analysis.comparable` finds no obstacle
-between any two of them.
+changed from one run to the next. Runs share a group if `bench.analysis.comparable` finds no
+obstacle between any two of them.
 """
 
 from __future__ import annotations
