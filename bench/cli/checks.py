@@ -23,23 +23,15 @@ from bench.cli.app import (
     problems_of,
     slots_for,
 )
-from bench.cli.options import (
-    BatchOption,
-    DTypeOption,
-    ImplementationOption,
-    LadderOption,
-    LayersOption,
-    PartName,
-    PhaseOption,
-    PresetName,
-    PresetOption,
-    RowsOption,
-    ThreadsOption,
-)
+from bench.cli.options import PartName, RunOptions, with_options
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id
 from bench.model.errors import StoreError
 from bench.model.presets import PRESETS, cases_of
+from bench.model.records import Request
+
+NETWORKS = ("preset", "layers", "batch", "rows", "dtype", "threads")
+"""The options that say which networks."""
 
 
 @app.command(
@@ -49,28 +41,20 @@ from bench.model.presets import PRESETS, cases_of
         "bench parity --preset quick --implementation mine:Network",
     ),
 )
-def parity(
-    preset: PresetOption = PresetName.default,
-    layers: LayersOption = None,
-    batch: BatchOption = None,
-    rows: RowsOption = None,
-    dtype: DTypeOption = None,
-    threads: ThreadsOption = None,
-    ladder: LadderOption = False,
-    implementation: ImplementationOption = None,
-) -> None:
+@with_options(*NETWORKS, "ladder", "implementation")
+def parity(options: RunOptions) -> None:
     """Check, tensor by tensor, that all implementations compute the same; time nothing."""
     from bench.cli.terminal.console import console, show_parity
     from bench.cli.terminal.progress import ScreenProgress
     from bench.measuring.preconditions import check_parity
-    from bench.measuring.run_state import Edges, Order
+    from bench.measuring.run_state import Edges
 
-    cases = cases_of(problems_of(preset, layers, batch, rows, dtype, threads))
-    slots = slots_for(implementation, preset, ladder)
+    cases = cases_of(problems_of(options))
+    slots = slots_for(options)
     build_mojo(workers=slots.specs)
     with ScreenProgress(console(sys.stderr)) as progress:
-        order = Order(preset, cases, slots.specs)
-        results, faults = check_parity(order, progress, Edges(start=slots.start))
+        request = Request(options.preset, cases, slots.specs)
+        results, faults = check_parity(request, progress, Edges(start=slots.start))
     show_parity(results, faults)
     raise typer.Exit(int(bool(faults) or not all(result.ok for result in results)))
 
@@ -82,14 +66,9 @@ def parity(
         "bench list --layers 1024x4 --threads 2 --json",
     ),
 )
+@with_options(*NETWORKS, "phase")
 def list_command(
-    preset: PresetOption = PresetName.default,
-    layers: LayersOption = None,
-    batch: BatchOption = None,
-    rows: RowsOption = None,
-    dtype: DTypeOption = None,
-    threads: ThreadsOption = None,
-    phase: PhaseOption = None,
+    options: RunOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the cases that `bench run` would measure, and the variants that --ladder would add.
@@ -99,8 +78,7 @@ def list_command(
     """
     from bench.cli.terminal.console import show_table, show_variants
 
-    problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    cases = planned(problems, phases_of(phase), PRESETS[preset])
+    cases = planned(problems_of(options), phases_of(options.phase), PRESETS[options.preset])
     if as_json:
         listed = [
             {"id": case_id(case), "flops": flops(case), "phase": case.phase, **asdict(case.problem)}

@@ -13,7 +13,6 @@ from typing import Any
 from bench.measuring.run_state import (
     SETTLE_S,
     Edges,
-    Order,
     Progress,
     Record,
     Session,
@@ -25,7 +24,7 @@ from bench.measuring.worker_group import WorkerGroup
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id, network_text, problem_id
 from bench.model.errors import WorkerError
-from bench.model.records import PHASES, Case, FairnessCheck, Fault, ParityResult, Problem
+from bench.model.records import PHASES, Case, FairnessCheck, Fault, ParityResult, Problem, Request
 from bench.model.registry import flushes
 from bench.model.slots import compared, slots_of
 from bench.workers import fairness as contract
@@ -40,11 +39,11 @@ disturbance."""
 
 
 def check_parity(
-    order: Order, progress: Progress, edges: Edges | None = None
+    request: Request, progress: Progress, edges: Edges | None = None
 ) -> tuple[list[ParityResult], list[Fault]]:
     """Only compare, problem by problem; faults stand for what could not be compared."""
     records: list[Record] = []
-    admit(Session(order, progress, edges or Edges(), records.append))
+    admit(Session(request, progress, edges or Edges(), records.append))
     return (
         [record for record in records if isinstance(record, ParityResult)],
         [record for record in records if isinstance(record, Fault)],
@@ -59,7 +58,7 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
         done: Ids of the problems that were compared before.
     """
     problems = [
-        problem for problem in compared(session.order.cases) if problem_id(problem) not in done
+        problem for problem in compared(session.request.cases) if problem_id(problem) not in done
     ]
     session.progress.stage("parity", len(problems))
 
@@ -96,14 +95,14 @@ def _compare(
     twin = replace(problem, dtype="float64")
     # Other weights come after the first, and of them one batch will do.
     for prefix, seed, epochs in (("", 0, PARITY_EPOCHS), (parity.ANOTHER_SEED, 1, 0)):
-        session.prepare(group, problem, session.order.seed + seed, slots)
+        session.prepare(group, problem, session.request.seed + seed, slots)
         for label, mine in computed.items():
             arrays, answer = ask_arrays(group, label, "tensors", problem, epochs)
             mine.update({f"{prefix}{name}": array for name, array in arrays.items()})
             answers.setdefault(label, answer)
         if problem != twin:
             data = session.data_of(twin)
-            group.prepare(baseline.label, twin, data, session.order.seed + seed)
+            group.prepare(baseline.label, twin, data, session.request.seed + seed)
             arrays, _ = ask_arrays(group, baseline.label, "tensors", twin, epochs)
             exact.update({f"{prefix}{name}": array for name, array in arrays.items()})
     reference = computed[baseline.label]
@@ -124,7 +123,7 @@ def _compare(
             subject,
             {spec.label: group.descriptions[spec.label] for spec in slots},
             group.threads,
-            session.order.isa,
+            session.request.isa,
             [spec.label for spec in slots if flushes(spec.implementation)],
         ),
         *contract.of_data(subject, answers),

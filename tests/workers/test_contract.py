@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pretence import SMALL, Event, World, order_of
+from pretence import SMALL, Event, World, request_of
 
 from bench.analysis.verdicts import results
 from bench.model.cases import case_id, problem_id
@@ -166,7 +166,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_run_stores_every_line_that_it_checked(world: World) -> None:
-    _, stored = world.run(order_of(SMALL, phases=("forward", "epoch"), invocations=1))
+    _, stored = world.run(request_of(SMALL, phases=("forward", "epoch"), invocations=1))
     assert broken(list(stored.contract)) == {}
     names = {fairness_check.name for fairness_check in stored.contract}
     assert names == CLAUSES.keys() - {"instruction set"}
@@ -206,7 +206,7 @@ def test_a_broken_line_makes_its_cases_invalid(
     world: World, change: Callable[[World], None], words: str
 ) -> None:
     change(world)
-    run, stored = world.run(order_of(SMALL, invocations=1))
+    run, stored = world.run(request_of(SMALL, invocations=1))
     (result,) = results(run, stored.samples, stored.parity, stored.faults)
     assert result.verdict is not None
     assert result.verdict.kind == "INVALID"
@@ -219,7 +219,7 @@ def test_a_broken_line_makes_its_cases_invalid(
 
 def test_what_is_above_the_peak_is_not_timed(world: World) -> None:
     world.each_ns = {"numpy": 400_000, "mojo": 200_000}
-    wide = order_of(type(SMALL)((1, 4096, 4096, 1), 512, 512, "float64", 1), invocations=1)
+    wide = request_of(type(SMALL)((1, 4096, 4096, 1), 512, 512, "float64", 1), invocations=1)
     run, stored = world.run(wide)
     (result,) = results(run, stored.samples, stored.parity, stored.faults)
     assert result.verdict is not None

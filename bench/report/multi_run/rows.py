@@ -53,7 +53,7 @@ def run_rows(groups: Sequence[Group]) -> list[RunRow]:
     places = {
         "network": list(dict.fromkeys(map(network_text, networks))),
         "implementation": in_order(_kind(one, result) for _, _, one, result in found),
-        "preset": list(dict.fromkeys(one.run.plan.preset for _, _, one, _ in found)),
+        "preset": list(dict.fromkeys(one.run.plan.request.preset for _, _, one, _ in found)),
     }
     runs: dict[int, int] = {}
     for _, _, one, _ in found:
@@ -97,7 +97,7 @@ def _row(
     numbers = {
         "run": run,
         "machine": number,
-        "preset": places["preset"].index(one.run.plan.preset),
+        "preset": places["preset"].index(one.run.plan.request.preset),
         "phase": PHASES.index(result.case.phase),
         "network": places["network"].index(network),
         "dtype": int(problem.dtype.removeprefix("float")),
@@ -111,7 +111,7 @@ def _row(
         names={
             "run": f"{date_text(one.run)} {one.run.name}",
             "machine": group.name,
-            "preset": one.run.plan.preset,
+            "preset": one.run.plan.request.preset,
             "phase": result.case.phase,
             "network": network,
             "dtype": problem.dtype,
