@@ -153,7 +153,7 @@ def test_a_worker_tells_what_loading_and_the_first_calls_took(kind: Any, tmp_pat
     worker = Worker(kind())
     path, _ = data_folder(PROBLEM, tmp_path)
     assert json.loads(json.dumps(worker.answer(json.dumps({"op": "costs"}))))["ok"] is False
-    request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path)}
+    request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path), "seed": 1}
     assert worker.answer(json.dumps(request)) == {"ok": True}
     answer = worker.answer(json.dumps({"op": "costs"}))
     assert answer is not None
@@ -173,7 +173,7 @@ def test_an_implementation_that_cannot_be_loaded_apart_tells_the_rest(tmp_path: 
 
     worker = Worker(Odd())  # type: ignore[arg-type]
     path, _ = data_folder(PROBLEM, tmp_path)
-    request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path)}
+    request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path), "seed": 1}
     worker.answer(json.dumps(request))
     answer = worker.answer(json.dumps({"op": "costs"}))
     assert answer is not None

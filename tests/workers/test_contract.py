@@ -22,6 +22,7 @@ from bench.workers.fairness import (
     of_trials,
     of_workers,
 )
+from bench.workers.messages import TensorsWritten
 
 FAIR = {"threads": 1, "denormals": "kept", "rounding": "to nearest", "facts": {}}
 
@@ -60,11 +61,11 @@ def test_a_worker_that_is_set_otherwise(change: dict[str, Any], name: str, words
 
 
 def test_data_and_its_layout() -> None:
-    good = {"inputs": "12ab34cd", "layout": "dense, C order"}
+    good = TensorsWritten(ok=True, inputs="12ab34cd", layout="dense, C order")
     fairness_checks = of_data("p", {"numpy": good, "mojo": good})
     assert broken(fairness_checks) == {}
     assert fairness_checks[0].found == "CRC-32 12ab34cd"
-    other = {"inputs": "cd", "layout": "not dense in C order: X"}
+    other = TensorsWritten(ok=True, inputs="cd", layout="not dense in C order: X")
     assert broken(of_data("p", {"numpy": good, "mojo": other})) == {
         "inputs": "mojo holds other data than numpy",
         "layout": "arrays of mojo are not dense in C order: X",
@@ -196,7 +197,7 @@ def answers(op: str, label: str, **changed: Any) -> Callable[[World], None]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (answers("tensors", "mojo", inputs="cd"), "inputs: mojo holds other data than numpy"),
+        (answers("tensors", "mojo", inputs="0badc0de"), "inputs: mojo holds other data than numpy"),
         (answers("tensors", "numpy", layout="not dense"), "layout: arrays of numpy are not dense"),
         (answers("describe", "mojo", rounding="up"), "rounding: mojo has rounding 'up'"),
         (answers("sample", "mojo", cpu_ns=10**12), "cores: mojo keeps"),
