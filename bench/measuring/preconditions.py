@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+
+import msgspec
 
 from bench.measuring.run_state import (
     SETTLE_S,
@@ -24,14 +25,23 @@ from bench.measuring.worker_group import WorkerGroup
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id, network_text, problem_id
 from bench.model.errors import WorkerError
-from bench.model.records import PHASES, Case, FairnessCheck, Fault, ParityResult, Problem, Request
+from bench.model.records import (
+    PHASES,
+    Case,
+    FairnessCheck,
+    Fault,
+    ParityResult,
+    Problem,
+    Request,
+    WorkerSpec,
+)
 from bench.model.registry import flushes
 from bench.model.slots import compared, slots_of
 from bench.workers import fairness as contract
-from bench.workers import parity
-from bench.workers.tensor_files import needed
+from bench.workers.comparing import Side, compare
+from bench.workers.implementations.drivers import Array
+from bench.workers.messages import TensorsWritten, read_answer
 
-PARITY_EPOCHS = 2
 ATTEMPTS = 3
 TRIALS = 3
 """Of the times of each worker in each case, and of each, how many samples: what one shows may be a
@@ -86,37 +96,24 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
 def _compare(
     session: Session, group: WorkerGroup, problem: Problem
 ) -> tuple[list[ParityResult], list[FairnessCheck]]:
-    """Compare one problem; float32 is judged by the baseline's own distance to float64."""
+    """Compare one problem, and check what holds for all of its cases."""
     slots = session.slots_of(problem)
-    baseline, *candidates = slots
-    computed: dict[str, dict[str, Any]] = {spec.label: {} for spec in slots}
-    exact: dict[str, Any] = {}
-    answers: dict[str, dict[str, Any]] = {}
-    twin = replace(problem, dtype="float64")
-    # Other weights come after the first, and of them one batch will do.
-    for prefix, seed, epochs in (("", 0, PARITY_EPOCHS), (parity.ANOTHER_SEED, 1, 0)):
-        session.prepare(group, problem, session.request.seed + seed, slots)
-        for label, mine in computed.items():
-            arrays, answer = ask_arrays(group, label, "tensors", problem, epochs)
-            mine.update({f"{prefix}{name}": array for name, array in arrays.items()})
-            answers.setdefault(label, answer)
-        if problem != twin:
-            data = session.data_of(twin)
-            group.prepare(baseline.label, twin, data, session.request.seed + seed)
-            arrays, _ = ask_arrays(group, baseline.label, "tensors", twin, epochs)
-            exact.update({f"{prefix}{name}": array for name, array in arrays.items()})
-    reference = computed[baseline.label]
-    results = [
-        parity.check(
-            problem,
-            baseline.implementation,
-            spec.implementation,
-            needed(reference, spec.phases or PHASES),
-            needed(computed[spec.label], spec.phases or PHASES),
-            exact or reference,
-        )
-        for spec in candidates
-    ]
+    answers: dict[str, TensorsWritten] = {}
+
+    def side(spec: WorkerSpec) -> Side:
+        def compute(problem: Problem, seed: int, epochs: int) -> Mapping[str, Array]:
+            group.prepare(spec.label, problem, session.data_of(problem), seed)
+            arrays, answer = ask_arrays(group, spec.label, "tensors", problem, epochs)
+            try:
+                answers.setdefault(spec.label, read_answer(TensorsWritten, answer))
+            except msgspec.ValidationError as error:
+                raise WorkerError(spec.label, f"answered tensors wrongly: {error}") from None
+            return arrays
+
+        return Side(spec.implementation, compute, spec.phases or PHASES)
+
+    baseline, *candidates = map(side, slots)
+    results = compare(problem, baseline, candidates, session.request.seed)
     subject = problem_id(problem)
     fairness_checks = [
         *contract.of_workers(

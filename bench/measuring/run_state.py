@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -350,9 +350,13 @@ def timeout_s(case: Case, times: float) -> float:
 
 
 def ask_arrays(
-    group: WorkerGroup, label: str, op: str, problem: Problem, epochs: int
+    group: WorkerGroup,
+    label: str,
+    op: Literal["tensors", "train"],
+    problem: Problem,
+    epochs: int,
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
-    """Have a worker write the arrays of `tensors` or `train`; read them, and what it answered."""
+    """Have a worker write its arrays; read them, and what it answered."""
     wait_s = timeout_s(Case("epoch", problem), 2 * (epochs + 2))  # validation takes time as well
     shapes = (tensor_shapes if op == "tensors" else training_shapes)(problem, epochs)
     with TemporaryDirectory() as folder:

@@ -209,10 +209,10 @@ def test_float32_is_judged_by_the_baseline_in_float64(world: World, dtype: DType
     assert [result.ok for result in parity] == [True]
     prepared = [(e.worker, e.fields["problem"]["dtype"]) for e in world.asked("prepare")]
     extra = [("numpy", "float64")] if dtype == "float32" else []
-    assert prepared == 2 * [("numpy", dtype), ("mojo", dtype), *extra]
-    assert [e.fields["seed"] for e in world.asked("prepare")] == [0] * (len(prepared) // 2) + [
-        1
-    ] * (len(prepared) // 2)
+    sides = [("numpy", dtype), *extra, ("mojo", dtype)]
+    assert prepared == [side for side in sides for _ in range(2)]
+    seeds = [event.fields["seed"] for event in world.asked("prepare")]
+    assert seeds == [0, 1] * len(sides)
     assert len(world.asked("tensors")) == len(prepared)
 
 
