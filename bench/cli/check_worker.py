@@ -66,7 +66,7 @@ def check_worker(
 
 
 def _show(name: str, report: Report) -> None:
-    from bench.cli.terminal.console import show_lines
+    from bench.cli.terminal.text import show_lines
 
     for check in report.checks:
         show_lines([f"{'✓' if check.ok else '✗'} {check.name}"])

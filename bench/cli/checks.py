@@ -44,8 +44,9 @@ NETWORKS = ("preset", "layers", "batch", "rows", "dtype", "threads")
 @with_options(*NETWORKS, "ladder", "implementation")
 def parity(options: RunOptions) -> None:
     """Check, tensor by tensor, that all implementations compute the same; time nothing."""
-    from bench.cli.terminal.console import console, show_parity
+    from bench.cli.terminal.console import show_parity
     from bench.cli.terminal.progress import ScreenProgress
+    from bench.cli.terminal.text import console
     from bench.measuring.preconditions import check_parity
     from bench.measuring.run_state import Edges
 
@@ -76,7 +77,7 @@ def list_command(
     FLOPs of one repetition are those of the matrix products, 2 M N K each. An id reads phase /
     layers / batch / rows / dtype / threads. Of a variant that is not installed it says how to.
     """
-    from bench.cli.terminal.console import show_table, show_variants
+    from bench.cli.terminal.text import show_table, show_variants
 
     cases = planned(problems_of(options), phases_of(options.phase), PRESETS[options.preset])
     if as_json:
@@ -102,9 +103,9 @@ def doctor(
     network for some seconds: what differs there is noise. Ends with 1 if something is bad: figures
     taken now would mislead.
     """
-    from bench.cli.terminal.console import console
     from bench.cli.terminal.progress import ScreenProgress
     from bench.cli.terminal.results import show_findings
+    from bench.cli.terminal.text import console
     from bench.measuring.doctor import examine, worst
     from bench.measuring.lock import alone
 
@@ -142,8 +143,8 @@ def validate(
     it?); and runs wrong and unfair implementations, made on purpose (is each refused for the right
     reason?). Ends with 1 if a goal is missed.
     """
-    from bench.cli.terminal.console import console, show_lines, show_table
     from bench.cli.terminal.progress import ScreenProgress
+    from bench.cli.terminal.text import console, show_lines, show_table
     from bench.measuring.lock import alone
     from bench.measuring.validation.page import page as page_of
     from bench.measuring.validation.page import summary

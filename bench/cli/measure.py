@@ -119,9 +119,9 @@ def plan(
     Runs the pilot of that run, some seconds, and nothing else: how long one repetition of each case
     takes decides how many make a sample and how many rounds there are time for. Keeps nothing.
     """
-    from bench.cli.terminal.console import console
     from bench.cli.terminal.progress import ScreenProgress
     from bench.cli.terminal.results import show_plan
+    from bench.cli.terminal.text import console
     from bench.measuring.lock import alone
     from bench.measuring.pilot import plan_only
     from bench.measuring.run_state import Edges
@@ -220,8 +220,8 @@ def _take(
     report: bool,
 ) -> str:
     """Do the work of a run with the library built and the machine held; return its status."""
-    from bench.cli.terminal.console import console
     from bench.cli.terminal.progress import ScreenProgress
+    from bench.cli.terminal.text import console
     from bench.measuring.lock import alone
     from bench.report.run.build import build
 

@@ -113,7 +113,7 @@ def open_command(
     import webbrowser
 
     from bench.cli.open import report_page
-    from bench.cli.terminal.console import show_lines
+    from bench.cli.terminal.text import show_lines
 
     page = report_page(run, out)
     show_lines([str(page)], whole=True)
@@ -217,7 +217,7 @@ def export_command(
     pyperf and pytest-benchmark judge times of programs run one after the other: what they say of
     these readings is weaker than the report, as it does not pair the readings of a round.
     """
-    from bench.cli.terminal.console import show_lines
+    from bench.cli.terminal.text import show_lines
     from bench.storage.export import export
 
     show_lines(export(run, str(to), out))

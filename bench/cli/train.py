@@ -101,7 +101,7 @@ def train_command(
     First both are held to the table of parity on this data. Then NumPy is trained and then Mojo.
     This is for looking: the wall times are one reading each, and `bench run` is what measures.
     """
-    from bench.cli.terminal.console import show_lines
+    from bench.cli.terminal.text import show_lines
     from bench.training.datasets import task as task_of
     from bench.training.train import Settings, has_run_away, problem_of, same_tensors
 
@@ -164,7 +164,7 @@ def predict_command(
     ] = None,
 ) -> None:
     """Compute what a trained network makes of rows of inputs, in the units of its data."""
-    from bench.cli.terminal.console import show_lines
+    from bench.cli.terminal.text import show_lines
     from bench.training.train import predict
     from bench.training.weights import load_table, load_weights
 
@@ -207,8 +207,8 @@ def _make(folder: Path) -> None:
 
 def _train_both(task: Task, settings: Settings) -> list[Side]:
     """Train one after the other, and show how far each is."""
-    from bench.cli.terminal.console import console
     from bench.cli.terminal.progress import ScreenProgress
+    from bench.cli.terminal.text import console
     from bench.model.numbers import significant
     from bench.training.train import SIDES, train
 
@@ -229,7 +229,7 @@ def _train_both(task: Task, settings: Settings) -> list[Side]:
 
 def _show(task: Task, settings: Settings, sides: list[Side], folder: Path) -> None:
     """Write the figure and the weights; say what came of it and where they are."""
-    from bench.cli.terminal.console import show_lines, show_table
+    from bench.cli.terminal.text import show_lines, show_table
     from bench.model.numbers import significant
     from bench.report.charts.training import outcome, training_chart
     from bench.storage.atomic_files import write_whole

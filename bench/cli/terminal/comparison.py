@@ -11,7 +11,8 @@ from pathlib import Path
 from bench.analysis.comparable import Differences, differences
 from bench.analysis.comparison import Change, Side, changes, side
 from bench.analysis.gate import ANSWERS, Limit, Outcome, exit_code, gate, new_cases, obstacles
-from bench.cli.terminal.console import UNFINISHED, show_lines, show_table
+from bench.cli.terminal.console import UNFINISHED
+from bench.cli.terminal.text import show_lines, show_table
 from bench.model.cases import case_text
 from bench.model.errors import UsageError
 from bench.model.numbers import DASH, change_text, count_text, listing, ratio_text, time_text

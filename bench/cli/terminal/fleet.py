@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.cli.terminal.console import show_lines, show_table
+from bench.cli.terminal.text import show_lines, show_table
 from bench.model.numbers import count_text
 from bench.report.elements.files import ReportPaths
 from bench.report.fleet.page import fleet_page

@@ -8,15 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.analysis import verdicts as stats
-from bench.cli.terminal.console import (
-    UNFINISHED,
-    show_below_one,
-    show_lines,
-    show_results,
-    show_roofline,
-    show_table,
-)
+from bench.cli.terminal.console import UNFINISHED, show_below_one, show_results, show_roofline
 from bench.cli.terminal.plain import run_lines
+from bench.cli.terminal.text import show_lines, show_table
 from bench.measuring.doctor import Finding, worst
 from bench.measuring.pilot import eta_s
 from bench.model.cases import case_id
