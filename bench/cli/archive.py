@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.app import app, epilog
+from bench.cli.output import JsonOption, emit
 from bench.model.errors import UsageError
 
 STORE = Path("results/store")
@@ -53,6 +54,7 @@ def merge_command(
             help="How many read at once. [default: as many as there are cores]",
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Collect runs from anywhere into one store of Parquet, each run once, judged by itself.
 
@@ -65,7 +67,12 @@ def merge_command(
 
     with merging() as step:
         merged = merge(folders, into, processes=processes, step=step)
-    show_merged(merged)
+    if as_json:
+        from bench.cli.documents import merge_of
+
+        emit(merge_of(merged))
+    else:
+        show_merged(merged)
     raise typer.Exit(int(merged.wrong))
 
 
@@ -91,13 +98,20 @@ def query_command(
     form: Annotated[
         AnswerName, typer.Option("--format", metavar="FORMAT", help="table, csv, or json lines.")
     ] = AnswerName.table,
+    as_json: JsonOption = False,
 ) -> None:
     """Ask a store in SQL, by DuckDB: it reads the store and nothing else, no files, no network."""
     _need_arrow()
     from bench.cli.terminal.fleet import show_answer
     from bench.storage.archive.query import query
 
-    show_answer(query(store, sql), str(form))
+    answer = query(store, sql)
+    if as_json:
+        from bench.cli.documents import Queried
+
+        emit(Queried(answer.heads, tuple(answer.rows)))
+    else:
+        show_answer(answer, str(form))
 
 
 @app.command(
@@ -117,6 +131,7 @@ def fleet_command(
             "be repeated.",
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the report of all machines of a store: fleet.html, fleet.md, and a page per machine.
 
@@ -127,4 +142,10 @@ def fleet_command(
     from bench.cli.terminal.fleet import show_fleet
     from bench.report.fleet.build import build_fleet
 
-    show_fleet(*build_fleet(store, runs or []))
+    fleet, paths = build_fleet(store, runs or [])
+    if as_json:
+        from bench.cli.documents import fleet_pages
+
+        emit(fleet_pages(fleet, paths))
+    else:
+        show_fleet(fleet, paths)

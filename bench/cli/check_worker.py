@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.app import app, build_mojo, epilog
+from bench.cli.output import JsonOption, emit
 
 if TYPE_CHECKING:
     from bench.workers.findings import Report
@@ -39,7 +38,7 @@ def check_worker(
         float,
         typer.Option("--patience", metavar="S", min=0.1, help="Seconds to wait for an answer."),
     ] = TIMEOUT_S,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Drive a worker through the whole protocol, and say in plain words what is wrong with it.
 
@@ -58,8 +57,9 @@ def check_worker(
         build_mojo()
     report = check(*to_be_checked(name), DATA, patience)
     if as_json:
-        found = {"ok": report.ok, "stopped": report.stopped}
-        typer.echo(json.dumps({**found, "checks": [asdict(c) for c in report.checks]}, indent=1))
+        from bench.cli.documents import Checked
+
+        emit(Checked(report.ok, report.stopped, report.checks))
     else:
         _show(name, report)
     raise typer.Exit(int(not report.ok))

@@ -5,9 +5,7 @@ They parse and print, nothing else.
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +22,7 @@ from bench.cli.app import (
     slots_for,
 )
 from bench.cli.options import PartName, RunOptions, with_options
+from bench.cli.output import JsonOption, emit, listed
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id
 from bench.model.errors import StoreError
@@ -42,7 +41,7 @@ NETWORKS = ("preset", "layers", "batch", "rows", "dtype", "threads")
     ),
 )
 @with_options(*NETWORKS, "ladder", "implementation")
-def parity(options: RunOptions) -> None:
+def parity(options: RunOptions, as_json: JsonOption = False) -> None:
     """Check, tensor by tensor, that all implementations compute the same; time nothing."""
     from bench.cli.terminal.console import show_parity
     from bench.cli.terminal.progress import ScreenProgress
@@ -56,8 +55,14 @@ def parity(options: RunOptions) -> None:
     with ScreenProgress(console(sys.stderr)) as progress:
         request = Request(options.preset, cases, slots.specs)
         results, faults = check_parity(request, progress, Edges(start=slots.start))
-    show_parity(results, faults)
-    raise typer.Exit(int(bool(faults) or not all(result.ok for result in results)))
+    ok = not faults and all(result.ok for result in results)
+    if as_json:
+        from bench.cli.documents import Compared
+
+        emit(Compared(ok, tuple(results), tuple(faults)))
+    else:
+        show_parity(results, faults)
+    raise typer.Exit(int(not ok))
 
 
 @app.command(
@@ -70,7 +75,7 @@ def parity(options: RunOptions) -> None:
 @with_options(*NETWORKS, "phase")
 def list_command(
     options: RunOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the cases that `bench run` would measure, and the variants that --ladder would add.
 
@@ -81,11 +86,7 @@ def list_command(
 
     cases = planned(problems_of(options), phases_of(options.phase), PRESETS[options.preset])
     if as_json:
-        listed = [
-            {"id": case_id(case), "flops": flops(case), "phase": case.phase, **asdict(case.problem)}
-            for case in cases
-        ]
-        typer.echo(json.dumps(listed, indent=1))
+        emit([listed(case) for case in cases])
         return
     show_table(("case", "FLOPs"), [(case_id(case), f"{flops(case):,}") for case in cases])
     show_variants()
@@ -95,7 +96,7 @@ def list_command(
     epilog=epilog("bench doctor", "bench doctor --json"),
 )
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what this machine can tell about speed and what it cannot, and what to do about it.
 
@@ -113,7 +114,7 @@ def doctor(
     with alone("bench doctor"), ScreenProgress(console(sys.stderr)) as progress:
         found = examine(WORKERS, progress, invocations=4, seconds=8.0)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=1))
+        emit(found)
     else:
         show_findings(found)
     raise typer.Exit(int(worst(found) == "bad"))
@@ -134,6 +135,7 @@ def validate(
         list[PartName] | None,
         typer.Option("--only", metavar="PART", help=f"{', '.join(PartName)}. May be repeated."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Put the harness itself to the test; what it says of itself is measured here.
 
@@ -158,17 +160,22 @@ def validate(
     with alone(command), ScreenProgress(console(sys.stderr)) as progress:
         found = put_to_the_test(LONG if long else SHORT, progress, parts=parts)
     lines = summary(found)
-    show_table(
-        ("", "found", "goal", ""),
-        [(one.what, one.found, one.goal, one.state) for one in lines],
-    )
-    for one in found.refusals:
-        if not one.ok:
-            show_lines([f"{one.name}: {one.reason or 'passes'}"])
+    ok = not any(one.state == "MISSED" for one in lines)
+    if as_json:
+        from bench.cli.documents import Validated
+
+        emit(Validated(ok, tuple(lines), tuple(found.refusals)))
+    else:
+        show_table(
+            ("", "found", "goal", ""),
+            [(one.what, one.found, one.goal, one.state) for one in lines],
+        )
+        show_lines(f"{one.name}: {one.reason or 'passes'}" for one in found.refusals if not one.ok)
     if page is not None:
         try:
             write_whole(page, page_of(found, command).encode())
         except OSError as error:
             raise StoreError(f"cannot write {page}: {error.strerror}; choose another") from None
-        show_lines([f"Page: {page}"])
-    raise typer.Exit(int(any(one.state == "MISSED" for one in lines)))
+        if not as_json:
+            show_lines([f"Page: {page}"])
+    raise typer.Exit(int(not ok))

@@ -30,6 +30,7 @@ from bench.cli.options import (
     SlurmOption,
     with_options,
 )
+from bench.cli.output import JsonOption, emit
 from bench.model.errors import UsageError
 from bench.model.records import Request
 from bench.model.threads import cores
@@ -68,6 +69,7 @@ def run(
     environment: EnvironmentOption = None,
     no_report: NoReportOption = False,
     plain: PlainOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check, measure, report: the whole path.
 
@@ -92,6 +94,8 @@ def run(
             raise UsageError("--resume goes on with what the run was asked for: no other options")
         path, status = _go_on(resume, options.implementation or [], plain, report=not no_report)
     elif cluster or slurm_options or environment:
+        if as_json:
+            raise UsageError("--json is of one run; `bench report --json` tells several afterwards")
         words = ["--preset", str(options.preset), *options.words()]
         here = Submitted(cluster, slurm_options, environment or [], out, name, plain)
         raise typer.Exit(submit(words, here))
@@ -102,7 +106,14 @@ def run(
             request, options.command("run"), out, name, slots.start, plain, report=not no_report
         )
         path, status = measured
-    wrong = not no_report and show_run(path, plain=plain)
+    if as_json:
+        from bench.cli.documents import judged_run
+
+        document = judged_run(path)
+        emit(document)
+        wrong = not document.ok
+    else:
+        wrong = not no_report and show_run(path, plain=plain)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
 
 
@@ -112,7 +123,7 @@ def run(
 @with_options()
 def plan(
     options: RunOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what `bench run` with the same options would do, and how long it would take.
 
@@ -131,7 +142,12 @@ def plan(
     build_mojo(request.isa, request.workers)
     with alone("bench plan"), ScreenProgress(console(sys.stderr)) as progress:
         found, faults = plan_only(request, progress, Edges(start=slots.start))
-    show_plan(found, faults, as_json=as_json)
+    if as_json:
+        from bench.cli.documents import planned
+
+        emit(planned(found, faults))
+    else:
+        show_plan(found, faults)
     raise typer.Exit(int(bool(faults)))
 
 
@@ -151,6 +167,7 @@ def roofline(
     ] = None,
     out: OutOption = Path("results"),
     name: NameOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure how near each case comes to what the machine can do: percent of its peak.
 
@@ -165,7 +182,14 @@ def roofline(
         asked = replace(options, preset=PresetName.roofline, no_costs=True)
         request = request_of(asked, WORKERS, sorted({1, cores()}))
         source, status = _measure(request, options.command("roofline"), out, name)
-    wrong = show_roofline_of(source)
+    if as_json:
+        from bench.cli.documents import roofline as document_of
+
+        document = document_of(source)
+        emit(document)
+        wrong = not document.ok
+    else:
+        wrong = show_roofline_of(source)
     raise typer.Exit(INTERRUPTED if status == "interrupted" else int(wrong))
 
 
