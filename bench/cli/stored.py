@@ -124,11 +124,11 @@ def open_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Open the report of a run in the browser: of the newest one, where none is named."""
+    """Open the report of a run in the browser: of the latest one, where none is named."""
     import webbrowser
 
-    from bench.cli.open import report_page
     from bench.cli.terminal.text import show_lines
+    from bench.storage.latest import report_page
 
     page = report_page(run, out)
     if as_json:
