@@ -121,11 +121,9 @@ class RunWriter:
         """Open the files of lines, and keep every other process from writing them."""
         for kind, name in LINES.items():
             self._files[kind] = LineFile(self.path / name)
-        try:
-            self._files[Sample].hold()
-        except BlockingIOError:
+        if not self._files[Sample].hold():
             self.close()
-            raise StoreError(f"{self.path} is being measured by another process") from None
+            raise StoreError(f"{self.path} is being measured by another process")
 
     @classmethod
     def reopen(cls, path: Path, run: Run) -> Self:
