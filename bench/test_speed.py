@@ -1,4 +1,4 @@
-"""The cases of a preset for people who live in pytest: `pytest bench`, by pytest-benchmark.
+"""The cases of a preset as pytest-benchmark tests: `pytest bench`.
 
 Every network is checked for parity before it is timed. Times come without verdicts: here one
 implementation is timed after the other in a single process (docs/method.md). `epoch` is a `fit` of
@@ -7,12 +7,10 @@ one epoch, by the public method, so the checks of its data are in it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from bench.model.cases import case_id, case_text
@@ -21,12 +19,10 @@ from bench.model.presets import PRESETS, preset_problems
 from bench.model.records import PHASES, Case, ParityResult, Problem
 from bench.model.registry import BASELINE
 from bench.storage.pytest_import import EXTRA, Extra
+from bench.workers.comparing import Side, compare, in_process
 from bench.workers.datasets import data_for
-from bench.workers.implementations.drivers import IMPLEMENTATIONS, Array, implementation
-from bench.workers.parity import check
-from bench.workers.tensors import tensors
+from bench.workers.implementations.drivers import IMPLEMENTATIONS, Network, implementation
 
-EPOCHS_COMPARED = 2
 EPOCH_ROUNDS = 20
 CANDIDATES = tuple(name for name in IMPLEMENTATIONS if name != BASELINE)
 
@@ -86,20 +82,15 @@ def test_speed(
 @cache
 def compared(problem: Problem, candidate: str) -> ParityResult:
     """Compare a candidate with the baseline, once per problem."""
-    reference, found = computed(problem, BASELINE), computed(problem, candidate)
-    reference64 = computed(replace(problem, dtype="float64"), BASELINE)
-    return check(problem, BASELINE, candidate, reference, found, reference64)
+    (result,) = compare(problem, side(BASELINE), [side(candidate)], seed=1)
+    return result
 
 
-@cache
-def computed(problem: Problem, name: str) -> dict[str, Array]:
-    """Run one batch and a short training from fresh weights, and return every tensor."""
-    data = data_for(problem)
+def side(name: str) -> Side:
+    """Return how an implementation of this process is compared."""
     mine = implementation(name)
-    network = mine.create(problem, max_epochs=EPOCHS_COMPARED)
-    history = network.fit(data.X, data.y, data.X_val, data.y_val)
-    found = tensors(mine.create(problem), data.arrays(), problem.batch_size)
-    return found | {
-        "training_loss": np.asarray(history.training_loss),
-        "validation_loss": np.asarray(history.validation_loss),
-    }
+
+    def make(problem: Problem, seed: int, epochs: int) -> Network:
+        return mine.create(problem, max_epochs=epochs, seed=seed)
+
+    return Side(name, in_process(make, lambda problem: data_for(problem).arrays()))

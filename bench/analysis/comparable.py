@@ -70,8 +70,8 @@ def differences(a: Run, b: Run, names: tuple[str, str] = ("A", "B")) -> Differen
     obstacles: list[Any] = []
     if a.source != b.source:
         obstacles.append(Difference("taken by", a.source, b.source))
-    if a.plan.seed != b.plan.seed:
-        seeds = str(a.plan.seed), str(b.plan.seed)
+    if a.plan.request.seed != b.plan.request.seed:
+        seeds = str(a.plan.request.seed), str(b.plan.request.seed)
         obstacles.append(Difference("seed of weights and batches", *seeds))
     data = a.environment.data, b.environment.data
     obstacles += _unlike(*data, [name for name in data[0] if name in data[1]], "checksum of ")

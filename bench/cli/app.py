@@ -6,17 +6,18 @@ What is heavy to import is imported where it is used, so that `--help` comes at 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from typer.core import TyperGroup
 
-from bench.cli.options import DTypeName, PhaseName, PresetName
+from bench.cli.options import PhaseName, RunOptions
 from bench.model.cases import parse_layers
 from bench.model.errors import BuildError, UsageError
 from bench.model.instruction_sets import ISAS
 from bench.model.presets import PRESETS, WITH_PARTS, Preset, cases_of, preset_problems
-from bench.model.records import PHASES, Case, DType, Phase, Problem, WorkerSpec
+from bench.model.records import PHASES, Case, DType, Phase, Problem, Request, WorkerSpec
 from bench.model.registry import VARIANTS, installed, is_program, missing
 from bench.model.registry import phases_of as phases_of_variant
 from bench.model.slots import PROBER, has_phase
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from bench.measuring.resolve import Seated
 
 BASELINE = "numpy"
+COST_ROUNDS = 5
+NO_CHANGE = {"preset", "no_training", "no_costs", "implementation"}
+"""What is left out does not make a preset another one, nor does who is measured by it."""
 
 
 def workers_of(candidates: Iterable[str]) -> tuple[WorkerSpec, ...]:
@@ -43,7 +47,7 @@ def workers_of(candidates: Iterable[str]) -> tuple[WorkerSpec, ...]:
 WORKERS = workers_of(["mojo"])
 
 
-def slots_for(names: Sequence[str] | None, preset: PresetName, ladder: bool) -> Seated:
+def slots_for(options: RunOptions) -> Seated:
     """Slot the baseline twice, and beside it what was named, the whole ladder, or Mojo.
 
     Of the ladder all variants that are installed; what is not is named on standard error, a line
@@ -54,13 +58,14 @@ def slots_for(names: Sequence[str] | None, preset: PresetName, ladder: bool) -> 
     """
     from bench.measuring.resolve import Seated, seated
 
-    if ladder and names:
+    names = options.implementation
+    if options.ladder and names:
         raise UsageError("--ladder and --implementation are two ways to say who takes part")
     if names:
         pair = workers_of([])
         found = seated(names, [worker.label for worker in pair])
         return Seated((*pair, *found.specs), found.start)
-    if not (ladder or PRESETS[preset].ladder):
+    if not (options.ladder or PRESETS[options.preset].ladder):
         return Seated(WORKERS)
     for variant in VARIANTS.values():
         if words := missing(variant):
@@ -128,22 +133,57 @@ def _bench() -> None:
     """
 
 
-def problems_of(
-    preset: PresetName,
-    layers: list[str] | None,
-    batch: int | None,
-    rows: int | None,
-    dtype: list[DTypeName] | None,
-    threads: list[int] | None,
-) -> tuple[Problem, ...]:
-    """List the problems that the options ask for."""
+def request_of(
+    options: RunOptions,
+    workers: tuple[WorkerSpec, ...] = WORKERS,
+    threads: Sequence[int] = (1,),
+) -> Request:
+    """Write down what was asked for; what was left open is the preset's.
+
+    Args:
+        options: Of the command.
+        workers: Who takes part.
+        threads: Where the options name none.
+    """
+    preset = PRESETS[options.preset]
+    given = {
+        field.name: value
+        for field in fields(Request)
+        if (value := getattr(options, field.name, None)) is not None
+    }
+    usual = {
+        "invocations": preset.invocations,
+        "seconds": preset.seconds,
+        "training_epochs": 0 if options.no_training else preset.training_epochs,
+        "cost_rounds": 0 if options.no_costs else COST_ROUNDS,
+    }
+    named = {
+        "preset": "custom" if _is_custom(options, preset) else str(options.preset),
+        "cases": planned(problems_of(options, threads), phases_of(options.phase), preset, workers),
+        "workers": workers,
+    }
+    return Request(**(usual | given | named))
+
+
+def _is_custom(options: RunOptions, preset: Preset) -> bool:
+    """Tell whether an option makes a preset another one."""
+    same = NO_CHANGE | ({"ladder"} if preset.ladder else set())
+    return any(
+        getattr(options, field.name) != field.default
+        for field in fields(options)
+        if field.name not in same
+    )
+
+
+def problems_of(options: RunOptions, threads: Sequence[int] = (1,)) -> tuple[Problem, ...]:
+    """List the problems that the options ask for, on so many threads where they name none."""
     return preset_problems(
-        PRESETS[preset],
-        layers=[parse_layers(text) for text in layers or []],
-        batch_size=batch,
-        rows=rows,
-        dtypes=cast("list[DType]", [str(name) for name in dtype or []]),
-        threads=threads or [1],
+        PRESETS[options.preset],
+        layers=[parse_layers(text) for text in options.layers or []],
+        batch_size=options.batch,
+        rows=options.rows,
+        dtypes=cast("list[DType]", [str(name) for name in options.dtype or []]),
+        threads=options.threads or threads,
     )
 
 

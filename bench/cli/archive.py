@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.app import app, epilog
+from bench.cli.output import JsonOption, emit
 from bench.model.errors import UsageError
 
 STORE = Path("results/store")
@@ -55,6 +56,7 @@ def merge_command(
             help="How many processes read runs at once. [default: one for each core]",
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Import runs into a Parquet store, skipping duplicates; each run is judged by itself.
 
@@ -67,7 +69,12 @@ def merge_command(
 
     with merging() as step:
         merged = merge(folders, into, processes=processes, step=step)
-    show_merged(merged)
+    if as_json:
+        from bench.cli.documents import merge_of
+
+        emit(merge_of(merged))
+    else:
+        show_merged(merged)
     raise typer.Exit(int(merged.wrong))
 
 
@@ -93,6 +100,7 @@ def query_command(
     form: Annotated[
         AnswerName, typer.Option("--format", metavar="FORMAT", help="table, csv, or json lines.")
     ] = AnswerName.table,
+    as_json: JsonOption = False,
 ) -> None:
     """Query a store in SQL with DuckDB, which can read the store only: no files, no network.
 
@@ -102,7 +110,13 @@ def query_command(
     from bench.cli.terminal.fleet import show_answer
     from bench.storage.archive.query import query
 
-    show_answer(query(store, sql), str(form))
+    answer = query(store, sql)
+    if as_json:
+        from bench.cli.documents import Queried
+
+        emit(Queried(answer.heads, tuple(answer.rows)))
+    else:
+        show_answer(answer, str(form))
 
 
 @app.command(
@@ -122,6 +136,7 @@ def fleet_command(
             "be repeated.",
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the report of all machines of a store: fleet.html, fleet.md, and a page per machine.
 
@@ -132,4 +147,10 @@ def fleet_command(
     from bench.cli.terminal.fleet import show_fleet
     from bench.report.fleet.build import build_fleet
 
-    show_fleet(*build_fleet(store, runs or []))
+    fleet, paths = build_fleet(store, runs or [])
+    if as_json:
+        from bench.cli.documents import fleet_pages
+
+        emit(fleet_pages(fleet, paths))
+    else:
+        show_fleet(fleet, paths)

@@ -5,11 +5,9 @@ They parse and print, nothing else.
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,23 +21,21 @@ from bench.cli.app import (
     problems_of,
     slots_for,
 )
-from bench.cli.options import (
-    BatchOption,
-    DTypeOption,
-    ImplementationOption,
-    LadderOption,
-    LayersOption,
-    PartName,
-    PhaseOption,
-    PresetName,
-    PresetOption,
-    RowsOption,
-    ThreadsOption,
-)
+from bench.cli.options import PartName, RunOptions, with_options
+from bench.cli.output import JsonOption, emit, listed
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id
 from bench.model.errors import StoreError
 from bench.model.presets import PRESETS, cases_of
+from bench.model.records import Request
+
+if TYPE_CHECKING:
+    from bench.workers.findings import Report
+
+TIMEOUT_S = 30.0
+CHECK_CODES = "**Exit codes:** 0 all is well · 1 something is wrong · 2 there is no such worker"
+NETWORKS = ("preset", "layers", "batch", "rows", "dtype", "threads")
+"""The options that say which networks."""
 
 
 @app.command(
@@ -49,30 +45,29 @@ from bench.model.presets import PRESETS, cases_of
         "bench parity --preset quick --implementation mine:Network",
     ),
 )
-def parity(
-    preset: PresetOption = PresetName.default,
-    layers: LayersOption = None,
-    batch: BatchOption = None,
-    rows: RowsOption = None,
-    dtype: DTypeOption = None,
-    threads: ThreadsOption = None,
-    ladder: LadderOption = False,
-    implementation: ImplementationOption = None,
-) -> None:
+@with_options(*NETWORKS, "ladder", "implementation")
+def parity(options: RunOptions, as_json: JsonOption = False) -> None:
     """Check, tensor by tensor, that all implementations compute the same; time nothing."""
-    from bench.cli.terminal.console import console, show_parity
+    from bench.cli.terminal.console import show_parity
     from bench.cli.terminal.progress import ScreenProgress
+    from bench.cli.terminal.text import console
     from bench.measuring.preconditions import check_parity
-    from bench.measuring.run_state import Edges, Order
+    from bench.measuring.run_state import Edges
 
-    cases = cases_of(problems_of(preset, layers, batch, rows, dtype, threads))
-    slots = slots_for(implementation, preset, ladder)
+    cases = cases_of(problems_of(options))
+    slots = slots_for(options)
     build_mojo(workers=slots.specs)
     with ScreenProgress(console(sys.stderr)) as progress:
-        order = Order(preset, cases, slots.specs)
-        results, faults = check_parity(order, progress, Edges(start=slots.start))
-    show_parity(results, faults)
-    raise typer.Exit(int(bool(faults) or not all(result.ok for result in results)))
+        request = Request(options.preset, cases, slots.specs)
+        results, faults = check_parity(request, progress, Edges(start=slots.start))
+    ok = not faults and all(result.ok for result in results)
+    if as_json:
+        from bench.cli.documents import Compared
+
+        emit(Compared(ok, tuple(results), tuple(faults)))
+    else:
+        show_parity(results, faults)
+    raise typer.Exit(int(not ok))
 
 
 @app.command(
@@ -82,31 +77,21 @@ def parity(
         "bench list --layers 1024x4 --threads 2 --json",
     ),
 )
+@with_options(*NETWORKS, "phase")
 def list_command(
-    preset: PresetOption = PresetName.default,
-    layers: LayersOption = None,
-    batch: BatchOption = None,
-    rows: RowsOption = None,
-    dtype: DTypeOption = None,
-    threads: ThreadsOption = None,
-    phase: PhaseOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    options: RunOptions,
+    as_json: JsonOption = False,
 ) -> None:
     """List the cases that `bench run` would measure, and the variants that --ladder would add.
 
     FLOPs of one repetition are those of the matrix products, 2 M N K each. An id reads phase /
     layers / batch / rows / dtype / threads. Of a variant that is not installed it says how to.
     """
-    from bench.cli.terminal.console import show_table, show_variants
+    from bench.cli.terminal.text import show_table, show_variants
 
-    problems = problems_of(preset, layers, batch, rows, dtype, threads)
-    cases = planned(problems, phases_of(phase), PRESETS[preset])
+    cases = planned(problems_of(options), phases_of(options.phase), PRESETS[options.preset])
     if as_json:
-        listed = [
-            {"id": case_id(case), "flops": flops(case), "phase": case.phase, **asdict(case.problem)}
-            for case in cases
-        ]
-        typer.echo(json.dumps(listed, indent=1))
+        emit([listed(case) for case in cases])
         return
     show_table(("case", "FLOPs"), [(case_id(case), f"{flops(case):,}") for case in cases])
     show_variants()
@@ -116,7 +101,7 @@ def list_command(
     epilog=epilog("bench doctor", "bench doctor --json"),
 )
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what this machine can tell about speed and what it cannot, and what to do about it.
 
@@ -124,9 +109,9 @@ def doctor(
     network for some seconds: what differs there is noise. Ends with 1 if something is bad: figures
     taken now would mislead.
     """
-    from bench.cli.terminal.console import console
     from bench.cli.terminal.progress import ScreenProgress
     from bench.cli.terminal.results import show_findings
+    from bench.cli.terminal.text import console
     from bench.measuring.doctor import examine, worst
     from bench.measuring.lock import alone
 
@@ -134,7 +119,7 @@ def doctor(
     with alone("bench doctor"), ScreenProgress(console(sys.stderr)) as progress:
         found = examine(WORKERS, progress, invocations=4, seconds=8.0)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=1))
+        emit(found)
     else:
         show_findings(found)
     raise typer.Exit(int(worst(found) == "bad"))
@@ -155,6 +140,7 @@ def validate(
         list[PartName] | None,
         typer.Option("--only", metavar="PART", help=f"{', '.join(PartName)}. May be repeated."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Put the harness itself to the test; what it says of itself is measured here.
 
@@ -164,8 +150,8 @@ def validate(
     it?); and runs wrong and unfair implementations, made on purpose (is each refused for the right
     reason?). Ends with 1 if a goal is missed.
     """
-    from bench.cli.terminal.console import console, show_lines, show_table
     from bench.cli.terminal.progress import ScreenProgress
+    from bench.cli.terminal.text import console, show_lines, show_table
     from bench.measuring.lock import alone
     from bench.measuring.validation.page import page as page_of
     from bench.measuring.validation.page import summary
@@ -179,17 +165,93 @@ def validate(
     with alone(command), ScreenProgress(console(sys.stderr)) as progress:
         found = put_to_the_test(LONG if long else SHORT, progress, parts=parts)
     lines = summary(found)
-    show_table(
-        ("", "found", "goal", ""),
-        [(one.what, one.found, one.goal, one.state) for one in lines],
-    )
-    for one in found.refusals:
-        if not one.ok:
-            show_lines([f"{one.name}: {one.reason or 'passes'}"])
+    ok = not any(one.state == "MISSED" for one in lines)
+    if as_json:
+        from bench.cli.documents import Validated
+
+        emit(Validated(ok, tuple(lines), tuple(found.refusals)))
+    else:
+        show_table(
+            ("", "found", "goal", ""),
+            [(one.what, one.found, one.goal, one.state) for one in lines],
+        )
+        show_lines(f"{one.name}: {one.reason or 'passes'}" for one in found.refusals if not one.ok)
     if page is not None:
         try:
             write_whole(page, page_of(found, command).encode())
         except OSError as error:
             raise StoreError(f"cannot write {page}: {error.strerror}; choose another") from None
-        show_lines([f"Page: {page}"])
-    raise typer.Exit(int(any(one.state == "MISSED" for one in lines)))
+        if not as_json:
+            show_lines([f"Page: {page}"])
+    raise typer.Exit(int(not ok))
+
+
+@app.command(
+    name="check-worker",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=epilog(
+        "bench check-worker ./mlp",
+        "bench check-worker --json python3 worker.py --its-option",
+        "bench check-worker my_module:Network",
+        codes=CHECK_CODES,
+    ),
+)
+def check_worker(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CMD...",
+            help="A program with its arguments, a registered name, or module:attribute.",
+        ),
+    ],
+    patience: Annotated[
+        float,
+        typer.Option("--patience", metavar="S", min=0.1, help="Seconds to wait for an answer."),
+    ] = TIMEOUT_S,
+    as_json: JsonOption = False,
+) -> None:
+    """Drive a worker through the whole protocol, and say in plain words what is wrong with it.
+
+    Asks it all that a run asks, and holds its numbers to NumPy's, tensor by tensor; times nothing
+    that could be told. A line for each thing that was looked at; where it is wrong, what was
+    expected, what came, and what to do next. Options come before CMD. docs/protocol.md is the
+    document, docs/adding-an-implementation.md the way there.
+    """
+    from bench.measuring.resolve import to_be_checked
+    from bench.measuring.run_state import DATA
+    from bench.workers.conformance import check_worker as check
+    from bench.workers.implementations.names import program_or_name
+
+    name = program_or_name(words)
+    if name == "mojo":
+        build_mojo()
+    report = check(*to_be_checked(name), DATA, patience)
+    if as_json:
+        from bench.cli.documents import Checked
+
+        emit(Checked(report.ok, report.stopped, report.checks))
+    else:
+        _show_checks(name, report)
+    raise typer.Exit(int(not report.ok))
+
+
+def _show_checks(name: str, report: Report) -> None:
+    from bench.cli.terminal.text import show_lines
+
+    for check in report.checks:
+        show_lines([f"{'✓' if check.ok else '✗'} {check.name}"])
+        if not check.ok:
+            show_lines(
+                [
+                    f"    expected: {check.expected}",
+                    f"    came:     {check.came}",
+                    f"    next:     {check.advice}",
+                ]
+            )
+    wrong = sum(not check.ok for check in report.checks)
+    if report.stopped:
+        show_lines(["", f"Stopped: {report.stopped}; what comes after was not looked at."])
+    if wrong:
+        show_lines(["", f"{wrong} of {len(report.checks)} are wrong: docs/protocol.md"])
+    else:
+        show_lines(["", f"All {len(report.checks)} are right: bench run --implementation '{name}'"])

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.cli.terminal.console import console, show_lines
 from bench.cli.terminal.hosts import HostsScreen
 from bench.cli.terminal.multi_run import show_multi_run
 from bench.cli.terminal.results import show_run
+from bench.cli.terminal.text import console, show_lines
 from bench.measuring.cluster.client import follow
 from bench.measuring.cluster.clusters import Cluster, connected
 from bench.measuring.cluster.environments import Environments, parse, prepare

@@ -13,7 +13,6 @@ from typing import NoReturn
 import typer
 
 from bench.cli import archive as cli_fleet_store
-from bench.cli import check_worker as cli_door
 from bench.cli import checks as cli_checks
 from bench.cli import cluster as cli_fleet
 from bench.cli import measure as cli_measure
@@ -22,7 +21,7 @@ from bench.cli import train as cli_train
 from bench.cli.app import app
 from bench.model.errors import BenchError
 
-COMMANDS = (cli_measure, cli_stored, cli_fleet_store, cli_checks, cli_door, cli_train, cli_fleet)
+COMMANDS = (cli_measure, cli_stored, cli_fleet_store, cli_checks, cli_train, cli_fleet)
 """To import them is to add their commands."""
 
 

@@ -18,6 +18,7 @@ from bench.cli.options import (
     PhaseOption,
     PlainOption,
 )
+from bench.cli.output import JsonOption, emit
 from bench.model.errors import BenchError, UsageError
 
 GATE_CODES = (
@@ -74,6 +75,7 @@ def report_command(
         ),
     ] = None,
     plain: PlainOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make charts, report.html and report.md again from the raw data of a run.
 
@@ -88,10 +90,22 @@ def report_command(
 
     if len(sources) > 1:
         groups, paths = build_multi_run(sources, out or Path("results") / "multi_run")
+        if as_json:
+            from bench.cli.documents import judged_runs
+
+            found = judged_runs(groups, paths)
+            emit(found)
+            raise typer.Exit(int(not found.ok))
         raise typer.Exit(int(show_multi_run(groups, paths, plain=plain)))
     (source,) = sources
     path = import_file(source, out or Path("results")) if source.is_file() else source
     build(path)
+    if as_json:
+        from bench.cli.documents import judged_run
+
+        one = judged_run(path)
+        emit(one)
+        raise typer.Exit(int(not one.ok))
     raise typer.Exit(int(show_run(path, plain=plain)))
 
 
@@ -108,15 +122,21 @@ def open_command(
     only_print: Annotated[
         bool, typer.Option("--print", help="Print where the page is, and open nothing.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Open the report of a run in the browser: of the newest one, where none is named."""
+    """Open the report of a run in the browser: of the latest one, where none is named."""
     import webbrowser
 
-    from bench.cli.open import report_page
-    from bench.cli.terminal.console import show_lines
+    from bench.cli.terminal.text import show_lines
+    from bench.storage.latest import report_page
 
     page = report_page(run, out)
-    show_lines([str(page)], whole=True)
+    if as_json:
+        from bench.cli.documents import Written
+
+        emit(Written((str(page),)))
+    else:
+        show_lines([str(page)], whole=True)
     if not only_print and not webbrowser.open(page.resolve().as_uri()):
         raise UsageError(f"no browser could be started; open {page} by hand")
 
@@ -131,6 +151,7 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="Folder of the run that was before.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Folder of the run that came after.")],
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare two stored runs: times side by side, and how each ratio to NumPy changed.
 
@@ -141,6 +162,12 @@ def compare(
     """
     from bench.cli.terminal.comparison import show_comparison
 
+    if as_json:
+        from bench.cli.documents import comparison
+
+        document = comparison(a, b, force=force)
+        emit(document)
+        raise typer.Exit(int(not document.ok))
     raise typer.Exit(int(show_comparison(a, b, force=force)))
 
 
@@ -163,6 +190,7 @@ def gate(
     max_slowdown: MaxSlowdownOption = None,
     min_speedup: MinSpeedupOption = None,
     phase: PhaseOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Judge a run by a stored one, for CI: no case slower by more, or each faster by at least.
 
@@ -179,6 +207,12 @@ def gate(
             limit = Limit("min-speedup", min_speedup)
         else:
             raise UsageError("give one of --max-slowdown and --min-speedup, such as 5%")
+        if as_json:
+            from bench.cli.documents import gated
+
+            document = gated(baseline, run, limit, phases_of(phase))
+            emit(document)
+            raise typer.Exit(document.exit_code)
         raise typer.Exit(show_gate(baseline, run, limit, phases_of(phase)))
     except BenchError as error:
         error.exit_code = COULD_NOT_RUN
@@ -211,13 +245,20 @@ def export_command(
             help="File to write. [default: below the run's folder, in exports/]",
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the readings of a run in the format of another program.
 
     pyperf and pytest-benchmark judge times of programs run one after the other: what they say of
     these readings is weaker than the report, as it does not pair the readings of a round.
     """
-    from bench.cli.terminal.console import show_lines
+    from bench.cli.terminal.text import show_lines
     from bench.storage.export import export
 
-    show_lines(export(run, str(to), out))
+    lines = export(run, str(to), out)
+    if as_json:
+        from bench.cli.documents import Written
+
+        emit(Written(tuple(lines)))
+    else:
+        show_lines(lines)

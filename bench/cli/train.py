@@ -12,12 +12,16 @@ import typer
 
 from bench.cli.app import app, build_mojo, epilog
 from bench.cli.options import DTypeName
+from bench.cli.output import JsonOption, emit
 from bench.model.cases import parse_layers
 from bench.model.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bench.cli.documents import Trained
+    from bench.model.records import ParityResult
+    from bench.report.elements.chart import Chart
     from bench.training.datasets import Task
     from bench.training.train import Settings, Side
 
@@ -95,13 +99,14 @@ def train_command(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where to write. [default: results/train-NAME]"),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Train both on the same data, watch it, and see what they learned: a figure, and the weights.
 
     First both are held to the table of parity on this data. Then NumPy is trained and then Mojo.
     This is for looking: the wall times are one reading each, and `bench run` is what measures.
     """
-    from bench.cli.terminal.console import show_lines
+    from bench.cli.terminal.text import show_lines
     from bench.training.datasets import task as task_of
     from bench.training.train import Settings, has_run_away, problem_of, same_tensors
 
@@ -117,12 +122,20 @@ def train_command(
     build_mojo()
     parity = same_tensors(task, settings)
     if not parity.ok:
-        show_lines(
-            [f"NumPy and Mojo do not compute the same, so nothing was trained: {parity.reason}"]
-        )
+        words = f"NumPy and Mojo do not compute the same, so nothing was trained: {parity.reason}"
+        if as_json:
+            from bench.cli.documents import Trained
+
+            emit(Trained(False, parity, (), None))
+        else:
+            show_lines([words])
         raise typer.Exit(1)
     sides = _train_both(task, settings)
-    _show(task, settings, sides, folder)
+    chart, files = _keep(task, settings, sides, folder)
+    if as_json:
+        emit(_document(task, settings, sides, parity, files))
+    else:
+        _show(task, settings, sides, chart.caption, files)
     raise typer.Exit(int(any(has_run_away(side) for side in sides)))
 
 
@@ -162,9 +175,10 @@ def predict_command(
         Path | None,
         typer.Option("--out", metavar="FILE", help="A .npy file to write. [default: print]"),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Compute what a trained network makes of rows of inputs, in the units of its data."""
-    from bench.cli.terminal.console import show_lines
+    """Run a trained network on input rows, in the units of its data."""
+    from bench.cli.terminal.text import show_lines
     from bench.training.train import predict
     from bench.training.weights import load_table, load_weights
 
@@ -177,6 +191,13 @@ def predict_command(
     y = predict(found, X, NAMES[str(side)])
     if out is not None:
         _save(out, y)
+    if as_json:
+        from bench.cli.documents import Predicted
+
+        rows_of = () if out is not None else tuple(map(tuple, y.tolist()))
+        emit(Predicted(rows_of, str(out) if out is not None else None))
+        return
+    if out is not None:
         show_lines([str(out)], whole=True)
         return
     show_lines([",".join(map(repr, row)) for row in y.tolist()], whole=True)
@@ -207,8 +228,8 @@ def _make(folder: Path) -> None:
 
 def _train_both(task: Task, settings: Settings) -> list[Side]:
     """Train one after the other, and show how far each is."""
-    from bench.cli.terminal.console import console
     from bench.cli.terminal.progress import ScreenProgress
+    from bench.cli.terminal.text import console
     from bench.model.numbers import significant
     from bench.training.train import SIDES, train
 
@@ -227,13 +248,12 @@ def _train_both(task: Task, settings: Settings) -> list[Side]:
     return sides
 
 
-def _show(task: Task, settings: Settings, sides: list[Side], folder: Path) -> None:
-    """Write the figure and the weights; say what came of it and where they are."""
-    from bench.cli.terminal.console import show_lines, show_table
-    from bench.model.numbers import significant
-    from bench.report.charts.training import outcome, training_chart
+def _keep(
+    task: Task, settings: Settings, sides: list[Side], folder: Path
+) -> tuple[Chart, list[Path]]:
+    """Write the figure and the weights; return the chart and all files, the figure first."""
+    from bench.report.charts.training import training_chart
     from bench.storage.atomic_files import write_whole
-    from bench.training.train import has_run_away
     from bench.training.weights import save_weights
 
     chart = training_chart(task, settings, sides)
@@ -243,29 +263,62 @@ def _show(task: Task, settings: Settings, sides: list[Side], folder: Path) -> No
     except OSError as error:
         raise UsageError(f"{figure} cannot be written: {error.strerror}") from error
     files = [folder / f"{side.name.lower()}.npz" for side in sides]
-    heads = ("network", "wall time", "last training loss", "last validation loss", "test rows")
-    rows = []
-    batches = len(task.data.X) // settings.batch_size
     for side, file in zip(sides, files, strict=True):
         save_weights(file, side.weights)
-        losses = (side.training_loss[-batches:], side.validation_loss[-batches:])
-        rows.append(
+    return chart, [figure, *files]
+
+
+def _last_losses(task: Task, settings: Settings, side: Side) -> tuple[float, float]:
+    """Average the training and the validation loss over the last epoch."""
+    batches = len(task.data.X) // settings.batch_size
+    return _mean(side.training_loss[-batches:]), _mean(side.validation_loss[-batches:])
+
+
+def _document(
+    task: Task, settings: Settings, sides: list[Side], parity: ParityResult, files: list[Path]
+) -> Trained:
+    from bench.cli.documents import Trained, TrainedSide
+    from bench.training.train import has_run_away
+
+    figure, *weights = map(str, files)
+    told = tuple(
+        TrainedSide(
+            side.name, side.seconds, has_run_away(side), *_last_losses(task, settings, side), file
+        )
+        for side, file in zip(sides, weights, strict=True)
+    )
+    return Trained(not any(side.ran_away for side in told), parity, told, figure)
+
+
+def _show(
+    task: Task, settings: Settings, sides: list[Side], caption: str, files: list[Path]
+) -> None:
+    """Say what came of it and where it is."""
+    from bench.cli.terminal.text import show_lines, show_table
+    from bench.model.numbers import significant
+    from bench.report.charts.training import outcome
+    from bench.training.train import has_run_away
+
+    heads = ("network", "wall time", "last training loss", "last validation loss", "test rows")
+    show_table(
+        heads,
+        [
             (
                 side.name,
                 f"{significant(side.seconds)} s",
-                *(significant(_mean(loss)) for loss in losses),
+                *map(significant, _last_losses(task, settings, side)),
                 outcome(task, side),
             )
-        )
-    show_table(heads, rows)
-    lines = [f"Data: {task.title}. {chart.caption}"]
-    lines += [
+            for side in sides
+        ],
+    )
+    ran_away = [
         f"{side.name}'s training ran away: a loss is not finite; give a smaller --rate"
         for side in sides
         if has_run_away(side)
     ]
-    show_lines(lines)
-    show_lines([str(path) for path in (figure, *files)], whole=True)
+    show_lines([f"Data: {task.title}. {caption}", *ran_away])
+    show_lines([str(path) for path in files], whole=True)
 
 
 def _mean(losses: Array) -> float:

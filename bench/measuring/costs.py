@@ -31,7 +31,7 @@ def take_costs(session: Session, there: Iterable[Cost] = ()) -> None:
         there: Those that an earlier part of the run has stored. What a process told in part is
             taken again by another one, and only what is missing is stored.
     """
-    rounds = session.order.cost_rounds
+    rounds = session.request.cost_rounds
     have = {(cost.worker, cost.name, cost.round) for cost in there}
     due = [
         (turn, spec)
@@ -74,7 +74,9 @@ def take_costs(session: Session, there: Iterable[Cost] = ()) -> None:
             lambda group, item: take(group, *item),
         )
     for spec in session.pair:
-        for name, value in session.edges.footprint(spec.implementation, session.order.isa).items():
+        for name, value in session.edges.footprint(
+            spec.implementation, session.request.isa
+        ).items():
             save(spec, name, value)
     session.progress.advance(1)
 

@@ -17,11 +17,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from bench.analysis import verdicts as stats
-from bench.measuring.run_state import Order, Progress
+from bench.measuring.run_state import Progress
 from bench.measuring.runner import measure
 from bench.model.cases import NETWORKS, case_text
 from bench.model.presets import cases_of
-from bench.model.records import PHASES, Environment, Problem, WorkerSpec
+from bench.model.records import PHASES, Environment, Problem, Request, WorkerSpec
 from bench.storage import runs as store
 
 Grade = Literal["good", "note", "bad"]
@@ -230,10 +230,10 @@ def examine(
         invocations: Fresh sets of processes.
         seconds: Time for taking samples.
     """
-    order = Order("doctor", CASES, tuple(workers), invocations, seconds, 0, "bench doctor")
+    request = Request("doctor", CASES, tuple(workers), invocations, seconds)
     began = time.perf_counter()
     with TemporaryDirectory() as folder:
-        run = measure(order, Path(folder) / "doctor", datetime.now(UTC), progress)
+        run = measure(request, Path(folder) / "doctor", datetime.now(UTC), progress)
         stored = store.load(Path(folder) / "doctor")
     results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
     measured = Measured(

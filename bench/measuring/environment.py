@@ -10,11 +10,13 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bench.model.paths import PROJECT
 from bench.model.records import Environment
@@ -41,37 +43,49 @@ class Unavailable(Exception):  # noqa: N818  # an answer, not an error
     """A fact cannot be read here; the text says why."""
 
 
-def read_environment(root: Path = Path("/"), project: Path = PROJECT) -> Environment:
+@cache
+def cpu_facts() -> Mapping[str, Any]:
+    """Tell what py-cpuinfo knows of the processor: it starts a process for it, so only once."""
+    import cpuinfo
+
+    facts: dict[str, Any] = cpuinfo.get_cpu_info()
+    return facts
+
+
+def read_environment(
+    root: Path = Path("/"),
+    project: Path = PROJECT,
+    cpu: Callable[[], Mapping[str, Any]] = cpu_facts,
+) -> Environment:
     """Read all facts as they are now; the runner adds workers and data.
 
     Args:
         root: Where `proc` and `sys` lie.
         project: The checkout whose commit is told.
+        cpu: Tells model and flags of the processor, as py-cpuinfo does.
     """
     cpu0, pressure = root / "sys/devices/system/cpu/cpu0", root / "proc/pressure"
     machine: dict[str, Fact] = {
-        "cpu": lambda: _cpu(root),
+        "cpu": lambda: cpu().get("brand_raw"),
         "architecture": platform.machine,
-        "extensions": lambda: " ".join(name for name in EXTENSIONS if name in _flags(root)),
-        "logical cores": os.cpu_count,
-        "physical cores": lambda: _physical_cores(cpu0.parent),
+        "extensions": lambda: " ".join(name for name in EXTENSIONS if name in _flags(cpu())),
+        "logical cores": psutil.cpu_count,
+        "physical cores": lambda: psutil.cpu_count(logical=False),
         "cores allowed": lambda: len(os.sched_getaffinity(0)),
         "core quota": lambda: _text(root / "sys/fs/cgroup/cpu.max"),
         "caches": lambda: _caches(cpu0 / "cache"),
-        "memory": lambda: (
-            f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
-        ),
+        "memory": lambda: f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         # Of the release only the version: its ending often names a host or a provider.
         "system": lambda: f"{platform.system()} {re.split('[^0-9.]', platform.release())[0]}",
-        "hypervisor": lambda: "present" if "hypervisor" in _flags(root) else "none reported",
+        "hypervisor": lambda: "present" if "hypervisor" in _flags(cpu()) else "none reported",
         "governor": lambda: _text(cpu0 / "cpufreq/scaling_governor"),
         "turbo": lambda: _turbo(cpu0.parent),
         "transparent huge pages": lambda: _text(
             root / "sys/kernel/mm/transparent_hugepage/enabled"
         ),
         "address randomisation": lambda: _text(root / "proc/sys/kernel/randomize_va_space"),
-        "load": lambda: " ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "steal": lambda: _steal(root),
+        "load": lambda: " ".join(f"{load:.2f}" for load in psutil.getloadavg()),
+        "steal": lambda: f"{psutil.cpu_times().steal:.2f} s since boot",  # the host ran others
         "cpu pressure": lambda: _text(pressure / "cpu"),
         "memory pressure": lambda: _text(pressure / "memory"),
         "io pressure": lambda: _text(pressure / "io"),
@@ -105,30 +119,14 @@ def _text(path: Path) -> str:
         raise Unavailable(f"no {path.name}: {error.strerror}") from None
 
 
-def _cpu(root: Path) -> str:
-    if platform.system() == "Darwin":
-        return _output(["sysctl", "-n", "machdep.cpu.brand_string"])
-    names = re.findall(r"^model name\s*: (.*)$", _lines(root / "proc/cpuinfo"), re.MULTILINE)
-    if not names:
-        raise Unavailable("cpuinfo gives no model name")
-    return str(names[0])
-
-
-def _flags(root: Path) -> set[str]:
-    found = re.search(r"^(?:flags|Features)\s*: (.*)$", _lines(root / "proc/cpuinfo"), re.MULTILINE)
-    if not found:
-        raise Unavailable("cpuinfo gives no flags")
-    return set(found[1].split())
-
-
-def _lines(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise Unavailable(f"no {path.name}: {error.strerror}") from None
+def _flags(cpu: Mapping[str, Any]) -> set[str]:
+    if not (flags := cpu.get("flags")):
+        raise Unavailable("the processor's flags are not told")
+    return set(flags)
 
 
 def _caches(folder: Path) -> str:
+    """Read the caches of one core; py-cpuinfo adds up those of all cores."""
     caches = [
         f"L{_text(index / 'level')} {_text(index / 'type').lower()} {_text(index / 'size')}"
         for index in sorted(folder.glob("index*"))
@@ -138,27 +136,11 @@ def _caches(folder: Path) -> str:
     return ", ".join(caches)
 
 
-def _physical_cores(cpus: Path) -> int:
-    """Count the sets of logical cores that share a physical one."""
-    siblings = {_text(path) for path in cpus.glob("cpu*/topology/thread_siblings_list")}
-    if not siblings:
-        raise Unavailable("no topology")
-    return len(siblings)
-
-
 def _turbo(cpus: Path) -> str:
     for name, on in (("intel_pstate/no_turbo", "0"), ("cpufreq/boost", "1")):
         if (cpus / name).exists():
             return "on" if _text(cpus / name) == on else "off"
     raise Unavailable("neither intel_pstate nor cpufreq boost is there")
-
-
-def _steal(root: Path) -> str:
-    """Tell for how long the host ran others while this machine wanted to run, since boot."""
-    fields = _lines(root / "proc/stat").split("\n", 1)[0].split()
-    if len(fields) < 9:
-        raise Unavailable("stat gives no steal time")
-    return f"{int(fields[8]) / os.sysconf('SC_CLK_TCK'):.2f} s since boot"
 
 
 def _version(package: str) -> str:

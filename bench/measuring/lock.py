@@ -6,7 +6,6 @@ however that ends; what stands in the file only tells others who it is.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import tempfile
@@ -14,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from bench.model.errors import BusyError
 from bench.model.numbers import duration_text
@@ -38,10 +39,8 @@ def alone(
     """
     descriptor = _open(path or LOCK)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(_holder(descriptor, clock())) from None
+        if not lock_descriptor(descriptor, blocking=False):
+            raise BusyError(_holder(descriptor, clock()))
         _write(descriptor, {"pid": os.getpid(), "since": clock(), "command": command})
         try:
             yield

@@ -12,7 +12,7 @@ from dataclasses import replace
 from bench.analysis.readings import read_each
 from bench.analysis.verdicts import spread_of_invocations, spreads
 from bench.measuring.preconditions import on_trial
-from bench.measuring.run_state import SETTLE_S, Edges, Order, Progress, Record, Session, timeout_s
+from bench.measuring.run_state import SETTLE_S, Edges, Progress, Record, Session, timeout_s
 from bench.measuring.schedule import (
     FEW_ROUNDS,
     Cost,
@@ -30,7 +30,7 @@ from bench.measuring.worker_group import ROUSE_ALONE_NS, ROUSE_NS, WorkerGroup
 from bench.model.cases import case_id, case_text
 from bench.model.errors import WorkerError
 from bench.model.numbers import count_text, duration_text
-from bench.model.records import BREAKDOWN, PHASES, Case, Fault, Pilot, Plan
+from bench.model.records import BREAKDOWN, PHASES, Case, Fault, Pilot, Plan, Request
 from bench.model.slots import compared
 from bench.storage.runs import Stored
 from bench.workers import fairness as contract
@@ -44,37 +44,18 @@ TIMES_OVER = 4
 """Without a budget a target may make the timing so many times as long."""
 
 
-def plan_of(order: Order) -> Plan:
-    """Write down what was asked for; the pilot fills in the rest."""
-    return Plan(
-        order.preset,
-        order.cases,
-        order.workers,
-        order.invocations,
-        {},
-        {},
-        order.training_epochs,
-        order.seed,
-        order.isa,
-        order.target,
-        order.budget_s,
-        order.seconds,
-        cost_rounds=order.cost_rounds,
-    )
-
-
 def plan_only(
-    order: Order, progress: Progress, edges: Edges | None = None
+    request: Request, progress: Progress, edges: Edges | None = None
 ) -> tuple[Plan, list[Fault]]:
     """Run the pilot alone: the plan, and what went wrong."""
     records: list[Record] = []
-    found = pilot(Session(order, progress, edges or Edges(), records.append))
+    found = pilot(Session(request, progress, edges or Edges(), records.append))
     return found, [record for record in records if isinstance(record, Fault)]
 
 
 def pilot(session: Session) -> Plan:
     """Find out how long each case takes, and plan loops and rounds from that."""
-    order, clock_ns = session.order, session.edges.clock_ns
+    request, clock_ns = session.request, session.edges.clock_ns
     session.progress.stage("pilot", sum(len(session.remaining(t)) for t in session.thread_counts))
     times: dict[str, dict[str, float]] = {}
     preparing_ns: list[int] = []
@@ -123,10 +104,10 @@ def pilot(session: Session) -> Plan:
     groups = by_problem(cases)
     starts_ns = [_start_ns(session, group) for group in groups]
     once_ns = sum(preparing_ns) + sum(starts_ns)
-    seconds = order.seconds
-    if order.budget_s is not None:
-        seconds = max(0.0, _left_s(session, order.budget_s))
-        if order.target is not None:
+    seconds = request.seconds
+    if request.budget_s is not None:
+        seconds = max(0.0, _left_s(session, request.budget_s))
+        if request.target is not None:
             seconds /= 2  # the other half is for what varies most
     round_ns = {name: one.round_ns for name, one in found.items()}
     few = {case_id(case): FEW_ROUNDS[case.phase] for case in cases if case.phase in FEW_ROUNDS}
@@ -138,24 +119,22 @@ def pilot(session: Session) -> Plan:
         if group[0].problem not in networks
     )
     # What needs no verdict takes no rounds from what does, unless the whole run has a budget.
-    beside_ns = few_ns + probing_ns if order.budget_s is None else 0.0
+    beside_ns = few_ns + probing_ns if request.budget_s is None else 0.0
     shared = share_rounds(
         {name: time for name, time in round_ns.items() if name not in few},
-        seconds * 1e9 / order.invocations - (once_ns + few_ns - beside_ns),
+        seconds * 1e9 / request.invocations - (once_ns + few_ns - beside_ns),
     )
     rounds = {name: (few | shared)[name] for name in round_ns}
-    total_s = order.invocations * (once_ns + rounds_ns(round_ns, rounds)) / 1e9
+    total_s = request.invocations * (once_ns + rounds_ns(round_ns, rounds)) / 1e9
     text = (
-        f"cases: {len(cases)}, invocations: {order.invocations}, workers: {len(order.workers)}; "
-        f"timing takes about {duration_text(total_s)}"
+        f"cases: {len(cases)}, invocations: {request.invocations}, "
+        f"workers: {len(request.workers)}; timing takes about {duration_text(total_s)}"
     )
-    if total_s - order.invocations * beside_ns / 1e9 > 1.2 * seconds + 1:
+    if total_s - request.invocations * beside_ns / 1e9 > 1.2 * seconds + 1:
         text += f", not {duration_text(seconds)}: fewer rounds would not balance"
     session.progress.note(text)
-    crew_ns = once_ns / max(1, len(groups))
-    return replace(
-        plan_of(order), rounds=rounds, loops=loops, pilot=found, crew_ns=crew_ns, seconds=seconds
-    )
+    group_ns = once_ns / max(1, len(groups))
+    return Plan(request, rounds, loops, seconds, found, group_ns)
 
 
 def aim(session: Session, stored: Stored) -> Plan:
@@ -170,12 +149,12 @@ def aim(session: Session, stored: Stored) -> Plan:
     """
     each = read_each(stored.run, stored.samples, stored.parity, stored.faults)
     plan = replace(stored.run.plan, spreads=spreads(stored.run, each))
-    target = plan.target
+    target, budget_s = plan.request.target, plan.request.budget_s
     if target is None:
         return plan
     left_s = TIMES_OVER * plan.seconds
-    if plan.budget_s is not None:
-        left_s = _left_s(session, plan.budget_s)
+    if budget_s is not None:
+        left_s = _left_s(session, budget_s)
     costs = {
         name: Cost(spread, plan.invocations, invocation_s(plan, name))
         for name, spread in spread_of_invocations(stored.run, each).items()
@@ -199,11 +178,11 @@ def eta_s(plan: Plan) -> Mapping[str, float]:
     """Estimate what the parts of a run take that come after the pilot, in seconds."""
     groups = len(by_problem(case for case in plan.cases if case_id(case) in plan.rounds))
     round_ns = {name: plan.pilot[name].round_ns for name in plan.rounds}
-    once_ns = groups * plan.crew_ns
+    once_ns = groups * plan.group_ns
     return {
         "timing": plan.invocations * (once_ns + rounds_ns(round_ns, plan.rounds)) / 1e9,
-        "training": plan.training_epochs * TRAINING_EPOCH_S,
-        "costs": plan.cost_rounds * COSTS_ROUND_S,
+        "training": plan.request.training_epochs * TRAINING_EPOCH_S,
+        "costs": plan.request.cost_rounds * COSTS_ROUND_S,
         "report": REPORT_S,
     }
 
@@ -211,8 +190,8 @@ def eta_s(plan: Plan) -> Mapping[str, float]:
 def _left_s(session: Session, budget_s: float) -> float:
     """Say how much of a budget is left for timing, training and report still to come."""
     passed_s = (session.edges.clock_ns() - session.began_ns) / 1e9
-    order = session.order
-    after_s = order.training_epochs * TRAINING_EPOCH_S + order.cost_rounds * COSTS_ROUND_S
+    request = session.request
+    after_s = request.training_epochs * TRAINING_EPOCH_S + request.cost_rounds * COSTS_ROUND_S
     return budget_s - passed_s - after_s - REPORT_S
 
 
@@ -248,7 +227,7 @@ def _round_ns(
         fewer.get(spec.label, loops) * each_ns.get(spec.label, again_ns) for spec in workers
     )
     several = case.problem.threads > 1
-    alone = case.problem not in compared(session.order.cases)
+    alone = case.problem not in compared(session.request.cases)
     rouse_ns = ROUSE_NS if several else ROUSE_ALONE_NS
     settle_ns = SETTLE_S * 1e9 if several and not alone else 0.0
     return samples_ns + len(workers) * (TURN_NS + rouse_ns + settle_ns)

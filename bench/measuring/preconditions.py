@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+
+import msgspec
 
 from bench.measuring.run_state import (
     SETTLE_S,
     Edges,
-    Order,
     Progress,
     Record,
     Session,
@@ -25,14 +25,23 @@ from bench.measuring.worker_group import WorkerGroup
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id, network_text, problem_id
 from bench.model.errors import WorkerError
-from bench.model.records import PHASES, Case, FairnessCheck, Fault, ParityResult, Problem
+from bench.model.records import (
+    PHASES,
+    Case,
+    FairnessCheck,
+    Fault,
+    ParityResult,
+    Problem,
+    Request,
+    WorkerSpec,
+)
 from bench.model.registry import flushes
 from bench.model.slots import compared, slots_of
 from bench.workers import fairness as contract
-from bench.workers import parity
-from bench.workers.tensor_files import needed
+from bench.workers.comparing import Side, compare
+from bench.workers.implementations.drivers import Array
+from bench.workers.messages import TensorsWritten, read_answer
 
-PARITY_EPOCHS = 2
 ATTEMPTS = 3
 TRIALS = 3
 """Of the times of each worker in each case, and of each, how many samples: what one shows may be a
@@ -40,11 +49,11 @@ disturbance."""
 
 
 def check_parity(
-    order: Order, progress: Progress, edges: Edges | None = None
+    request: Request, progress: Progress, edges: Edges | None = None
 ) -> tuple[list[ParityResult], list[Fault]]:
     """Only compare, problem by problem; faults stand for what could not be compared."""
     records: list[Record] = []
-    admit(Session(order, progress, edges or Edges(), records.append))
+    admit(Session(request, progress, edges or Edges(), records.append))
     return (
         [record for record in records if isinstance(record, ParityResult)],
         [record for record in records if isinstance(record, Fault)],
@@ -59,7 +68,7 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
         done: Ids of the problems that were compared before.
     """
     problems = [
-        problem for problem in compared(session.order.cases) if problem_id(problem) not in done
+        problem for problem in compared(session.request.cases) if problem_id(problem) not in done
     ]
     session.progress.stage("parity", len(problems))
 
@@ -87,44 +96,31 @@ def admit(session: Session, done: Collection[str] = ()) -> None:
 def _compare(
     session: Session, group: WorkerGroup, problem: Problem
 ) -> tuple[list[ParityResult], list[FairnessCheck]]:
-    """Compare one problem; float32 is judged by the baseline's own distance to float64."""
+    """Compare one problem, and check what holds for all of its cases."""
     slots = session.slots_of(problem)
-    baseline, *candidates = slots
-    computed: dict[str, dict[str, Any]] = {spec.label: {} for spec in slots}
-    exact: dict[str, Any] = {}
-    answers: dict[str, dict[str, Any]] = {}
-    twin = replace(problem, dtype="float64")
-    # Other weights come after the first, and of them one batch will do.
-    for prefix, seed, epochs in (("", 0, PARITY_EPOCHS), (parity.ANOTHER_SEED, 1, 0)):
-        session.prepare(group, problem, session.order.seed + seed, slots)
-        for label, mine in computed.items():
-            arrays, answer = ask_arrays(group, label, "tensors", problem, epochs)
-            mine.update({f"{prefix}{name}": array for name, array in arrays.items()})
-            answers.setdefault(label, answer)
-        if problem != twin:
-            data = session.data_of(twin)
-            group.prepare(baseline.label, twin, data, session.order.seed + seed)
-            arrays, _ = ask_arrays(group, baseline.label, "tensors", twin, epochs)
-            exact.update({f"{prefix}{name}": array for name, array in arrays.items()})
-    reference = computed[baseline.label]
-    results = [
-        parity.check(
-            problem,
-            baseline.implementation,
-            spec.implementation,
-            needed(reference, spec.phases or PHASES),
-            needed(computed[spec.label], spec.phases or PHASES),
-            exact or reference,
-        )
-        for spec in candidates
-    ]
+    answers: dict[str, TensorsWritten] = {}
+
+    def side(spec: WorkerSpec) -> Side:
+        def compute(problem: Problem, seed: int, epochs: int) -> Mapping[str, Array]:
+            group.prepare(spec.label, problem, session.data_of(problem), seed)
+            arrays, answer = ask_arrays(group, spec.label, "tensors", problem, epochs)
+            try:
+                answers.setdefault(spec.label, read_answer(TensorsWritten, answer))
+            except msgspec.ValidationError as error:
+                raise WorkerError(spec.label, f"answered tensors wrongly: {error}") from None
+            return arrays
+
+        return Side(spec.implementation, compute, spec.phases or PHASES)
+
+    baseline, *candidates = map(side, slots)
+    results = compare(problem, baseline, candidates, session.request.seed)
     subject = problem_id(problem)
     fairness_checks = [
         *contract.of_workers(
             subject,
             {spec.label: group.descriptions[spec.label] for spec in slots},
             group.threads,
-            session.order.isa,
+            session.request.isa,
             [spec.label for spec in slots if flushes(spec.implementation)],
         ),
         *contract.of_data(subject, answers),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from bench.model.records import (
     Fault,
     ParityResult,
     Problem,
+    Request,
     Sample,
     WorkerSpec,
 )
@@ -77,24 +78,6 @@ class Progress(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked for."""
-
-    preset: str
-    cases: tuple[Case, ...]
-    workers: tuple[WorkerSpec, ...]
-    invocations: int = 1
-    seconds: float = 1.0  # what the timing should take
-    training_epochs: int = 0  # 0: no training
-    command: str = ""
-    seed: int = 1  # not that of the data, 0: weights must not come from the same stream
-    isa: str = ""  # the one instruction set of both sides; empty: each its own
-    target: float | None = None  # half the width of the interval that is wanted, as a share
-    budget_s: float | None = None  # what the whole run may take
-    cost_rounds: int = 0  # fresh processes that tell what each costs besides; 0: none
-
-
 def _data_folder(problem: Problem) -> tuple[Path, str]:
     return data_folder(problem, DATA)
 
@@ -115,25 +98,25 @@ class Session:
     """The state of a run while it runs.
 
     Args:
-        order: What was asked for.
+        request: What is asked for.
         progress: Tells a person.
         edges: The world.
         save: Puts a record where it is safe.
     """
 
     def __init__(
-        self, order: Order, progress: Progress, edges: Edges, save: Callable[[Record], object]
+        self, request: Request, progress: Progress, edges: Edges, save: Callable[[Record], object]
     ) -> None:
-        self.order = order
+        self.request = request
         self.progress = progress
         self.edges = edges
         self.save = save
-        self.random = Random(order.seed)
+        self.random = Random(request.seed)
         self.began_ns = edges.clock_ns()
         self.sampling_ns = 0  # what groups that have ended spent on samples, of all workers
         # The second slot of the baseline computes what the first does: no need to ask it.
-        self.pair = tuple(spec for spec in order.workers if spec.role != "again")
-        self.thread_counts = list(dict.fromkeys(case.problem.threads for case in order.cases))
+        self.pair = tuple(spec for spec in request.workers if spec.role != "again")
+        self.thread_counts = list(dict.fromkeys(case.problem.threads for case in request.cases))
         self.start_ns: dict[tuple[int, int], int] = {}  # of a group, last; by threads and slots
         self._out: set[str] = set()
         self._left: dict[str, set[str]] = {}  # by case id: labels of candidates that failed in it
@@ -147,7 +130,7 @@ class Session:
         """
         mine = [
             case
-            for case in self.order.cases
+            for case in self.request.cases
             if case.problem.threads == threads and case_id(case) not in self._out
         ]
         timed = {case.problem for case in mine if case.phase in PHASES}
@@ -159,7 +142,7 @@ class Session:
 
     def names_of(self, problem: Problem) -> list[str]:
         """List the ids of the cases that stand or fall with the parity of a problem."""
-        cases = (case for case in self.order.cases if case.problem == problem)
+        cases = (case for case in self.request.cases if case.problem == problem)
         return [case_id(case) for case in cases if case.phase in PHASES]
 
     def leave_out(self, label: str, names: Iterable[str]) -> bool:
@@ -175,13 +158,13 @@ class Session:
             Whether any of the cases goes on without it.
         """
         names = set(names)
-        candidates = [spec.label for spec in self.order.workers if spec.role == "candidate"]
+        candidates = [spec.label for spec in self.request.workers if spec.role == "candidate"]
         if label not in candidates or len(candidates) == 1:
             self.exclude(names)
             return False
         for name in names:
             self._left.setdefault(name, set()).add(label)
-        mine = [case for case in self.order.cases if case_id(case) in names]
+        mine = [case for case in self.request.cases if case_id(case) in names]
         alone = [case for case in mine if not set(candidates) & {*map(_label, self.turns(case))}]
         self.exclude(map(case_id, alone))
         return len(alone) < len(mine)
@@ -193,13 +176,13 @@ class Session:
 
         Those that offer it and have not failed in it.
         """
-        slots = slots_of(case, self.order.workers if specs is None else specs)
+        slots = slots_of(case, self.request.workers if specs is None else specs)
         return tuple(spec for spec in slots if not self._failed(case, spec))
 
     def group_of(self, cases: Iterable[Case]) -> tuple[WorkerSpec, ...]:
         """Choose the workers that have a turn in any of these cases."""
         needed = {spec for case in cases for spec in self.turns(case)}
-        return tuple(spec for spec in self.order.workers if spec in needed)
+        return tuple(spec for spec in self.request.workers if spec in needed)
 
     def with_group(
         self,
@@ -255,7 +238,7 @@ class Session:
 
     def slots_of(self, problem: Problem) -> tuple[WorkerSpec, ...]:
         """Choose the workers that are compared on a problem; each implementation once."""
-        mine = [case for case in self.order.cases if case.problem == problem]
+        mine = [case for case in self.request.cases if case.problem == problem]
         return tuple(
             spec
             for spec in slots_compared(problem, mine, self.pair)
@@ -273,7 +256,7 @@ class Session:
         anew: bool = True,
     ) -> None:
         """Have every worker of a group, or these, hold a problem with fresh weights."""
-        seed = self.order.seed if seed is None else seed
+        seed = self.request.seed if seed is None else seed
         for spec in group.specs if specs is None else specs:
             group.prepare(spec.label, problem, self.data_of(problem), seed, anew=anew)
 
@@ -319,12 +302,12 @@ class Session:
         return {
             spec.label + ("" if threads == first else f", {threads} threads"): (spec.label, threads)
             for threads in self.thread_counts
-            for spec in self.order.workers
+            for spec in self.request.workers
         }
 
     def _start(self, specs: Sequence[WorkerSpec], threads: int) -> WorkerGroup:
         began_ns = self.edges.clock_ns()
-        more, clock_ns = environment_of(self.order.isa), self.edges.clock_ns
+        more, clock_ns = environment_of(self.request.isa), self.edges.clock_ns
         group = WorkerGroup(specs, threads, self.edges.start, self.random, more, clock_ns)
         self.start_ns[threads, len(specs)] = self.edges.clock_ns() - began_ns
         for label, said in group.descriptions.items():
@@ -367,9 +350,13 @@ def timeout_s(case: Case, times: float) -> float:
 
 
 def ask_arrays(
-    group: WorkerGroup, label: str, op: str, problem: Problem, epochs: int
+    group: WorkerGroup,
+    label: str,
+    op: Literal["tensors", "train"],
+    problem: Problem,
+    epochs: int,
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
-    """Have a worker write the arrays of `tensors` or `train`; read them, and what it answered."""
+    """Have a worker write its arrays; read them, and what it answered."""
     wait_s = timeout_s(Case("epoch", problem), 2 * (epochs + 2))  # validation takes time as well
     shapes = (tensor_shapes if op == "tensors" else training_shapes)(problem, epochs)
     with TemporaryDirectory() as folder:

@@ -20,15 +20,25 @@ from bench.analysis.comparable import differences
 from bench.analysis.readings import read
 from bench.measuring.costs import PROBLEM as TRAINING
 from bench.measuring.costs import take_costs
-from bench.measuring.pilot import aim, pilot, plan_of
+from bench.measuring.pilot import aim, pilot
 from bench.measuring.preconditions import admit
-from bench.measuring.run_state import SETTLE_S, Edges, Order, Progress, Session, ask_arrays
+from bench.measuring.run_state import SETTLE_S, Edges, Progress, Session, ask_arrays
 from bench.measuring.schedule import shuffled, turns
 from bench.measuring.worker_group import TIMEOUT_S, WorkerGroup
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id, case_text, problem_id
 from bench.model.errors import UsageError
-from bench.model.records import Case, Cost, Plan, Run, Sample, Spent, WorkerSpec
+from bench.model.records import (
+    SCHEMA_VERSION,
+    Case,
+    Cost,
+    Plan,
+    Request,
+    Run,
+    Sample,
+    Spent,
+    WorkerSpec,
+)
 from bench.model.registry import trains
 from bench.model.slots import compared, has_phase
 from bench.storage import runs as store
@@ -50,7 +60,13 @@ class Done:
 
 
 def measure(
-    order: Order, path: Path, started: datetime, progress: Progress, edges: Edges | None = None
+    request: Request,
+    path: Path,
+    started: datetime,
+    progress: Progress,
+    edges: Edges | None = None,
+    *,
+    command: str = "",
 ) -> Run:
     """Make a run in a new folder and return it.
 
@@ -58,20 +74,21 @@ def measure(
     measured is on disk either way.
 
     Args:
-        order: What to measure.
+        request: What to measure.
         path: The folder to make; its name is the name of the run.
         started: Now.
         progress: Tells a person.
         edges: The world, unless a test has another.
+        command: As it would be typed.
 
     Raises:
         UsageError: The folder exists already.
         StoreError: It cannot be written.
     """
     edges = edges or Edges()
-    run = Run(path.name, _time(started), order.command, plan_of(order), edges.environment())
+    run = Run(path.name, _time(started), command, Plan(request), edges.environment())
     with RunWriter(path, run) as writer:
-        return _go_on(Session(order, progress, edges, writer.add), writer, run, Done())
+        return _go_on(Session(request, progress, edges, writer.add), writer, run, Done())
 
 
 def resume(path: Path, now: datetime, progress: Progress, edges: Edges | None = None) -> Run:
@@ -95,25 +112,11 @@ def resume(path: Path, now: datetime, progress: Progress, edges: Edges | None = 
     if run.status not in ("running", "interrupted") or run.source != "bench":
         raise UsageError(f"{path} is {run.status}: there is nothing to go on with")
     _must_be_same(path, run, replace(run, environment=edges.environment()))
-    plan = run.plan
-    order = Order(
-        plan.preset,
-        plan.cases,
-        plan.workers,
-        plan.invocations,
-        plan.seconds,
-        plan.training_epochs,
-        run.command,
-        plan.seed,
-        plan.isa,
-        plan.target,
-        plan.budget_s,
-        plan.cost_rounds,
-    )
-    run = replace(run, status="running", resumed=(*run.resumed, _time(now)))
+    plan, resumed = run.plan, (*run.resumed, _time(now))
+    run = replace(run, schema=SCHEMA_VERSION, status="running", resumed=resumed)
     with RunWriter.reopen(path, run) as writer:
         stored = store.load(path)  # once more, now that nobody else can write it
-        session = Session(order, progress, edges, writer.add)
+        session = Session(plan.request, progress, edges, writer.add)
         for fault in stored.faults:
             session.leave_out(fault.worker, [fault.case])
         problems = {problem_id(problem): problem for problem in compared(plan.cases)}
@@ -260,7 +263,7 @@ def _take_turns(session: Session, plan: Plan, owed: dict[str, int], number: int)
 
 def _train(session: Session) -> dict[str, Any]:
     """Train each implementation on the seed network; return the arrays of training.npz."""
-    epochs = session.order.training_epochs
+    epochs = session.request.training_epochs
     if not epochs:
         return {}
     arithmetic = epochs * flops(Case("epoch", TRAINING))

@@ -210,7 +210,7 @@ def invocation_s(plan: Plan, name: str) -> float:
     """Estimate what one more invocation of a case by itself takes, in seconds; 0 if not known."""
     if name not in plan.pilot:
         return 0.0
-    return (plan.crew_ns + (plan.rounds[name] + 1) * plan.pilot[name].round_ns) / 1e9
+    return (plan.group_ns + (plan.rounds[name] + 1) * plan.pilot[name].round_ns) / 1e9
 
 
 def invocations_to_add(costs: Mapping[str, Cost], target: float, budget_s: float) -> dict[str, int]:

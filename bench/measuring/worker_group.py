@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from bench.model.errors import WorkerError
 from bench.model.records import Case, Phase, Problem, WorkerSpec
@@ -21,7 +23,7 @@ from bench.model.slots import has_phase
 from bench.model.threads import thread_environment
 from bench.model.workload import batches_of
 from bench.storage.limits import is_reading
-from bench.workers.messages import PROTOCOL
+from bench.workers.messages import PROTOCOL, Sampled, read_answer
 from bench.workers.process import Slot, StartSlot
 
 TIMEOUT_S = 60.0
@@ -35,17 +37,6 @@ MOVING: tuple[Phase, ...] = ("epoch", "shuffle")
 """What leaves other weights behind, or the random stream elsewhere: `reset` comes after it. To draw
 the weights of a wide network takes longer than many a sample."""
 PADDING_BYTES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a worker said of one sample; None where it does not say."""
-
-    elapsed_ns: int  # by the implementation's clock
-    wall_ns: int | None = None  # by the worker's, around it
-    cpu_ns: int | None = None
-    preempted: int | None = None
-    page_faults: int | None = None
 
 
 class WorkerGroup:
@@ -118,14 +109,14 @@ class WorkerGroup:
         self.ask(label, "prepare", problem=asdict(problem), data=str(data), seed=seed)
         self._prepared[label] = problem, seed
 
-    def sample(self, label: str, case: Case, loops: int, timeout_s: float) -> Reading:
+    def sample(self, label: str, case: Case, loops: int, timeout_s: float) -> Sampled:
         """Take one sample; an epoch starts from fresh weights.
 
         Where no epoch came first, one does, unrecorded: each case is timed in a process that has
         trained its network, whichever cases were asked for.
 
         Raises:
-            WorkerError: Also when the worker's clock did not move.
+            WorkerError: Also when the worker's clock did not move, or its answer is none.
         """
         if case.phase == "epoch":
             self._refresh(label)
@@ -139,17 +130,14 @@ class WorkerGroup:
             self._moved.add(label)
         rouse_ns = ROUSE_NS if self.threads > 1 else ROUSE_ALONE_NS
         answer = self._repeat(label, timeout_s, phase=case.phase, loops=loops, rouse_ns=rouse_ns)
-        elapsed_ns = answer.get("elapsed_ns")
-        if not isinstance(elapsed_ns, int) or elapsed_ns <= 0:
-            raise WorkerError(label, f"measured {elapsed_ns!r} ns for {loops} repetitions")
-        if not is_reading(elapsed_ns, loops):
-            raise WorkerError(label, f"measured {elapsed_ns} ns for {loops} repetitions: no work")
-        meters = {
-            name: answer[name]
-            for name in ("wall_ns", "cpu_ns", "preempted", "page_faults")
-            if isinstance(answer.get(name), int)
-        }
-        return Reading(elapsed_ns, **meters)
+        measured = f"measured {answer.get('elapsed_ns')!r} ns for {loops} repetitions"
+        try:
+            told = read_answer(Sampled, answer)
+        except msgspec.ValidationError as error:
+            raise WorkerError(label, f"{measured}: {error}") from None
+        if not is_reading(told.elapsed_ns, loops):
+            raise WorkerError(label, f"{measured}: too fast to be real")
+        return told
 
     def end(self) -> None:
         """End every worker."""

@@ -1,6 +1,6 @@
 """The words of the project as frozen values: read this file first.
 
-Problem -> Case -> Sample -> Estimate -> Ratio -> Verdict, and the Run that holds what was recorded.
+Request -> Plan -> Run; Problem -> Case -> Sample -> Estimate -> Ratio -> Verdict.
 Records are data only: no clocks, no files, no statistics, no text for people. Readings (`Sample`,
 `ParityResult`, `FairnessCheck`, `Fault`, `Cost`, `Environment`) are stored; claims (`Estimate`,
 `Ratio`, `Verdict`) are derived from them again each time and never stored.
@@ -8,8 +8,19 @@ Records are data only: no clocks, no files, no statistics, no text for people. R
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Invocations = Annotated[int, Meta(ge=1, le=10**6)]
+MoreInvocations = Annotated[int, Meta(ge=0, le=10**6)]
+Rounds = Annotated[int, Meta(ge=0, le=10**9)]
+Loops = Annotated[int, Meta(ge=0, le=10**15)]
+TrainingEpochs = Annotated[int, Meta(ge=0, le=10**7)]
+CostRounds = Annotated[int, Meta(ge=0, le=10**4)]
+"""Limits of what a stored run may hold; they hold in reading and stand in the published schema."""
 
 Phase = Literal[
     "forward",
@@ -79,12 +90,14 @@ a process to its answer, the import included; the import and the first two forwa
 its own clock; its memory; `libraries loaded`: the files of those that the import brought; what lies
 on disk; `compile`: that of the library in use, whatever the compiler had kept in its caches."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of the files of a run. History: 1, the first (2026-11); 2, cases may be probes of the
 machine, with readings of one worker only (2026-11): a run of version 1 reads as one without; 3, the
 contract is stored, a sample tells what the system did meanwhile, a plan may have a target, a run
 may be resumed (2026-11): in older runs these are not known; 4, parts of phases are cases of their
-own, and costs are stored (2026-11): an older run reads as one without."""
+own, and costs are stored (2026-11): an older run reads as one without; 5, a plan holds the request
+that it was made for, and its `crew_ns` is `group_ns` (2026-12): `bench.storage.old_versions` brings
+older runs into this form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,30 +233,57 @@ class Pilot:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run sets out to do, fixed before the first sample.
+class Request:
+    """What is asked for: made by a command, read by every stage of a run, stored with it."""
 
-    With a target, the number of invocations is fixed a second time, after `invocations` of each
-    case: from how much these varied, never from where their ratios lay.
-    """
-
-    preset: str
-    cases: tuple[Case, ...]
-    workers: tuple[WorkerSpec, ...]
-    invocations: int
-    rounds: dict[str, int]  # by case id; even, so that the turns balance
-    loops: dict[str, int]  # by case id; one common inner count for all workers
-    training_epochs: int  # of the loss curves in the report
-    seed: int = 1  # of the weights, the order of batches, and the turns of the cases
+    preset: Name
+    cases: Annotated[tuple[Case, ...], Meta(max_length=10_000)]
+    workers: Annotated[tuple[WorkerSpec, ...], Meta(min_length=2, max_length=100)]
+    invocations: Invocations = 1
+    seconds: float = 1.0  # what the timing should take
+    training_epochs: TrainingEpochs = 0  # of the loss curves in the report; 0: no training
+    seed: int = 1  # of weights, order of batches, turns of cases; that of the data is 0
     isa: str = ""  # of both sides, by `bench.model.instruction_sets`; empty: each its own
     target: float | None = None  # half the width of an interval that is wanted: 0.01 is 1 %
     budget_s: float | None = None  # what the whole run may take
+    cost_rounds: CostRounds = 0  # fresh processes of each implementation that tell its costs
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run sets out to do: the request, and what the pilot made of it.
+
+    Fixed before the first sample. With a target, the number of invocations is fixed a second time,
+    after those of the request: from how much these varied, never from where their ratios lay.
+    """
+
+    request: Request
+    rounds: dict[str, Rounds] = field(default_factory=dict)  # by case id; even: the turns balance
+    loops: dict[str, Loops] = field(default_factory=dict)  # by case id; common to all workers
     seconds: float = 0.0  # what the timing should take, the target left aside
     pilot: dict[str, Pilot] = field(default_factory=dict)  # by case id
-    crew_ns: float = 0.0  # what it takes to start and prepare the workers of one problem
+    group_ns: float = 0.0  # what it takes to start and prepare the workers of one problem
     spreads: dict[str, Spread] = field(default_factory=dict)  # by case id, of the first invocations
-    more: dict[str, int] = field(default_factory=dict)  # invocations added for the target
-    cost_rounds: int = 0  # fresh processes of each implementation that tell its costs
+    more: dict[str, MoreInvocations] = field(default_factory=dict)  # added for the target
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """What is measured."""
+        return self.request.cases
+
+    @property
+    def workers(self) -> tuple[WorkerSpec, ...]:
+        """Who takes part."""
+        return self.request.workers
+
+    @property
+    def invocations(self) -> int:
+        """How many invocations were asked for."""
+        return self.request.invocations
+
+    def of(self, **changes: Any) -> Plan:
+        """Return this plan of a request with these fields changed."""
+        return replace(self, request=replace(self.request, **changes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,4 +79,4 @@ def narrowed(run: Run, candidate: WorkerSpec) -> Run:
     workers = tuple(
         spec for spec in run.plan.workers if spec.role != "candidate" or spec == candidate
     )
-    return replace(run, plan=replace(run.plan, workers=workers))
+    return replace(run, plan=run.plan.of(workers=workers))

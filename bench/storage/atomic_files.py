@@ -6,9 +6,10 @@ A reader sees the old file or the new one, never half of one. What cannot be wri
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 
 def write_whole(path: Path, content: bytes, *, flush: bool = True) -> None:
@@ -65,13 +66,9 @@ class LineFile:
         self._size = os.fstat(self._handle).st_size
         self._torn = False
 
-    def hold(self) -> None:
-        """Keep the file for this process until it is closed.
-
-        Raises:
-            BlockingIOError: Another process holds it.
-        """
-        fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def hold(self) -> bool:
+        """Keep the file for this process until it is closed; tell whether no other holds it."""
+        return lock_descriptor(self._handle, blocking=False)
 
     def cut(self, size: int) -> None:
         """Take away what stands after so many bytes."""

@@ -141,7 +141,7 @@ def pytest_file(stored: Stored) -> dict[str, Any]:
         name = f"test_speed[{case_id(case)}-{spec.implementation}]"
         parity = tuple(r for r in stored.parity if r.problem == problem_id(case.problem))
         described = dict(run.environment.workers.get(spec.label, {}))
-        extra = Extra(case, spec.implementation, run.plan.preset, described, parity)
+        extra = Extra(case, spec.implementation, run.plan.request.preset, described, parity)
         benchmarks.append(
             {
                 "group": case_text(case),

@@ -18,7 +18,16 @@ import msgspec
 
 from bench.model.cases import case_id
 from bench.model.errors import UsageError
-from bench.model.records import Case, Environment, ParityResult, Plan, Run, Sample, WorkerSpec
+from bench.model.records import (
+    Case,
+    Environment,
+    ParityResult,
+    Plan,
+    Request,
+    Run,
+    Sample,
+    WorkerSpec,
+)
 from bench.model.registry import BASELINE
 from bench.storage.limits import MOST, check_run, cleaned, is_reading
 from bench.storage.runs import RunWriter
@@ -170,24 +179,20 @@ def _run(name: str, path: Path, file: _File, extras: list[Extra]) -> Run:
         "commit": str(file.commit_info.get("id", missing)),
     }
     preset = extras[0].preset
-    plan = Plan(
+    request = Request(
         preset=preset,
         cases=tuple(dict.fromkeys(extra.case for extra in extras)),
         workers=tuple(
             WorkerSpec(label, label, "baseline" if label == BASELINE else "candidate")
             for label in names
         ),
-        invocations=1,
-        rounds={},  # as many as pytest-benchmark chose, for each side by itself
-        loops={},
-        training_epochs=0,
     )
     command = ["pytest", "bench", f"--bench-preset={preset}", f"--benchmark-json={path.name}"]
     return Run(
         name=name,
         started=file.datetime,
         command=shlex.join(command),
-        plan=plan,
+        plan=Plan(request),  # rounds and loops are what pytest-benchmark chose for each side
         environment=Environment(
             machine, software, {extra.implementation: extra.worker for extra in extras}
         ),

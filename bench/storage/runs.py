@@ -39,6 +39,7 @@ from bench.model.records import (
 from bench.storage.atomic_files import LineFile, write_whole
 from bench.storage.limits import check_record, check_run, cleaned, plain, sample_check
 from bench.storage.npy import MOST_BYTES, read_arrays
+from bench.storage.old_versions import upgraded
 
 Array = NDArray[Any]
 Record = TypeVar("Record", Sample, ParityResult, FairnessCheck, Fault, Cost)
@@ -92,7 +93,7 @@ class RunWriter:
     def __init__(self, path: Path, run: Run) -> None:
         self.path = path
         try:
-            check_run(run)
+            check_run(msgspec.convert(msgspec.to_builtins(run), Run))
         except ValueError as error:
             raise UsageError(f"such a run could not be read again: {error}") from None
         try:
@@ -120,11 +121,9 @@ class RunWriter:
         """Open the files of lines, and keep every other process from writing them."""
         for kind, name in LINES.items():
             self._files[kind] = LineFile(self.path / name)
-        try:
-            self._files[Sample].hold()
-        except BlockingIOError:
+        if not self._files[Sample].hold():
             self.close()
-            raise StoreError(f"{self.path} is being measured by another process") from None
+            raise StoreError(f"{self.path} is being measured by another process")
 
     @classmethod
     def reopen(cls, path: Path, run: Run) -> Self:
@@ -243,7 +242,7 @@ def load_run(path: Path) -> Run:
                 f"{path} was written by a newer version (schema {schema}, this one knows up to "
                 f"{SCHEMA_VERSION}); update this program to read it"
             )
-        run = msgspec.convert(facts, Run)
+        run = msgspec.convert(upgraded(facts), Run)
         check_run(run)
     except UNREADABLE as error:
         raise _damaged(file, str(error)) from None

@@ -25,11 +25,14 @@ from bench.model.records import (
 )
 from bench.storage.atomic_files import write_whole
 from bench.storage.limits import LONGEST_NAME, LONGEST_NS, MOST
+from bench.storage.old_versions import BEFORE
 from bench.storage.runs import LINES, RUN
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FILE = PROJECT / "docs" / "schema" / f"run-{SCHEMA_VERSION}.json"
 
+OLDER = max(BEFORE)
+"""Whose schema stays published beside this one: files of older versions fit it."""
 HISTORY = {
     1: "The first.",
     2: "Cases may be probes of the machine (phases peak, memory and cache), with readings of one "
@@ -39,39 +42,14 @@ HISTORY = {
     4: "Parts of phases are cases of their own (phases such as forward-products), with readings of "
     "the baseline's first slot and the candidates. Costs are stored (costs.jsonl): start, memory, "
     "sizes, time to compile.",
+    5: "A plan holds the request that it was made for (plan.request), and crew_ns is group_ns. "
+    f"Files of versions 1 to {OLDER} fit run-{OLDER}.json.",
 }
-ADDED: dict[int, dict[str, tuple[str, ...]]] = {
-    3: {
-        "Run": ("resumed",),
-        "Plan": (
-            *("isa", "target", "budget_s", "seconds"),
-            *("pilot", "crew_ns", "spreads", "more"),
-        ),
-        "Sample": ("cpu_ns", "preempted", "page_faults"),
-    },
-    4: {"Run": ("spent",), "Plan": ("cost_rounds",)},
-}
-"""Fields by the version that brought them and the record they belong to."""
-
 Limits = dict[str, dict[str, Any]]
 _NAME = {"minLength": 1, "maxLength": LONGEST_NAME}
 _SIZE = {"minimum": 1, "maximum": MOST["layer_sizes"]}
 LIMITS: dict[str, Limits] = {
-    "Run": {"name": _NAME, "schema": {"minimum": 1, "maximum": SCHEMA_VERSION}},
-    "Plan": {
-        "preset": _NAME,
-        "cases": {"maxItems": MOST["cases"]},
-        "workers": {"minItems": 2, "maxItems": MOST["workers"]},
-        "invocations": {"minimum": 1, "maximum": MOST["invocations"]},
-        **{
-            name: {"minimum": 0, "maximum": MOST[name]}
-            for name in ("training_epochs", "cost_rounds")
-        },
-        **{
-            name: {"additionalProperties": {"type": "integer", "minimum": 0, "maximum": MOST[name]}}
-            for name in ("rounds", "loops", "more")
-        },
-    },
+    "Run": {"name": _NAME, "schema": {"const": SCHEMA_VERSION}},
     "WorkerSpec": {"label": _NAME, "implementation": _NAME},
     "Problem": {
         "layer_sizes": {
@@ -107,11 +85,6 @@ def schema() -> dict[str, Any]:
         record["description"] = inspect.cleandoc(record["description"])
         for field, limits in LIMITS.get(name, {}).items():
             record["properties"][field] |= limits
-    for version, fields_of in ADDED.items():
-        for name, fields in fields_of.items():
-            for field in fields:
-                note = f"Since version {version}; not known of older runs."
-                records[name]["properties"][field]["description"] = note
     files = {RUN: "Run", **{file: record.__name__ for record, file in LINES.items()}}
     told = "; ".join(f"{file} {_what(file)} {name}" for file, name in files.items())
     past = " ".join(f"Version {version}: {text}" for version, text in HISTORY.items())
@@ -121,9 +94,8 @@ def schema() -> dict[str, Any]:
         "title": f"Files of a run of python-vs-mojo, version {SCHEMA_VERSION}",
         "description": (
             f"By file: {told} (a record a line; such a file may be packed by gzip). The whole "
-            "schema is that of run.json; take others from $defs. Files of older versions fit it "
-            f"too. {past} Readers ignore fields that they do not know, and refuse a version above "
-            "their own."
+            f"schema is that of run.json; take others from $defs. {past} Readers ignore fields "
+            "that they do not know, and refuse a version above their own."
         ),
         "version": SCHEMA_VERSION,
         "$ref": "#/$defs/Run",

@@ -21,17 +21,14 @@ from bench.model.errors import UsageError
 from bench.model.records import ParityResult, Problem
 from bench.training.datasets import Task
 from bench.training.weights import Scaling, Weights
-from bench.workers.datasets import DataSet
+from bench.workers import comparing
 from bench.workers.implementations.drivers import Network
-from bench.workers.parity import check
-from bench.workers.tensors import tensors
 
 Array = NDArray[Any]
 Watch = Callable[[int, float], object]
 
 SIDES = {"NumPy": "python_impl", "Mojo": "mojo_impl"}
 """Who is trained, in this order, and the package of its class."""
-PARITY_EPOCHS = 2
 GRID = (-6.0, 6.0, 601)
 """Where the curve of sinc is drawn: first point, last point, how many."""
 
@@ -88,13 +85,9 @@ def problem_of(task: Task, settings: Settings) -> Problem:
 def same_tensors(task: Task, settings: Settings) -> ParityResult:
     """Hold both sides to the table of parity: all of a step, and the losses of two epochs."""
     problem = problem_of(task, settings)
-    numpy, mojo = (_tensors(name, problem, task.data, settings.seed) for name in SIDES)
-    reference = numpy
-    if problem.dtype != "float64":
-        exact = Problem(problem.layer_sizes, problem.batch_size, problem.rows, "float64", 1)
-        data = DataSet(task.data.name, *(a.astype(np.float64) for a in task.data.arrays().values()))
-        reference = _tensors("NumPy", exact, data, settings.seed)
-    return check(problem, "NumPy", "Mojo", numpy, mojo, reference)
+    numpy, mojo = (comparing.Side(name, _compute(name, task)) for name in SIDES)
+    (result,) = comparing.compare(problem, numpy, [mojo], settings.seed)
+    return result
 
 
 def train(
@@ -206,19 +199,30 @@ def smoothed(losses: Array, epochs: int, most: int = 250) -> tuple[Array, Array,
     return middle, mean, low, high
 
 
-def _tensors(name: str, problem: Problem, data: DataSet, seed: int) -> Mapping[str, Array]:
-    make = network_class(name)
-    options = {"batch_size": problem.batch_size, "seed": seed, "dtype": problem.dtype}
-    arrays = data.arrays()
-    with _threads(name, problem.threads):
-        fresh: Network = make(problem.layer_sizes, **options)
-        found = tensors(fresh, arrays, problem.batch_size)
-        network = make(problem.layer_sizes, max_epochs=PARITY_EPOCHS, **options)
-        history = network.fit(data.X, data.y, data.X_val, data.y_val)
-    return found | {
-        "training_loss": history.training_loss,
-        "validation_loss": history.validation_loss,
-    }
+def _compute(name: str, task: Task) -> comparing.Compute:
+    """Return what computes the tensors of a side on the data of a task."""
+
+    def make(problem: Problem, seed: int, epochs: int) -> Network:
+        network: Network = network_class(name)(
+            problem.layer_sizes,
+            max_epochs=epochs,
+            batch_size=problem.batch_size,
+            seed=seed,
+            dtype=problem.dtype,
+        )
+        return network
+
+    def data_of(problem: Problem) -> dict[str, Array]:
+        arrays = task.data.arrays().items()
+        return {key: array.astype(problem.dtype, copy=False) for key, array in arrays}
+
+    compute = comparing.in_process(make, data_of)
+
+    def limited(problem: Problem, seed: int, epochs: int) -> Mapping[str, Array]:
+        with _threads(name, problem.threads):
+            return compute(problem, seed, epochs)
+
+    return limited
 
 
 def _threads(name: str, threads: int) -> AbstractContextManager[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from bench.model.records import OVERHEADS, PHASES, DType, Phase, Problem
 from bench.workers import fairness as contract
 from bench.workers import parity
 from bench.workers import tensor_files as exchange
+from bench.workers.comparing import EPOCHS, Side, compare
 from bench.workers.datasets import data_folder
 from bench.workers.findings import (
     ALIVE,
@@ -36,14 +37,14 @@ from bench.workers.findings import (
     fits,
     request,
 )
-from bench.workers.messages import PROTOCOL
+from bench.workers.messages import PROTOCOL, CostsTold, Described, Done, Sampled, TensorsWritten
 from bench.workers.process import GOODBYE_S, WorkerProcess
 
 SEED_NETWORK = Problem((1, *[50] * 9, 1), 20, 500, "float64", 1)
 AWKWARD = Problem((3, 7, 5, 2), 4, 27, "float64", 1)
 """Odd widths, two outputs, and rows that are left over at the end of an epoch."""
 DTYPES: tuple[DType, ...] = ("float64", "float32")
-EPOCHS, TRAINING_EPOCHS = 2, 3
+TRAINING_EPOCHS = 3
 SAMPLE_NS, MOST_LOOPS = 3_000_000, 1 << 24
 FAR_TOO_LONG_NS = 1_000_000_000
 """Outside, for what takes less than a sample's time inside."""
@@ -139,22 +140,22 @@ class _Kit:
                 f'"protocol": {json.dumps(said.get("protocol"))}',
                 "answer describe with the version of docs/protocol.md that it was written for",
             )
-        fits("describe", said)
-        if said["threads"] != 1:
+        told = fits(Described, "describe", said)
+        if told.threads != 1:
             raise Wrong(
                 "1 thread, as OMP_NUM_THREADS=1 and its like ask for",
-                f"{said['threads']} threads",
+                f"{told.threads} threads",
                 "read the variables of docs/protocol.md before threads are made",
             )
-        if said["denormals"] != "kept" or said["rounding"] != "to nearest":
+        if told.denormals != "kept" or told.rounding != "to nearest":
             raise Wrong(
                 "denormals kept, rounding to nearest, as in NumPy",
-                f"denormals {said['denormals']}, rounding {said['rounding']}",
+                f"denormals {told.denormals}, rounding {told.rounding}",
                 "compile without -ffast-math, and leave the processor's modes alone",
             )
-        phases = [name for name in said.get("phases", PHASES) if name in (*PHASES, *OVERHEADS)]
+        phases = [name for name in told.phases if name in (*PHASES, *OVERHEADS)]
         if not set(phases) & set(PHASES):
-            raise Wrong("phases with one of forward, backprop, epoch", f"{said['phases']}")
+            raise Wrong("phases with one of forward, backprop, epoch", f"{told.phases}")
         self._phases = tuple(phases)
 
     def _unprepared(self) -> None:
@@ -162,31 +163,26 @@ class _Kit:
             self._must_refuse(request(op=op, **fields), f"{op} before prepare")
 
     def _tensors(self, problem: Problem) -> None:
-        mine: dict[str, Any] = {}
-        theirs: dict[str, Any] = {}
-        exact: dict[str, Any] = {}
-        for prefix, seed, epochs in (("", SEED, EPOCHS), (parity.ANOTHER_SEED, SEED + 1, 0)):
-            twin = replace(problem, dtype="float64")
-            for found, worker, one in (
-                (exact, self._baseline, twin),
-                (theirs, self._baseline, problem),
-                (mine, self._live(), problem),
-            ):
+        told: dict[str, list[TensorsWritten]] = {"NumPy": [], "the worker": []}
+
+        def side(name: str, worker: WorkerProcess) -> Side:
+            def compute(one: Problem, seed: int, epochs: int) -> Mapping[str, Any]:
                 self._prepare(worker, one, seed)
                 arrays, said = self._arrays(worker, "tensors", one, epochs)
-                found.update({f"{prefix}{name}": array for name, array in arrays.items()})
-                if worker is self._baseline:
-                    expected = said
-            fits("tensors", said)
-            for name, advice in (
-                ("inputs", "the CRC-32 of the numbers of X, y, X_val, y_val in this order"),
-                ("layout", "C order, dense"),
-            ):
-                if said[name] != expected[name]:
-                    raise Wrong(f"{name} {expected[name]}", f"{said[name]}", advice)
-        theirs = exchange.needed(theirs, self._phases)
-        mine = exchange.needed(mine, self._phases)
-        agree(parity.check(problem, "NumPy", "the worker", theirs, mine, exact))
+                told[name].append(fits(TensorsWritten, "tensors", said))
+                return arrays
+
+            return Side(name, compute, self._phases)
+
+        baseline, mine = side("NumPy", self._baseline), side("the worker", self._live())
+        (result,) = compare(problem, baseline, [mine], SEED)
+        for theirs, said in zip(told["NumPy"], told["the worker"], strict=False):
+            if said.inputs != theirs.inputs:
+                advice = "the CRC-32 of the numbers of X, y, X_val, y_val in this order"
+                raise Wrong(f"inputs {theirs.inputs}", said.inputs, advice)
+            if said.layout != theirs.layout:
+                raise Wrong(f"layout {theirs.layout}", said.layout, "C order, dense")
+        agree(result)
 
     def _sample(self, phase: Phase) -> None:
         worker = self._ready(SEED_NETWORK)
@@ -197,16 +193,15 @@ class _Kit:
             start_ns = time.perf_counter_ns()
             said = worker.ask("sample", self._timeout_s, phase=phase, loops=loops)
             passed_ns = time.perf_counter_ns() - start_ns
-            fits("sample", said)
-            elapsed_ns = said["elapsed_ns"]
+            told = fits(Sampled, "sample", said)
+            elapsed_ns = told.elapsed_ns
             if elapsed_ns > passed_ns:
                 raise Wrong(
                     f"less than the {passed_ns:,} ns that passed outside",
                     f"{elapsed_ns:,} ns for {loops} repetitions",
                     "nanoseconds of a monotonic clock, of all repetitions together",
                 )
-            wall_ns, cpu_ns = said.get("wall_ns"), said.get("cpu_ns")
-            return contract.Trial(loops, elapsed_ns, wall_ns or passed_ns, cpu_ns or 0)
+            return contract.Trial(loops, elapsed_ns, told.wall_ns or passed_ns, told.cpu_ns or 0)
 
         loops, passed_ns = 1, 0
         while True:
@@ -244,11 +239,11 @@ class _Kit:
         fields = {"phase": phase, "loops": 1, "rouse_ns": ROUSE_NS}
         said = worker.ask("sample", self._timeout_s, **fields)
         passed_ns = time.perf_counter_ns() - start_ns
-        fits("sample", said)
-        if passed_ns - said["elapsed_ns"] < ROUSE_NS:
+        outside_ns = passed_ns - fits(Sampled, "sample", said).elapsed_ns
+        if outside_ns < ROUSE_NS:
             raise Wrong(
                 f"work for {ROUSE_NS / 1e6:g} ms or longer before the clock starts",
-                f"{(passed_ns - said['elapsed_ns']) / 1e6:.3g} ms outside the sample",
+                f"{outside_ns / 1e6:.3g} ms outside the sample",
                 "repeat the phase untimed until rouse_ns have passed (forward, where there is "
                 "one), then take the sample",
             )
@@ -259,7 +254,7 @@ class _Kit:
         before, _ = self._arrays(worker, "tensors", AWKWARD, EPOCHS)
         phase = "epoch" if "epoch" in self._phases else self._phases[0]
         worker.ask("sample", self._timeout_s, phase=phase, loops=2)
-        fits("reset", worker.ask("reset", self._timeout_s))
+        fits(Done, "reset", worker.ask("reset", self._timeout_s))
         after, _ = self._arrays(worker, "tensors", AWKWARD, EPOCHS)
         odd = [name for name in before if before[name].tobytes() != after[name].tobytes()]
         if odd:
@@ -276,7 +271,7 @@ class _Kit:
             self._prepare(worker, SEED_NETWORK, SEED)
             arrays, said = self._arrays(worker, "train", SEED_NETWORK, TRAINING_EPOCHS)
             found.append(arrays)
-        fits("train", said)
+        fits(Done, "train", said)
         theirs, mine = found
         for name, shape in exchange.training_shapes(SEED_NETWORK, TRAINING_EPOCHS).items():
             came = f"of shape {mine[name].shape}" if name in mine else "no file"
@@ -292,7 +287,7 @@ class _Kit:
             said = self._ready(AWKWARD).ask("costs", self._timeout_s)
         except WorkerRefusalError:
             return
-        fits("costs", said)
+        fits(CostsTold, "costs", said)
 
     def _refusal(self, what: str, line: bytes) -> None:
         self._must_refuse(line, what, self._ready(AWKWARD))
@@ -365,7 +360,7 @@ class _Kit:
         said = worker.ask("prepare", self._timeout_s, **fields)
         if worker is not self._baseline:
             self._prepared = problem
-            fits("prepare", said)
+            fits(Done, "prepare", said)
 
     def _live(self) -> WorkerProcess:
         if self._worker is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.model.instruction_sets import other_than
 from bench.model.records import FairnessCheck, ParityResult
+from bench.workers.messages import TensorsWritten
 
 CLAUSES = {
     "threads": "as many on each side as asked for: set before the start, counted inside it",
@@ -99,7 +100,7 @@ def of_workers(
     return fairness_checks
 
 
-def of_data(subject: str, answers: Mapping[str, Mapping[str, Any]]) -> list[FairnessCheck]:
+def of_data(subject: str, answers: Mapping[str, TensorsWritten]) -> list[FairnessCheck]:
     """Judge what workers said of their arrays.
 
     Args:
@@ -107,15 +108,15 @@ def of_data(subject: str, answers: Mapping[str, Mapping[str, Any]]) -> list[Fair
         answers: Answers to `tensors` by label, the baseline's first.
     """
     first, *others = answers
-    digest = str(answers[first].get("inputs"))
-    different = [label for label in others if answers[label].get("inputs") != digest]
-    layouts = {label: str(said.get("layout")) for label, said in answers.items()}
+    digest = answers[first].inputs
+    different = [label for label in others if answers[label].inputs != digest]
+    layouts = {label: said.layout for label, said in answers.items()}
     odd = [label for label, layout in layouts.items() if layout != "dense, C order"]
     return [
         FairnessCheck(
             subject,
             "inputs",
-            f"CRC-32 {digest[:16]}",
+            f"CRC-32 {digest}",
             f"{different[0]} holds other data than {first}" if different else "",
         ),
         FairnessCheck(

@@ -16,7 +16,7 @@ from bench.model.records import FairnessCheck, ParityResult
 from bench.workers import fairness as contract
 from bench.workers import parity
 from bench.workers import tensor_files as exchange
-from bench.workers.messages import ANSWERS
+from bench.workers.messages import Told, read_answer
 
 LONGEST = 100
 """Characters of an answer that are shown."""
@@ -82,14 +82,14 @@ class Report:
         return not self.stopped and all(check.ok for check in self.checks)
 
 
-def fits(op: str, said: Mapping[str, Any]) -> None:
-    """Hold an answer to the schema.
+def fits(kind: type[Told], op: str, said: Mapping[str, Any]) -> Told:
+    """Read an answer by the schema.
 
     Raises:
         Wrong: It does not fit.
     """
     try:
-        msgspec.convert({"ok": True, **said}, ANSWERS[op])
+        return read_answer(kind, said)
     except msgspec.ValidationError as error:
         text = json.dumps(said)
         short = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -1,20 +1,23 @@
 """The lines between runner and worker as typed records: the protocol of docs/protocol.md.
 
-`python -m bench.workers.messages` writes its JSON schema, `bench/workers/protocol.schema.json`. The
-records are what the conformance kit holds answers to. Pure but for that command.
+Our worker, the runner and the conformance kit read and write lines by these records.
+`python -m bench.workers.messages` writes their JSON schema, `bench/workers/protocol.schema.json`.
+Pure but for that command.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
-from bench.model.errors import StoreError
+from bench.model.errors import StoreError, UsageError
 from bench.model.records import PHASES, Phase, Problem
 from bench.storage.atomic_files import write_whole
 
@@ -80,10 +83,15 @@ class Quit(Request, frozen=True, tag="quit"):
     """End, with exit code 0; there is no answer."""
 
 
-class Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True, omit_defaults=True):
     """What a worker answers when it did what it was asked; members not named here may stand."""
 
     ok: Literal[True]
+
+    def line(self) -> dict[str, Any]:
+        """Return the members of its line, without those that are not told."""
+        told: dict[str, Any] = msgspec.to_builtins(self)
+        return told
 
 
 class Done(Answer, frozen=True):
@@ -161,6 +169,48 @@ ANSWERS: dict[str, type[Answer]] = {
     "costs": CostsTold,
 }
 """What is answered, by request; `quit` has no answer."""
+
+
+Told = TypeVar("Told", bound=Answer)
+
+
+def read_request(line: str) -> Request:
+    """Read a line as a request.
+
+    Raises:
+        ValueError: It is no JSON, or a member is missing, unknown or of another type.
+        UsageError: It is no request, or of no operation, phase or count that there is.
+    """
+    members = json.loads(line)
+    if not isinstance(members, dict) or "op" not in members:
+        raise UsageError('a request is an object with an "op"')
+    kind = REQUESTS.get(op := members["op"])
+    if kind is None:
+        raise UsageError(f"there is no operation {op!r}; there are: {', '.join(REQUESTS)}")
+    try:
+        return msgspec.convert(members, kind)
+    except msgspec.ValidationError as error:
+        if "`$.phase`" in str(error):
+            phase, known = members["phase"], ", ".join(get_args(Phase))
+            raise UsageError(f"there is no phase {phase!r}; there are: {known}") from None
+        if "`$.loops`" in str(error):
+            loops = members["loops"]
+            raise UsageError(f"loops must be a whole number of at least 1; got {loops!r}") from None
+        raise
+
+
+def write_request(op: str, members: Mapping[str, Any]) -> bytes:
+    """Write a request as its line, without the end."""
+    return msgspec.json.encode(REQUESTS[op](**members))
+
+
+def read_answer(kind: type[Told], members: Mapping[str, Any]) -> Told:
+    """Read the members of an answer, `ok` taken for granted.
+
+    Raises:
+        msgspec.ValidationError: They do not fit the schema; says where.
+    """
+    return msgspec.convert({"ok": True, **members}, kind)
 
 
 def schema() -> dict[str, Any]:

@@ -6,7 +6,6 @@ runner's to decide.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -18,10 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from bench.model.errors import WorkerError, WorkerRefusalError, WorkerTimeoutError
 from bench.model.paths import PROJECT, without_paths
 from bench.model.records import WorkerSpec
 from bench.workers.launch import command_of
+from bench.workers.messages import Refused, write_request
 
 GOODBYE_S = 2.0
 LAST_WORDS = 3
@@ -112,8 +114,7 @@ class WorkerProcess:
 
     def ask(self, op: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
         """Send a request and return the answer (see `Slot`)."""
-        request = json.dumps({"op": op, **fields}).encode()
-        return self.answer_to(request, op, timeout_s)
+        return self.answer_to(write_request(op, fields), op, timeout_s)
 
     def answer_to(self, request: bytes, op: str, timeout_s: float) -> dict[str, Any]:
         """Send a line, whatever it holds, and return the answer.
@@ -129,14 +130,15 @@ class WorkerProcess:
         self.send(request, op)
         line = self._read_line(op, timeout_s)
         try:
-            answer = json.loads(line)
-            if answer.pop("ok"):
-                return dict(answer)
-            refusal = f"refused {op}: {answer['error']}: {answer['message']}"
-        except (ValueError, TypeError, KeyError, AttributeError):
+            answer = msgspec.json.decode(line, type=dict[str, Any])
+            if answer.pop("ok", None):
+                return answer
+            refused = msgspec.convert({"ok": False, **answer}, Refused)
+        except ValueError:
             nonsense = f"answered {op} with {line[:80]!r}, which is no answer"
             raise WorkerError(self._label, without_paths(nonsense)) from None
-        raise WorkerRefusalError(self._label, without_paths(refusal))
+        words = f"refused {op}: {refused.error}: {refused.message}"
+        raise WorkerRefusalError(self._label, without_paths(words))
 
     def send(self, request: bytes, what: str) -> None:
         """Send a line and wait for no answer.

@@ -19,20 +19,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO, get_args
+from typing import Any, TextIO
 
-import msgspec
 import numpy as np
 
 from bench.model.errors import UsageError
 from bench.model.records import OVERHEADS, PHASES, Phase, Problem
+from bench.workers import messages
+from bench.workers.comparing import DATA
 from bench.workers.implementations.drivers import Array, Implementation, Network, implementation
-from bench.workers.messages import PROTOCOL
+from bench.workers.messages import PROTOCOL, Answer, Request, read_request
 from bench.workers.meters import loading, peak_memory
 from bench.workers.tensor_files import GRID, write
 from bench.workers.tensors import extreme_tensors, phases_of, tensors, timed_tensors
 
-DATA = ("X", "y", "X_val", "y_val")
+DONE = messages.Done(ok=True)
 METERS = ("preempted", "page_faults", "cpu_ns", "wall_ns")
 """What happened during a sample beside it: how often another process took a core, pages that came
 for the first time, processor time of all threads, and time by the worker's own clock."""
@@ -60,34 +61,30 @@ class Worker:
         self._clock_ns = clock_ns
         self._prepared: Prepared | None = None
         self._loading: dict[str, int] | None = None
-        self._operations: dict[str, Callable[..., dict[str, Any]]] = {
-            "describe": self._describe,
-            "prepare": self._prepare,
-            "tensors": self._tensors,
-            "sample": self._sample,
-            "reset": self._reset,
-            "train": self._train,
-            "costs": self._costs,
+        self._operations: dict[type[Request], Callable[[Any], Answer | dict[str, Any]]] = {
+            messages.Describe: self._describe,
+            messages.Prepare: self._prepare,
+            messages.Tensors: self._tensors,
+            messages.Sample: self._sample,
+            messages.Reset: self._reset,
+            messages.Train: self._train,
+            messages.Costs: self._costs,
         }
 
     def answer(self, line: str) -> dict[str, Any] | None:
         """Serve one request and return the answer; None for `quit`."""
         try:
-            request = json.loads(line)
-            if not isinstance(request, dict) or "op" not in request:
-                raise UsageError('a request is an object with an "op"')
-            operation = request.pop("op")
-            if operation == "quit":
+            request = read_request(line)
+            if isinstance(request, messages.Quit):
                 return None
-            if operation not in self._operations:
-                known = ", ".join([*self._operations, "quit"])
-                raise UsageError(f"there is no operation {operation!r}; there are: {known}")
-            return {"ok": True, **self._operations[operation](**request)}
+            answer = self._operations[type(request)](request)
+            return answer.line() if isinstance(answer, Answer) else {"ok": True, **answer}
         except Exception as error:
             # All of them: the runner decides what an error means, a worker only reports it.
             return {"ok": False, "error": type(error).__name__, "message": str(error)}
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self, _: messages.Describe) -> dict[str, Any]:
+        """Say what this is; an implementation may say more than the protocol names."""
         mine = self._implementation
         self._load()
         return {
@@ -99,20 +96,19 @@ class Worker:
             "rounding": _rounding(),  # afterwards: to load a library may change it
         }
 
-    def _prepare(self, problem: object, data: str, seed: int = 1) -> dict[str, Any]:
+    def _prepare(self, request: messages.Prepare) -> Answer:
         self._prepared = None  # a failure must not leave the last problem in place
-        checked = msgspec.convert(problem, Problem)
-        folder = Path(data)
+        problem, seed, folder = request.problem, request.seed, Path(request.data)
         loaded = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in DATA}
-        network = self._implementation.create(checked, seed=seed)
-        self._prepared = Prepared(checked, seed, loaded, network)
+        network = self._implementation.create(problem, seed=seed)
+        self._prepared = Prepared(problem, seed, loaded, network)
         # Set all that lives aside, so that the collector has next to nothing to look through.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-        return {}
+        return DONE
 
-    def _tensors(self, folder: str, epochs: int) -> dict[str, Any]:
+    def _tensors(self, request: messages.Tensors) -> Answer:
         """Save every tensor; with no epochs only those of one batch and one step.
 
         Answers with a checksum of the data and with how data and parameters lie in memory.
@@ -122,25 +118,20 @@ class Worker:
         network.reset()
         phases = phases_of(self._implementation)
         found = tensors(network, data, batch_size, phases)
-        if epochs:
-            _, losses = self._fit(ready, epochs) if "epoch" in phases else (None, {})
+        if request.epochs:
+            _, losses = self._fit(ready, request.epochs) if "epoch" in phases else (None, {})
             network.reset()
             timed = timed_tensors(self._implementation, network, data, batch_size)
             network.reset()
             found |= losses | timed
             found |= extreme_tensors(network, data) if "forward" in phases else {}
         network.reset()
-        write(Path(folder), found)
-        return {"inputs": _checksum(data), "layout": _layout({**data, **_parameters(network)})}
+        write(Path(request.folder), found)
+        layout = _layout({**data, **_parameters(network)})
+        return messages.TensorsWritten(ok=True, inputs=_checksum(data), layout=layout)
 
-    def _sample(self, phase: Phase, loops: int, rouse_ns: int = 0) -> dict[str, Any]:
-        ready = self._ready()
-        if phase not in get_args(Phase):
-            raise UsageError(
-                f"there is no phase {phase!r}; there are: {', '.join(get_args(Phase))}"
-            )
-        if type(loops) is not int or loops < 1:
-            raise UsageError(f"loops must be a whole number of at least 1; got {loops!r}")
+    def _sample(self, request: messages.Sample) -> Answer:
+        ready, phase, rouse_ns = self._ready(), request.phase, request.rouse_ns
         network = ready.network
         X, y, batch_size = ready.data["X"], ready.data["y"], ready.problem.batch_size
         # `forward` leaves the weights as they are, and keeps the same threads at work.
@@ -152,10 +143,11 @@ class Worker:
             while self._clock_ns() < roused_ns:
                 self._implementation.time(rouser, 1, network, X, y, batch_size)
             before = self._meters()
-            elapsed = self._implementation.time(phase, loops, network, X, y, batch_size)
+            elapsed = self._implementation.time(phase, request.loops, network, X, y, batch_size)
             after = self._meters()
         passed = [later - earlier for earlier, later in zip(before, after, strict=True)]
-        return {"elapsed_ns": int(elapsed), **dict(zip(METERS, passed, strict=True))}
+        meters = dict(zip(METERS, passed, strict=True))
+        return messages.Sampled(ok=True, elapsed_ns=int(elapsed), **meters)
 
     def _meters(self) -> tuple[int, ...]:
         """Read what the system says of this process, the worker's own clock last."""
@@ -163,20 +155,20 @@ class Worker:
         page_faults = usage.ru_minflt + usage.ru_majflt
         return usage.ru_nivcsw, page_faults, time.process_time_ns(), self._clock_ns()
 
-    def _reset(self) -> dict[str, Any]:
+    def _reset(self, _: messages.Reset) -> Answer:
         self._ready().network.reset()
-        return {}
+        return DONE
 
-    def _train(self, folder: str, epochs: int) -> dict[str, Any]:
+    def _train(self, request: messages.Train) -> Answer:
         ready = self._ready()
-        network, found = self._fit(ready, epochs)
+        network, found = self._fit(ready, request.epochs)
         if ready.problem.layer_sizes[0] == 1:
             grid = np.linspace(*GRID, dtype=ready.problem.dtype)[:, np.newaxis]
             found |= {"grid": grid, "curve": network.predict(grid)}
-        write(Path(folder), found)
-        return {}
+        write(Path(request.folder), found)
+        return DONE
 
-    def _costs(self) -> dict[str, Any]:
+    def _costs(self, _request: messages.Costs) -> dict[str, Any]:
         """Tell what loading took, and the first two calls that this process makes of a network."""
         ready = self._ready()
         found = self._load()

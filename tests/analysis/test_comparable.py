@@ -128,7 +128,7 @@ def test_another_baseline_is_told_apart(part: str, name: str, value: str) -> Non
 
 def test_other_data_or_seeds_are_other_work() -> None:
     def edit(run: dict[str, Any]) -> None:
-        run["plan"]["seed"] = 2
+        run["plan"]["request"]["seed"] = 2
         run["environment"]["data"] = {"sinc-n500": "other", "new": "x"}
 
     assert differences(BEFORE, changed(edit)).obstacles == (
@@ -139,7 +139,7 @@ def test_other_data_or_seeds_are_other_work() -> None:
 
 def test_other_slots_forbid() -> None:
     def slots(*specs: WorkerSpec) -> Run:
-        return replace(BEFORE, plan=replace(BEFORE.plan, workers=specs))
+        return replace(BEFORE, plan=BEFORE.plan.of(workers=specs))
 
     numpy, _, mojo = BEFORE.plan.workers
     rust = WorkerSpec("rust", "rust", "candidate")
@@ -182,7 +182,7 @@ def test_a_slot_that_a_run_never_starts_is_no_difference() -> None:
     two = replace(SEED_NETWORK, threads=2)
 
     def run_with(*more: Case, slots: tuple[str, ...]) -> Run:
-        plan = replace(BEFORE.plan, cases=(*BEFORE.plan.cases, *more))
+        plan = BEFORE.plan.of(cases=(*BEFORE.plan.cases, *more))
         workers = dict(BEFORE.environment.workers)
         workers |= {f"{slot}, 2 threads": {**workers[slot], "threads": 2} for slot in slots}
         environment = replace(BEFORE.environment, workers=workers)

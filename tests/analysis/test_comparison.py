@@ -205,7 +205,7 @@ def test_a_case_that_is_invalid_in_either_run_is_invalid() -> None:
 def test_without_an_again_pair_in_both_runs_there_is_no_verdict() -> None:
     whole = side_of(spread_around(2))
     slots = tuple(slot for slot in whole.run.plan.workers if slot.role != "again")
-    bare = replace(whole, run=replace(whole.run, plan=replace(whole.run.plan, workers=slots)))
+    bare = replace(whole, run=replace(whole.run, plan=whole.run.plan.of(workers=slots)))
     (change,) = changes(whole, bare)
     assert change.estimate is not None
     assert change.verdict is not None

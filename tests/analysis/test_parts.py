@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pretence import SLOTS, World, order_of
+from pretence import SLOTS, World, request_of
 from pretence import SMALL as PRETENDED
 from shapes import PROBLEMS, name
 
@@ -224,7 +224,7 @@ def test_parts_count_the_arithmetic_of_the_products_they_hold() -> None:
 def test_aside_the_second_slot_of_the_baseline_has_no_turn(tmp_path: Path) -> None:
     world = World(tmp_path)
     cases = cases_of((PRETENDED,), parts=True)
-    run, stored = world.run(replace(order_of(PRETENDED), cases=cases, seconds=1.0))
+    run, stored = world.run(replace(request_of(PRETENDED), cases=cases, seconds=1.0))
     assert run.status == "finished"
     assert not stored.faults
     for case in cases:
@@ -237,7 +237,7 @@ def test_aside_the_second_slot_of_the_baseline_has_no_turn(tmp_path: Path) -> No
     # They take no rounds from the phases, and stay few.
     alone = World(tmp_path / "alone")
     without, _ = alone.run(
-        replace(order_of(PRETENDED, floors=True), cases=cases_of((PRETENDED,)), seconds=1.0)
+        replace(request_of(PRETENDED, floors=True), cases=cases_of((PRETENDED,)), seconds=1.0)
     )
     phases = {case_id(Case(phase, PRETENDED)) for phase in PHASES}
     assert {run.plan.rounds[name] for name in phases} == {
@@ -253,7 +253,7 @@ def test_aside_the_second_slot_of_the_baseline_has_no_turn(tmp_path: Path) -> No
 
 def test_what_differs_in_parity_has_no_parts_taken(tmp_path: Path) -> None:
     world = World(tmp_path, y_hat={"numpy": 1.0, "mojo": 2.0})
-    _, stored = world.run(replace(order_of(PRETENDED), cases=cases_of((PRETENDED,), parts=True)))
+    _, stored = world.run(replace(request_of(PRETENDED), cases=cases_of((PRETENDED,), parts=True)))
     assert {sample.case for sample in stored.samples} == {"call/t1", "timer/t1"}
 
 
@@ -265,7 +265,7 @@ def test_problems_that_only_probe_are_neither_compared_nor_timed(tmp_path: Path)
     assert {c.problem.threads for c in cases if c.phase in ("memory", "cache")} == {1, 2}
     assert len({case_id(case) for case in cases}) == len(cases)
     assert compared(cases) == (PRETENDED,)
-    run, stored = world.run(replace(order_of(PRETENDED), cases=cases))
+    run, stored = world.run(replace(request_of(PRETENDED), cases=cases))
     assert run.status == "finished"
     assert [result.problem for result in stored.parity] == ["1-4-1/b5/n20/f64/t1"]
     probes = [sample for sample in stored.samples if sample.case.startswith(PROBES)]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from known_truth import SLOTS, Time, agreed, make_run
 from pretence import SMALL as PRETENDED
-from pretence import World, order_of
+from pretence import World, request_of
 
 import mojo_impl
 from bench.analysis.roofline import rates, shares
@@ -176,7 +176,7 @@ def test_cells_below_1_are_named_the_slowest_first(capsys: pytest.CaptureFixture
 
 def test_one_worker_alone_takes_the_probes_in_the_same_group(tmp_path: Path) -> None:
     world = World(tmp_path)
-    order = replace(order_of(PRETENDED), cases=cases_of((PRETENDED,), ("epoch",), probes=True))
+    order = replace(request_of(PRETENDED), cases=cases_of((PRETENDED,), ("epoch",), probes=True))
     run, stored = world.run(order)
     assert run.status == "finished"
     for case in run.plan.cases:

@@ -150,7 +150,7 @@ def test_floors_have_times_only() -> None:
 
 def test_an_imported_run_has_ratios_of_medians_and_no_verdict() -> None:
     run = replace(make_run(FORWARD, invocations=1, rounds=2), source="pytest-benchmark")
-    run = replace(run, plan=replace(run.plan, rounds={}, workers=(SLOTS[0], SLOTS[2])))
+    run = replace(run, plan=replace(run.plan.of(workers=(SLOTS[0], SLOTS[2])), rounds={}))
     name = case_id(FORWARD)
     times = {"numpy": (100, 200, 600), "mojo": (50, 150)}
     samples = [

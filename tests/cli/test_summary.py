@@ -15,8 +15,8 @@ from rich.cells import cell_len
 from sample_run import LADDER, SEED_NETWORK, SMALL, Truth, problems, write_run
 
 from bench.cli.terminal import plain
-from bench.cli.terminal.console import console
 from bench.cli.terminal.plain import PlainText, ascii_text, value_text
+from bench.cli.terminal.text import console
 from bench.model.cases import case_id
 from bench.model.paths import PROJECT
 from bench.model.records import Case, Fault, Problem

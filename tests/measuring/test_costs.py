@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pretence import NOW, Event, World, dies, order_of
+from pretence import NOW, Event, World, dies, request_of
 from pretence import SMALL as PRETENDED
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
@@ -61,7 +61,7 @@ def tell(event: Event) -> None:
 
 
 def stored_costs(world: World, **order: Any) -> tuple[Cost, ...]:
-    _, stored = world.run(order_of(PRETENDED, invocations=1, cost_rounds=ROUNDS, **order))
+    _, stored = world.run(request_of(PRETENDED, invocations=1, cost_rounds=ROUNDS, **order))
     return stored.costs
 
 
@@ -87,7 +87,7 @@ def test_fresh_processes_take_turns_and_all_they_tell_is_stored(world: World) ->
 
 
 def test_none_are_taken_where_none_are_asked_for(world: World) -> None:
-    _, stored = world.run(order_of(PRETENDED, invocations=1))
+    _, stored = world.run(request_of(PRETENDED, invocations=1))
     assert stored.costs == ()
     assert "costs" not in world.stages
 
@@ -107,7 +107,7 @@ def test_who_does_not_know_costs_is_no_fault(world: World) -> None:
         tell(event)
 
     world.trouble = refuse
-    _, stored = world.run(order_of(PRETENDED, invocations=1, cost_rounds=ROUNDS))
+    _, stored = world.run(request_of(PRETENDED, invocations=1, cost_rounds=ROUNDS))
     assert stored.faults == ()
     assert {c.value for c in stored.costs if c.worker == "mojo" and c.name == "import"} == {None}
     assert {c.value for c in stored.costs if c.worker == "numpy" and c.name == "import"} == {101}
@@ -115,7 +115,7 @@ def test_who_does_not_know_costs_is_no_fault(world: World) -> None:
 
 def test_who_dies_is_a_fault_once_and_the_other_goes_on(world: World) -> None:
     world.trouble = lambda e: dies(e) if (e.op, e.worker) == ("costs", "mojo") else tell(e)
-    run, stored = world.run(order_of(PRETENDED, invocations=1, cost_rounds=ROUNDS))
+    run, stored = world.run(request_of(PRETENDED, invocations=1, cost_rounds=ROUNDS))
     assert stored.faults == (Fault("costs", "mojo", 0, "died during costs (signal SIGSEGV)"),)
     assert {cost.name for cost in stored.costs if cost.worker == "mojo"} == {"packages", "compile"}
     assert sum(cost.name == "start" for cost in stored.costs) == ROUNDS
@@ -153,7 +153,7 @@ def test_a_worker_tells_what_loading_and_the_first_calls_took(kind: Any, tmp_pat
     worker = Worker(kind())
     path, _ = data_folder(PROBLEM, tmp_path)
     assert json.loads(json.dumps(worker.answer(json.dumps({"op": "costs"}))))["ok"] is False
-    request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path)}
+    request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path), "seed": 1}
     assert worker.answer(json.dumps(request)) == {"ok": True}
     answer = worker.answer(json.dumps({"op": "costs"}))
     assert answer is not None
@@ -173,7 +173,7 @@ def test_an_implementation_that_cannot_be_loaded_apart_tells_the_rest(tmp_path: 
 
     worker = Worker(Odd())  # type: ignore[arg-type]
     path, _ = data_folder(PROBLEM, tmp_path)
-    request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path)}
+    request = {"op": "prepare", "problem": asdict(PROBLEM), "data": str(path), "seed": 1}
     worker.answer(json.dumps(request))
     answer = worker.answer(json.dumps({"op": "costs"}))
     assert answer is not None

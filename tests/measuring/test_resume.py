@@ -13,13 +13,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from pretence import NOW, SMALL, WIDE, Actor, Event, World, order_of
+from pretence import NOW, SMALL, WIDE, Actor, Event, World, request_of
 
 from bench.analysis.verdicts import results
 from bench.measuring.runner import measure, resume
 from bench.model.cases import case_id
 from bench.model.errors import StoreError, UsageError
-from bench.model.records import Environment
+from bench.model.records import SCHEMA_VERSION, Environment
 from bench.storage.runs import LINES, RunWriter, Stored, load
 
 KILLS = int(os.environ.get("BENCH_KILLS", "12"))
@@ -34,7 +34,7 @@ def world(tmp_path: Path) -> World:
 
 
 def order() -> Any:
-    return order_of(SMALL, WIDE, phases=("forward", "epoch"), floors=True, invocations=4,
+    return request_of(SMALL, WIDE, phases=("forward", "epoch"), floors=True, invocations=4,
                     training_epochs=3)  # fmt: skip
 
 
@@ -87,8 +87,23 @@ def test_a_run_that_was_interrupted_goes_on(world: World, after: int) -> None:
     assert at_ns == sorted(at_ns)
 
 
+def test_a_run_of_an_older_version_goes_on_in_this_one(world: World) -> None:
+    path = cut_short(world, 50)
+    tree = json.loads((path / "run.json").read_bytes())
+    plan = tree["plan"]
+    old = {**plan.pop("request"), **plan, "crew_ns": plan.pop("group_ns")}
+    (path / "run.json").write_text(json.dumps({**tree, "schema": 4, "plan": old}))
+    before = load(path).run
+    assert before.schema == 4
+    resume(path, NOW, world, world.edges())
+    whole(load(path))
+    after = load(path).run
+    assert after.schema == SCHEMA_VERSION
+    assert replace(after.plan, spreads={}) == before.plan
+
+
 def test_a_finished_run_has_nothing_to_go_on_with(world: World) -> None:
-    world.run(order_of(SMALL))
+    world.run(request_of(SMALL))
     with pytest.raises(UsageError, match="is finished: there is nothing to go on with"):
         resume(world.folder / "run", NOW, world, world.edges())
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pretence import EACH_NS, NOW, SLOTS, SMALL, START_NS, WIDE, World, order_of
+from pretence import EACH_NS, NOW, SLOTS, SMALL, START_NS, WIDE, World, request_of
 
 from bench.analysis.verdicts import results
 from bench.measuring.preconditions import check_parity
-from bench.measuring.run_state import SETTLE_S, Edges, Order
+from bench.measuring.run_state import SETTLE_S, Edges
 from bench.measuring.runner import measure
 from bench.measuring.worker_group import ROUSE_ALONE_NS, ROUSE_NS
 from bench.model.cases import case_id, problem_id
 from bench.model.presets import cases_of
-from bench.model.records import PROBES, Case, DType, Phase, Problem, WorkerSpec
+from bench.model.records import PROBES, Case, DType, Phase, Problem, Request, WorkerSpec
 from bench.storage.runs import load
 from bench.workers.datasets import data_folder
 
@@ -32,7 +32,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_run_goes_from_parity_to_training_and_all_of_it_is_stored(world: World) -> None:
-    order = order_of(SMALL, phases=("forward", "epoch"), floors=True, training_epochs=6)
+    order = request_of(SMALL, phases=("forward", "epoch"), floors=True, training_epochs=6)
     run, stored = world.run(order)
     assert world.stages == ["parity", "pilot", "timing", "training"]
     assert stored.run == run
@@ -54,7 +54,7 @@ def test_a_run_goes_from_parity_to_training_and_all_of_it_is_stored(world: World
 def test_a_run_keeps_how_long_it_took_and_how_much_of_that_went_into_samples(
     world: World,
 ) -> None:
-    run, stored = world.run(order_of(SMALL, phases=("forward", "epoch"), training_epochs=6))
+    run, stored = world.run(request_of(SMALL, phases=("forward", "epoch"), training_epochs=6))
     assert run.spent is not None
     # Only starts and samples move the clock of this world.
     asked = sum(
@@ -65,7 +65,7 @@ def test_a_run_keeps_how_long_it_took_and_how_much_of_that_went_into_samples(
 
 
 def test_the_protocol_of_one_case_exactly(world: World) -> None:
-    world.run(order_of(SMALL, invocations=2))
+    world.run(request_of(SMALL, invocations=2))
     groups = {slot.spec.label: slot.number for slot in world.slots}
     assert groups == {"numpy": 3, "numpy-again": 2, "mojo": 3}  # parity, pilot, two invocations
     last = [e for e in world.events if e.group == groups[e.worker]]
@@ -88,7 +88,7 @@ def test_the_protocol_of_one_case_exactly(world: World) -> None:
 
 
 def test_turns_go_on_over_invocations_until_all_orders_were_had(world: World) -> None:
-    _, stored = world.run(order_of(SMALL, invocations=3))
+    _, stored = world.run(request_of(SMALL, invocations=3))
     timed = [sample for sample in stored.samples if not sample.warmup]
     places = Counter((sample.worker, sample.position) for sample in timed)
     assert set(places.values()) == {2}
@@ -104,7 +104,7 @@ def test_weights_are_drawn_before_every_phase_and_before_parts_only_where_they_m
 ) -> None:
     aside: tuple[Phase, ...] = ("shuffle", "loss", "forward-floor")
     cases = (*cases_of((SMALL,), ("epoch", "backprop")), *(Case(phase, SMALL) for phase in aside))
-    world.run(replace(order_of(SMALL, invocations=1), cases=cases))
+    world.run(replace(request_of(SMALL, invocations=1), cases=cases))
     fresh: dict[tuple[str, int], bool] = {}
     drawn: dict[tuple[str, int], bool] = {}  # whether the reset before this had a reason
     before: dict[tuple[str, int], str] = {}
@@ -138,7 +138,7 @@ def test_cases_come_in_another_order_in_each_invocation_and_the_seed_fixes_it(
 
     def case_orders(name: str, seed: int) -> list[tuple[str, ...]]:
         world = World(tmp_path / name)
-        _, stored = world.run(order_of(*problems, phases=("forward", "epoch"), seed=seed))
+        _, stored = world.run(request_of(*problems, phases=("forward", "epoch"), seed=seed))
         return [
             tuple(dict.fromkeys(s.case for s in stored.samples if s.invocation == invocation))
             for invocation in range(3)
@@ -153,7 +153,7 @@ def test_cases_come_in_another_order_in_each_invocation_and_the_seed_fixes_it(
 
 def test_no_worker_times_two_problems(world: World) -> None:
     # What one problem leaves behind in a process, its allocator above all, is not the other's.
-    world.run(order_of(SMALL, WIDE, phases=("forward", "epoch"), invocations=2))
+    world.run(request_of(SMALL, WIDE, phases=("forward", "epoch"), invocations=2))
     timed: dict[tuple[str, int], set[str]] = {}
     prepared: dict[tuple[str, int], str] = {}
     for event in world.events:
@@ -169,7 +169,7 @@ def test_no_worker_times_two_problems(world: World) -> None:
 
 
 def test_the_count_is_common_and_the_seconds_are_spent_on_rounds(world: World) -> None:
-    run, _ = world.run(order_of(SMALL, WIDE, seconds=1.0, invocations=2))
+    run, _ = world.run(request_of(SMALL, WIDE, seconds=1.0, invocations=2))
     # A round: 10 * (0.4 + 0.4 + 0.2) ms and 3 * (0.5 + 1) ms for turning and rousing; half a second
     # for each invocation is 34 rounds of 14.5 ms, less 2 warm-ups, shared by two cases in pairs.
     assert run.plan.rounds == {case_id(Case("forward", p)): 16 for p in (SMALL, WIDE)}
@@ -178,7 +178,7 @@ def test_the_count_is_common_and_the_seconds_are_spent_on_rounds(world: World) -
 
 def test_a_plan_that_cannot_fit_its_seconds_says_so(world: World) -> None:
     world.each_ns = {"numpy": 10**9, "mojo": 10**9}
-    world.run(order_of(SMALL, seconds=5, invocations=1))
+    world.run(request_of(SMALL, seconds=5, invocations=1))
     assert world.notes == [
         "cases: 1, invocations: 1, workers: 3; timing takes about 9 s, not 5 s: "
         "fewer rounds would not balance"
@@ -187,7 +187,7 @@ def test_a_plan_that_cannot_fit_its_seconds_says_so(world: World) -> None:
 
 def test_with_several_threads_workers_settle_before_every_sample(world: World) -> None:
     two = Problem((1, 4, 1), 5, 20, "float64", 2)
-    run, stored = world.run(order_of(SMALL, two, invocations=1))
+    run, stored = world.run(request_of(SMALL, two, invocations=1))
     of_two = [sample for sample in stored.samples if sample.case.endswith("t2")]
     on_trial = 2  # each worker's times, before anything counts
     assert world.pauses == [SETTLE_S] * (on_trial + len(of_two)) == [SETTLE_S] * 11
@@ -205,14 +205,14 @@ def test_with_several_threads_workers_settle_before_every_sample(world: World) -
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_float32_is_judged_by_the_baseline_in_float64(world: World, dtype: DType) -> None:
-    parity, _ = check_parity(order_of(Problem((1, 4, 1), 5, 20, dtype, 1)), world, world.edges())
+    parity, _ = check_parity(request_of(Problem((1, 4, 1), 5, 20, dtype, 1)), world, world.edges())
     assert [result.ok for result in parity] == [True]
     prepared = [(e.worker, e.fields["problem"]["dtype"]) for e in world.asked("prepare")]
     extra = [("numpy", "float64")] if dtype == "float32" else []
-    assert prepared == 2 * [("numpy", dtype), ("mojo", dtype), *extra]
-    assert [e.fields["seed"] for e in world.asked("prepare")] == [0] * (len(prepared) // 2) + [
-        1
-    ] * (len(prepared) // 2)
+    sides = [("numpy", dtype), *extra, ("mojo", dtype)]
+    assert prepared == [side for side in sides for _ in range(2)]
+    seeds = [event.fields["seed"] for event in world.asked("prepare")]
+    assert seeds == [0, 1] * len(sides)
     assert len(world.asked("tensors")) == len(prepared)
 
 
@@ -225,7 +225,7 @@ def test_real_workers_of_numpy_make_a_run(
 ) -> None:
     slots = (*SLOTS[:2], WorkerSpec("numpy-too", "numpy", "candidate"))
     cases = cases_of([Problem((1, 4, 1), 5, 20, "float32", 1)])
-    order = Order("smoke", cases, slots, invocations=1, seconds=0.1, training_epochs=1)
+    order = Request("smoke", cases, slots, invocations=1, seconds=0.1, training_epochs=1)
     edges = Edges(data_folder=lambda problem: data_folder(problem, tmp_path / "data"))
     run = measure(order, tmp_path / "run", NOW, World(tmp_path), edges)
     stored = load(tmp_path / "run")

@@ -14,7 +14,6 @@ from pretence import SMALL, World
 
 from bench.analysis.verdicts import results
 from bench.cli.app import workers_of
-from bench.measuring.run_state import Order
 from bench.measuring.schedule import (
     LEAST_ROUNDS,
     MOST_ROUNDS,
@@ -29,6 +28,7 @@ from bench.measuring.schedule import (
 from bench.model.cases import case_id
 from bench.model.numbers import duration_text
 from bench.model.presets import PRESETS, cases_of, preset_problems
+from bench.model.records import Request
 
 
 def walk(count: int) -> int:
@@ -154,7 +154,7 @@ def test_a_much_slower_candidate_repeats_less_in_a_run(tmp_path: Path) -> None:
     each_ns = {"numpy": 100_000, "mojo": 20_000_000, "quick": 10_000}
     world = World(tmp_path, each_ns=each_ns, y_hat=dict.fromkeys(each_ns, 1.0))
     workers = workers_of(["mojo", "quick"])
-    run, stored = world.run(Order("quick", cases_of([SMALL], ("forward",)), workers))
+    run, stored = world.run(Request("quick", cases_of([SMALL], ("forward",)), workers))
     name = case_id(run.plan.cases[0])
     assert run.plan.loops[name] == 200
     assert run.plan.pilot[name].fewer == {"mojo": 1}

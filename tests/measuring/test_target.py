@@ -10,7 +10,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
-from pretence import SMALL, WIDE, Actor, World, order_of
+from pretence import SMALL, WIDE, Actor, World, request_of
 
 from bench.analysis.intervals import CONFIDENCE, quantile
 from bench.analysis.readings import read_each
@@ -96,7 +96,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_run_adds_invocations_to_what_varies(world: World, tmp_path: Path) -> None:
-    order = replace(order_of(SMALL, WIDE, invocations=10, seconds=10), target=0.03)
+    order = replace(request_of(SMALL, WIDE, invocations=10, seconds=10), target=0.03)
     edges = replace(world.edges(), start=lambda spec, more: Wavering(world, spec, more))
     run = measure(order, tmp_path / "run", __import__("pretence").NOW, world, edges)
     small, wide = (case_id(Case("forward", problem)) for problem in (SMALL, WIDE))
@@ -116,7 +116,7 @@ def test_a_run_adds_invocations_to_what_varies(world: World, tmp_path: Path) -> 
 def test_what_missed_the_target_is_said_with_what_it_would_take(
     world: World, tmp_path: Path
 ) -> None:
-    order = replace(order_of(SMALL, WIDE, invocations=10), target=0.03, budget_s=0.001)
+    order = replace(request_of(SMALL, WIDE, invocations=10), target=0.03, budget_s=0.001)
     edges = replace(world.edges(), start=lambda spec, more: Wavering(world, spec, more))
     run = measure(order, tmp_path / "run", __import__("pretence").NOW, world, edges)
     assert run.plan.more == {}
@@ -129,13 +129,13 @@ def test_what_missed_the_target_is_said_with_what_it_would_take(
 
 
 def test_spreads_tell_the_levels_apart(world: World) -> None:
-    run, stored = world.run(order_of(SMALL, invocations=3))
+    run, stored = world.run(request_of(SMALL, invocations=3))
     found = spreads(run, read_each(run, stored.samples, stored.parity, stored.faults))
     assert {(one.within, one.between) for one in found.values()} == {(0.0, 0.0)}
 
 
 def test_a_plan_is_made_by_the_pilot_alone(world: World) -> None:
-    order = order_of(SMALL, WIDE, floors=True, invocations=4, seconds=4, training_epochs=10)
+    order = request_of(SMALL, WIDE, floors=True, invocations=4, seconds=4, training_epochs=10)
     plan, faults = plan_only(order, world, world.edges())
     assert faults == []
     assert {event.op for event in world.events} <= {"describe", "prepare", "reset", "sample"}

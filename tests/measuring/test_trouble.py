@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from pretence import SMALL, WIDE, Event, World, dies, order_of
+from pretence import SMALL, WIDE, Event, World, dies, request_of
 from test_hostile_files import npy
 
 from bench.analysis.verdicts import results
@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> World:
 
 def test_what_fails_parity_is_not_timed(world: World) -> None:
     world.y_hat = {"numpy": 1.0, "mojo": 1.001}
-    _, stored = world.run(order_of(SMALL, floors=True))
+    _, stored = world.run(request_of(SMALL, floors=True))
     assert not stored.parity[0].ok
     assert {sample.case for sample in stored.samples} == {"call/t1", "timer/t1"}
     assert world.notes[0].startswith(f"parity failed: {problem_id(SMALL)}: y_hat of mojo differs")
@@ -45,7 +45,7 @@ def test_a_worker_that_dies_costs_its_case_and_no_more(world: World) -> None:
                 dies(event)
 
     world.trouble = trouble
-    run, stored = world.run(order_of(SMALL, phases=("forward", "epoch"), invocations=3))
+    run, stored = world.run(request_of(SMALL, phases=("forward", "epoch"), invocations=3))
     assert run.status == "finished"
     (fault,) = stored.faults
     assert (fault.case, fault.worker) == (case_id(Case("epoch", SMALL)), "mojo")
@@ -73,7 +73,7 @@ def test_a_fault_in_parity_counts_for_the_cases_of_its_problem(
             dies(event)
 
     world.trouble = trouble
-    _, stored = world.run(order_of(SMALL, WIDE, phases=("forward", "epoch")))
+    _, stored = world.run(request_of(SMALL, WIDE, phases=("forward", "epoch")))
     failed = {fault.case for fault in stored.faults}
     lost = {SMALL, WIDE} if op == "tensors" else {WIDE}
     assert failed == {case_id(Case(p, x)) for p in ("forward", "epoch") for x in lost}
@@ -112,7 +112,7 @@ def test_files_of_a_worker_that_are_not_what_was_asked_for_cost_its_problem(
             event.op = "told"  # so that the pretender writes nothing itself
 
     world.trouble = trouble
-    _, stored = world.run(order_of(SMALL))
+    _, stored = world.run(request_of(SMALL))
     (fault,) = stored.faults
     assert fault.reason.startswith(f"answered tensors without files that can be read: {words}")
     assert stored.samples == ()
@@ -124,13 +124,13 @@ def test_a_worker_that_writes_nothing_is_told_tensor_by_tensor(world: World) -> 
             event.op = "told"
 
     world.trouble = trouble
-    _, stored = world.run(order_of(SMALL))
+    _, stored = world.run(request_of(SMALL))
     assert stored.parity[0].reason == "y_hat is missing from mojo (and 1 more)"
 
 
 def test_another_protocol_is_refused_in_words(world: World) -> None:
     world.describes = {"mojo": {"protocol": 2}}
-    _, stored = world.run(order_of(SMALL))
+    _, stored = world.run(request_of(SMALL))
     assert {fault.reason for fault in stored.faults} == {
         "speaks version 2 of the protocol, and this is 1: see docs/protocol.md"
     }
@@ -138,7 +138,7 @@ def test_another_protocol_is_refused_in_words(world: World) -> None:
 
 def test_workers_that_do_not_start_cost_all_cases_at_once(world: World) -> None:
     world.describes = {"mojo": {"threads": 4}}
-    run, stored = world.run(order_of(SMALL, WIDE, floors=True, training_epochs=3))
+    run, stored = world.run(request_of(SMALL, WIDE, floors=True, training_epochs=3))
     assert run.status == "finished"
     assert stored.samples == ()
     assert {fault.reason for fault in stored.faults} == {"was started with 1 threads and has 4"}
@@ -158,7 +158,7 @@ def test_a_library_that_changes_during_a_run_is_noticed(world: World) -> None:
             world.describes = {"mojo": {"facts": {"flags": "-O0"}}}
 
     world.trouble = trouble
-    _, stored = world.run(order_of(SMALL, invocations=3))
+    _, stored = world.run(request_of(SMALL, invocations=3))
     (fault,) = stored.faults
     assert fault.worker == "mojo"
     assert fault.reason == "is not what it was when the run began: facts changed"
@@ -171,7 +171,7 @@ def test_a_fault_in_the_pilot_leaves_the_other_cases(world: World) -> None:
             dies(event)
 
     world.trouble = trouble
-    run, stored = world.run(order_of(SMALL, phases=("forward", "backprop"), invocations=1))
+    run, stored = world.run(request_of(SMALL, phases=("forward", "backprop"), invocations=1))
     name = case_id(Case("backprop", SMALL))
     assert run.plan.rounds == {name: 2}
     assert run.plan.loops == {name: 10}
@@ -184,7 +184,7 @@ def test_a_fault_in_training_leaves_the_other_curve(world: World) -> None:
             dies(event)
 
     world.trouble = trouble
-    _, stored = world.run(order_of(SMALL, training_epochs=3))
+    _, stored = world.run(request_of(SMALL, training_epochs=3))
     assert stored.training.keys() == {"X", "y", "mojo/training_loss"}
     assert [fault.case for fault in stored.faults] == ["training"]
     assert len(stored.training["X"]) == TRAINING.rows
@@ -204,7 +204,7 @@ def test_ctrl_c_keeps_what_was_measured_and_ends_the_workers(world: World, stage
                 raise KeyboardInterrupt
 
     world.trouble = trouble
-    run, stored = world.run(order_of(SMALL, training_epochs=3))
+    run, stored = world.run(request_of(SMALL, training_epochs=3))
     assert run.status == stored.run.status == "interrupted"
     assert world.stages[-1] == stage
     assert all(slot.ended for slot in world.slots)
@@ -225,6 +225,6 @@ def test_an_error_of_our_own_ends_the_workers_as_well(world: World) -> None:
 
     world.trouble = trouble
     with pytest.raises(ZeroDivisionError):
-        world.run(order_of(SMALL))
+        world.run(request_of(SMALL))
     assert all(slot.ended for slot in world.slots)
     assert load(world.folder / "run").run.status == "running"

@@ -34,7 +34,7 @@ def candidates(*names: str) -> tuple[WorkerSpec, ...]:
 def run_of(*names: str, cases: Sequence[Case] = (FORWARD,), invocations: int = 3) -> Run:
     run = bare_run(*cases, invocations=invocations, rounds=1)
     workers = (*run.plan.workers[:2], *candidates(*names))
-    return replace(run, plan=replace(run.plan, workers=workers))
+    return replace(run, plan=run.plan.of(workers=workers))
 
 
 def samples_of(

@@ -196,7 +196,7 @@ def run_with(tmp_path: Path, stored: str, label: str) -> Plan:
     run_dir = write_run(tmp_path / "run", Truth(invocations=1, rounds=2, training_epochs=0))
     tree = json.loads((run_dir / "run.json").read_text())
     tree["status"] = "interrupted"
-    candidate = tree["plan"]["workers"][-1]
+    candidate = tree["plan"]["request"]["workers"][-1]
     candidate |= {"implementation": stored, "label": label}
     (run_dir / "run.json").write_text(json.dumps(tree))
     (run_dir / "samples.jsonl").write_text("")

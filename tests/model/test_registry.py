@@ -11,7 +11,7 @@ import pytest
 
 from bench.analysis.ladder_steps import ORDER
 from bench.cli.app import slots_for, workers_of
-from bench.cli.options import PresetName
+from bench.cli.options import PresetName, RunOptions
 from bench.model.errors import UsageError
 from bench.model.records import Case, Problem, WorkerSpec
 from bench.model.registry import (
@@ -99,7 +99,7 @@ def test_an_implementation_that_lacks_a_package_says_how_to_get_it(
     with pytest.raises(UsageError, match=r"pip install 'python-vs-mojo\[flax\]'"):
         implementation("flax")
     assert "flax" not in [
-        spec.label for spec in slots_for(None, PresetName.quick, ladder=True).specs
+        spec.label for spec in slots_for(RunOptions(preset=PresetName.quick, ladder=True)).specs
     ]
 
 
@@ -130,16 +130,16 @@ def test_slots_follow_the_table() -> None:
 
 
 def test_the_preset_slots_what_is_installed_mojo_first(capsys: pytest.CaptureFixture[str]) -> None:
-    workers = slots_for(None, PresetName.ladder, ladder=False).specs
+    workers = slots_for(RunOptions(preset=PresetName.ladder)).specs
     assert [spec.role for spec in workers[:3]] == ["baseline", "again", "candidate"]
     assert workers[2] == WorkerSpec("mojo", "mojo", "candidate")
     assert {spec.label for spec in workers} == {*installed(), "numpy-again"}
     told = capsys.readouterr().err.splitlines()
     assert told == [words for variant in VARIANTS.values() if (words := missing(variant))]
-    assert slots_for(None, PresetName.ladder, ladder=True).specs == workers
-    assert len(slots_for(None, PresetName.quick, ladder=False).specs) == 3
+    assert slots_for(RunOptions(preset=PresetName.ladder, ladder=True)).specs == workers
+    assert len(slots_for(RunOptions(preset=PresetName.quick)).specs) == 3
     with pytest.raises(UsageError, match="two ways to say who takes part"):
-        slots_for(["mojo"], PresetName.quick, ladder=True)
+        slots_for(RunOptions(ladder=True, implementation=["mojo"]))
 
 
 @pytest.mark.parametrize(

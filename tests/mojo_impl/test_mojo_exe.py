@@ -21,11 +21,11 @@ from bench.cli import app as command
 from bench.cli.app import build_mojo, workers_of
 from bench.measuring.preconditions import check_parity
 from bench.measuring.resolve import seated, seated_again, to_be_checked
-from bench.measuring.run_state import Edges, Order
+from bench.measuring.run_state import Edges
 from bench.measuring.runner import measure, resume
 from bench.model.errors import UsageError, WorkerError
 from bench.model.presets import cases_of
-from bench.model.records import OVERHEADS, PHASES, Case, Problem, WorkerSpec
+from bench.model.records import OVERHEADS, PHASES, Case, Problem, Request, WorkerSpec
 from bench.model.registry import VARIANTS, installed, is_program, missing, phases_of
 from bench.model.threads import thread_environment
 from bench.storage.runs import load
@@ -84,7 +84,7 @@ def test_it_passes_the_kit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_passes_the_gate_of_a_run(threads: int, tmp_path: Path) -> None:
     problems = [Problem(*shape, one.dtype, threads) for one in PROBLEMS[:2] for shape in SHAPES]
-    order = Order("quick", cases_of(problems), workers_of([NAME]))
+    order = Request("quick", cases_of(problems), workers_of([NAME]))
     found, faults = check_parity(order, World(tmp_path), Edges())
     assert [fault.reason for fault in faults] == []
     assert [result.reason for result in found] == [""] * len(problems)
@@ -192,7 +192,7 @@ def test_it_takes_turns_beside_mojo_and_goes_on_by_name_alone(tmp_path: Path) ->
     problem = Problem((2, 24, 2), 16, 64, "float64", 1)
     cases = tuple(Case(phase, problem) for phase in (*PHASES, *OVERHEADS))
     workers = workers_of(["mojo", NAME])
-    order = Order("smoke", cases, workers, invocations=1, seconds=0.0, training_epochs=2)
+    order = Request("smoke", cases, workers, invocations=1, seconds=0.0, training_epochs=2)
     path = tmp_path / "run"
     begun = measure(order, path, NOW, Impatient(tmp_path), Edges())
     assert begun.status == "interrupted"

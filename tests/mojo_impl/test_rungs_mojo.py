@@ -21,9 +21,8 @@ from shapes import in_float64, name
 
 from bench.cli.app import workers_of
 from bench.measuring.preconditions import check_parity
-from bench.measuring.run_state import Order
 from bench.model.presets import cases_of
-from bench.model.records import Problem
+from bench.model.records import Problem, Request
 from bench.workers import tensor_files as exchange
 from bench.workers.datasets import data_folder, data_for
 from bench.workers.implementations.drivers import implementation
@@ -109,7 +108,7 @@ def test_every_tensor_of_a_worker_agrees(variant: str, problem: Problem, tmp_pat
 
 def test_the_gate_of_a_run_lets_them_pass() -> None:
     problems = (PROBLEMS[3], PROBLEMS[4])
-    order = Order("", cases_of(problems), workers_of(VARIANTS[:2]))
+    order = Request("", cases_of(problems), workers_of(VARIANTS[:2]))
     results, faults = check_parity(order, Quiet())
     assert faults == []
     assert [result.reason for result in results] == [""] * 4
@@ -209,7 +208,7 @@ def test_more_than_one_thread_is_refused_in_words(
 
 def test_a_run_with_two_threads_says_why_it_does_not_time_them() -> None:
     problem = Problem((2, 3, 1), 2, 4, "float64", 2)
-    order = Order("", cases_of((problem,)), workers_of(VARIANTS[:1]))
+    order = Request("", cases_of((problem,)), workers_of(VARIANTS[:1]))
     results, faults = check_parity(order, Quiet())
     assert results == []
     assert faults

@@ -18,10 +18,10 @@ from pretence import NOW, SMALL, WIDE, Event, World, dies
 from bench.analysis.verdicts import results
 from bench.cli.app import build_mojo, workers_of
 from bench.measuring.preconditions import check_parity
-from bench.measuring.run_state import Edges, Order
+from bench.measuring.run_state import Edges
 from bench.measuring.runner import measure, resume
 from bench.model.presets import cases_of
-from bench.model.records import PHASES, Case, Problem
+from bench.model.records import PHASES, Case, Problem, Request
 from bench.model.registry import VARIANTS, missing
 from bench.model.slots import slots_of
 from bench.storage.runs import Stored, load
@@ -53,7 +53,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 
 def test_it_passes_the_gate(variant: str, tmp_path: Path) -> None:
-    order = Order("quick", cases_of(PROBLEMS), workers_of([variant]))
+    order = Request("quick", cases_of(PROBLEMS), workers_of([variant]))
     build_mojo(workers=order.workers)
     found, faults = check_parity(order, World(tmp_path), Edges())
     assert [fault.reason for fault in faults] == []
@@ -113,7 +113,7 @@ def test_several_variants_take_turns(tmp_path: Path) -> None:
     names += [name for name in ("numba",) if not missing(VARIANTS[name])]
     problem = Problem((2, 24, 2), 16, 64, "float64", 1)
     cases = tuple(Case(phase, problem) for phase in PHASES)
-    order = Order("smoke", cases, workers_of(names), invocations=1, seconds=0.0)
+    order = Request("smoke", cases, workers_of(names), invocations=1, seconds=0.0)
     build_mojo(workers=order.workers)
     measure(order, tmp_path / "run", NOW, World(tmp_path), Edges())
     stored = load(tmp_path / "run")
@@ -146,7 +146,7 @@ def test_who_has_no_slot_has_no_turn_no_parity_and_no_result(
         y_hat=dict.fromkeys(("numpy", *names), 1.0),
     )
     workers = workers_of(names)
-    order = Order("quick", cases_of([SMALL, WIDE]), workers, invocations=2, training_epochs=100)
+    order = Request("quick", cases_of([SMALL, WIDE]), workers, invocations=2, training_epochs=100)
     run, stored = world.run(order)
     assert stored.faults == ()
     compared = [(result.problem, result.candidate) for result in stored.parity]
@@ -180,9 +180,9 @@ def world_of(folder: Path, trouble: Callable[[Event], object]) -> World:
     )
 
 
-def order_of_three() -> Order:
+def order_of_three() -> Request:
     cases = tuple(Case(phase, SMALL) for phase in PHASES)
-    return Order("quick", cases, workers_of(NAMES), invocations=3, seconds=0.0)
+    return Request("quick", cases, workers_of(NAMES), invocations=3, seconds=0.0)
 
 
 def complete(stored: Stored) -> dict[str, set[str]]:

@@ -271,7 +271,7 @@ def test_many_runs_filter_by_preset(page, tmp_path):
     for preset, day in (("quick", 1), ("full", 2)):
         truth = replace(MIXED, name=preset, changes={"started": f"2026-11-0{day}"}, invocations=3)
         truth = replace(truth, changes=dict(truth.changes) | {
-            "plan": replace(make_run(truth).plan, preset=preset)})  # fmt: skip
+            "plan": make_run(truth).plan.of(preset=preset)})  # fmt: skip
         runs.append(write_run(tmp_path / preset, truth))
     _, paths = build_multi_run(runs, tmp_path / "run")
     address = paths.html.rename(tmp_path / "run" / "report.html").as_uri()

@@ -1,4 +1,4 @@
-"""Several runs in one page: by machine, over time, never a ratio between two; the newest report."""
+"""Several runs in one page: by machine, over time, never a ratio between two; the latest report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 from test_fuzzed_runs import FORBIDDEN, loaded
 from test_report import Page, assert_runs_nothing_but_our_script
 
-from bench.cli.open import report_page
 from bench.cli.terminal.multi_run import show_multi_run
 from bench.model.errors import StoreError, UsageError
 from bench.model.records import Case
@@ -28,6 +27,7 @@ from bench.report.multi_run.page import multi_run_page
 from bench.report.multi_run.runs import Group, groups_of, judged
 from bench.report.run.build import build
 from bench.storage.dates import date_text, when
+from bench.storage.latest import report_page
 from bench.storage.limits import UNSEEN
 from bench.storage.runs import load
 
@@ -279,7 +279,7 @@ def test_changed_runs_are_refused_or_shown_without_harm(
         assert not UNSEEN.search(html)
 
 
-# The newest report
+# The latest report
 
 
 def test_open_takes_the_run_begun_last(

@@ -302,7 +302,7 @@ def test_strangers_markup_is_only_text(tmp_path):
     )
     run_dir = write_run(tmp_path / "run", truth)
     content = json.loads((run_dir / "run.json").read_bytes())
-    for worker in content["plan"]["workers"]:
+    for worker in content["plan"]["request"]["workers"]:
         worker["implementation"] = f"{HOSTILE}{worker['implementation']}"
     (run_dir / "run.json").write_text(json.dumps(content))
     paths = build(run_dir)

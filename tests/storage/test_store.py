@@ -24,6 +24,7 @@ from bench.model.records import (
     ParityResult,
     Plan,
     Problem,
+    Request,
     Run,
     Sample,
     TensorCheck,
@@ -34,19 +35,12 @@ from bench.storage.runs import RunWriter, load
 PROBLEM = Problem((1, 2, 1), 5, 10, "float64", 1)
 CASES = cases_of([PROBLEM])
 NAME = case_id(CASES[0])
+SLOTS = (WorkerSpec("numpy", "numpy", "baseline"), WorkerSpec("mojo", "mojo", "candidate"))
 RUN = Run(
     "run",
     "2026-11-03T10:00:00+00:00",
     "bench run",
-    Plan(
-        "quick",
-        CASES,
-        (WorkerSpec("numpy", "numpy", "baseline"), WorkerSpec("mojo", "mojo", "candidate")),
-        1,
-        {NAME: 2},
-        {NAME: 7},
-        20,
-    ),
+    Plan(Request("quick", CASES, SLOTS, training_epochs=20), {NAME: 2}, {NAME: 7}),
     Environment({"cpu": "Example", "load": {"1 min": 0.5}}, {"python": "3.11"}),
 )
 SAMPLES = tuple(
@@ -182,14 +176,19 @@ def test_a_reading_that_cannot_be_is_refused(
     assert words in str(refused.value)
 
 
+def _slot(run: dict[str, Any], place: int) -> dict[str, Any]:
+    found: dict[str, Any] = run["plan"]["request"]["workers"][place]
+    return found
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
         (lambda run: run.update(status="asleep"), "Invalid enum value 'asleep'"),
         (lambda run: run.pop("plan"), "missing required field `plan`"),
-        (lambda run: run["plan"]["workers"].pop(0), "needs one baseline"),
-        (lambda run: run["plan"]["workers"].pop(1), "and a candidate"),
-        (lambda run: run["plan"]["cases"][0]["problem"].update(dtype="int8"), "int8"),
+        (lambda run: _slot(run, 0).update(role="again"), "needs one baseline"),
+        (lambda run: _slot(run, 1).update(role="again"), "and a candidate"),
+        (lambda run: run["plan"]["request"]["cases"][0]["problem"].update(dtype="int8"), "int8"),
     ],
 )
 def test_a_run_that_does_not_fit_the_schema_is_refused(

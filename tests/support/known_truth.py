@@ -15,6 +15,7 @@ from bench.model.records import (
     ParityResult,
     Plan,
     Problem,
+    Request,
     Result,
     Run,
     Sample,
@@ -38,9 +39,8 @@ Time = Callable[[Case, str, int, int], float]
 
 def make_run(*cases: Case, invocations: int = 10, rounds: int = 2) -> Run:
     names = [case_id(case) for case in cases]
-    plan = Plan(
-        "quick", cases, SLOTS, invocations, dict.fromkeys(names, rounds), dict.fromkeys(names, 4), 0
-    )
+    request = Request("quick", cases, SLOTS, invocations)
+    plan = Plan(request, dict.fromkeys(names, rounds), dict.fromkeys(names, 4))
     return Run("test", "2026-11-03T10:00:00+00:00", "bench run", plan, Environment({}, {}))
 
 

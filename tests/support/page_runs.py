@@ -16,9 +16,7 @@ _ALL_OF_SMALL = Truth(problems=(SMALL,), training_epochs=0)
 TRUTHS = {
     "usual": Truth(),
     "invalid": Truth(failed=(SEED_NETWORK, SMALL)),
-    "one": replace(
-        _ALL_OF_SMALL, changes={"plan": replace(make_run(_ALL_OF_SMALL).plan, cases=(ONLY,))}
-    ),
+    "one": replace(_ALL_OF_SMALL, changes={"plan": make_run(_ALL_OF_SMALL).plan.of(cases=(ONLY,))}),
 }
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.measuring.run_state import Edges, Order
+from bench.measuring.run_state import Edges
 from bench.measuring.runner import measure
 from bench.model.errors import WorkerError
 from bench.model.presets import cases_of
-from bench.model.records import Environment, Phase, Problem, Run, WorkerSpec
+from bench.model.records import Environment, Phase, Problem, Request, Run, WorkerSpec
 from bench.storage.runs import Stored, load
 from bench.workers.datasets import data_folder
 from bench.workers.tensor_files import write
@@ -69,9 +69,9 @@ class World:
             footprint=lambda name, isa: self.footprint.get(name, {}),
         )
 
-    def run(self, order: Order) -> tuple[Run, Stored]:
+    def run(self, request: Request) -> tuple[Run, Stored]:
         path = self.folder / "run"
-        run = measure(order, path, NOW, self, self.edges())
+        run = measure(request, path, NOW, self, self.edges())
         return run, load(path)
 
     def asked(self, op: str) -> list[Event]:
@@ -126,7 +126,7 @@ class Actor:
         elif op == "tensors":
             y_hat = np.full(3, self.world.y_hat[self.spec.implementation], self.dtype)
             write(Path(fields["folder"]), {"y_hat": y_hat})
-            answer = {"inputs": "ab", "layout": "dense, C order"}
+            answer = {"inputs": "12ab34cd", "layout": "dense, C order"}
         elif op == "train":
             write(Path(fields["folder"]), {"training_loss": np.ones(fields["epochs"])})
         return answer | event.answer
@@ -135,7 +135,7 @@ class Actor:
         self.ended = True
 
 
-def order_of(
+def request_of(
     *problems: Problem,
     phases: tuple[Phase, ...] = ("forward",),
     floors: bool = False,
@@ -144,11 +144,11 @@ def order_of(
     training_epochs: int = 0,
     seed: int = 0,
     cost_rounds: int = 0,
-) -> Order:
+) -> Request:
     cases = cases_of(problems, phases)
     if not floors:
         cases = tuple(case for case in cases if case.phase in phases)
-    asked = Order("quick", cases, SLOTS, invocations, seconds, training_epochs, "bench run", seed)
+    asked = Request("quick", cases, SLOTS, invocations, seconds, training_epochs, seed)
     return replace(asked, cost_rounds=cost_rounds)
 
 

@@ -32,6 +32,7 @@ from bench.model.records import (
     Phase,
     Plan,
     Problem,
+    Request,
     Run,
     Sample,
     TensorCheck,
@@ -144,15 +145,15 @@ LADDER = Truth(
 def make_run(truth: Truth) -> Run:
     """Plan and environment of the run."""
     cases = cases_in(truth)
-    plan = Plan(
+    request = Request(
         preset="quick",
         cases=cases,
         workers=slots_in(truth),
         invocations=truth.invocations,
-        rounds={case_id(case): truth.rounds for case in cases},
-        loops={case_id(case): 10 for case in cases},
         training_epochs=truth.training_epochs,
     )
+    names = [case_id(case) for case in cases]
+    plan = Plan(request, dict.fromkeys(names, truth.rounds), dict.fromkeys(names, 10))
     described = {
         slot.label: {
             "implementation": slot.implementation,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pretence import SMALL, Event, World, order_of
+from pretence import SMALL, Event, World, request_of
 
 from bench.analysis.verdicts import results
 from bench.model.cases import case_id, problem_id
@@ -22,6 +22,7 @@ from bench.workers.fairness import (
     of_trials,
     of_workers,
 )
+from bench.workers.messages import TensorsWritten
 
 FAIR = {"threads": 1, "denormals": "kept", "rounding": "to nearest", "facts": {}}
 
@@ -60,11 +61,11 @@ def test_a_worker_that_is_set_otherwise(change: dict[str, Any], name: str, words
 
 
 def test_data_and_its_layout() -> None:
-    good = {"inputs": "12ab34cd", "layout": "dense, C order"}
+    good = TensorsWritten(ok=True, inputs="12ab34cd", layout="dense, C order")
     fairness_checks = of_data("p", {"numpy": good, "mojo": good})
     assert broken(fairness_checks) == {}
     assert fairness_checks[0].found == "CRC-32 12ab34cd"
-    other = {"inputs": "cd", "layout": "not dense in C order: X"}
+    other = TensorsWritten(ok=True, inputs="cd", layout="not dense in C order: X")
     assert broken(of_data("p", {"numpy": good, "mojo": other})) == {
         "inputs": "mojo holds other data than numpy",
         "layout": "arrays of mojo are not dense in C order: X",
@@ -166,7 +167,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_run_stores_every_line_that_it_checked(world: World) -> None:
-    _, stored = world.run(order_of(SMALL, phases=("forward", "epoch"), invocations=1))
+    _, stored = world.run(request_of(SMALL, phases=("forward", "epoch"), invocations=1))
     assert broken(list(stored.contract)) == {}
     names = {fairness_check.name for fairness_check in stored.contract}
     assert names == CLAUSES.keys() - {"instruction set"}
@@ -196,7 +197,7 @@ def answers(op: str, label: str, **changed: Any) -> Callable[[World], None]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (answers("tensors", "mojo", inputs="cd"), "inputs: mojo holds other data than numpy"),
+        (answers("tensors", "mojo", inputs="0badc0de"), "inputs: mojo holds other data than numpy"),
         (answers("tensors", "numpy", layout="not dense"), "layout: arrays of numpy are not dense"),
         (answers("describe", "mojo", rounding="up"), "rounding: mojo has rounding 'up'"),
         (answers("sample", "mojo", cpu_ns=10**12), "cores: mojo keeps"),
@@ -206,7 +207,7 @@ def test_a_broken_line_makes_its_cases_invalid(
     world: World, change: Callable[[World], None], words: str
 ) -> None:
     change(world)
-    run, stored = world.run(order_of(SMALL, invocations=1))
+    run, stored = world.run(request_of(SMALL, invocations=1))
     (result,) = results(run, stored.samples, stored.parity, stored.faults)
     assert result.verdict is not None
     assert result.verdict.kind == "INVALID"
@@ -219,7 +220,7 @@ def test_a_broken_line_makes_its_cases_invalid(
 
 def test_what_is_above_the_peak_is_not_timed(world: World) -> None:
     world.each_ns = {"numpy": 400_000, "mojo": 200_000}
-    wide = order_of(type(SMALL)((1, 4096, 4096, 1), 512, 512, "float64", 1), invocations=1)
+    wide = request_of(type(SMALL)((1, 4096, 4096, 1), 512, 512, "float64", 1), invocations=1)
     run, stored = world.run(wide)
     (result,) = results(run, stored.samples, stored.parity, stored.faults)
     assert result.verdict is not None

@@ -24,6 +24,7 @@ replies = os.fdopen(int(os.environ["BENCH_REPLY_FD"]), "w", buffering=1)
 def answer(**fields): print(json.dumps(fields), file=replies)
 request = json.loads(sys.stdin.readline())
 """
+FORWARD: dict[str, Any] = {"phase": "forward", "loops": 1}
 WAIT = "sys.stdin.read()"  # until the runner ends us
 
 
@@ -45,8 +46,8 @@ def start() -> Iterator[Any]:
 
 def test_a_request_is_answered_and_sees_its_variables(start: Any) -> None:
     worker = start("answer(ok=True, got=request, pad=os.environ['PAD']); " + WAIT, PAD="xx")
-    got = {"op": "sample", "loops": 3}
-    assert worker.ask("sample", 60, loops=3) == {"got": got, "pad": "xx"}
+    got = {"op": "train", "folder": "here", "epochs": 3}
+    assert worker.ask("train", 60, folder="here", epochs=3) == {"got": got, "pad": "xx"}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_request_is_answered_and_sees_its_variables(start: Any) -> None:
 def test_a_failure_is_told(start: Any, script: str, reason: str) -> None:
     worker = start(f"{script}\n{WAIT}")
     with pytest.raises(WorkerError) as failed:
-        worker.ask("sample", 60)
+        worker.ask("sample", 60, **FORWARD)
     assert failed.value.worker == "mojo"
     assert reason in failed.value.reason
     assert str(failed.value) == f"mojo: {failed.value.reason}"
@@ -81,18 +82,20 @@ def test_a_failure_is_told(start: Any, script: str, reason: str) -> None:
 def test_a_worker_that_does_not_answer_is_ended(start: Any) -> None:
     worker = start(WAIT)
     with pytest.raises(WorkerTimeoutError, match="mojo: did not answer sample within 0 s and was"):
-        worker.ask("sample", 0.01)
+        worker.ask("sample", 0.01, **FORWARD)
     worker._process.wait()
     with pytest.raises(WorkerError, match=r"mojo: died during sample \(signal SIGKILL\)"):
-        worker.ask("sample", 60)  # so a late answer is never taken for that to another question
+        worker.ask(
+            "sample", 60, **FORWARD
+        )  # so a late answer is never taken for that to another question
 
 
 def test_a_worker_that_is_gone_is_told_at_the_next_request(start: Any) -> None:
     worker = start("answer(ok=True)")
-    worker.ask("prepare", 60)
+    worker.ask("reset", 60)
     worker._process.wait()
     with pytest.raises(WorkerError, match=r"mojo: died during sample \(exit code 0\)"):
-        worker.ask("sample", 60)
+        worker.ask("sample", 60, **FORWARD)
 
 
 def test_answers_may_come_in_pieces(start: Any) -> None:
@@ -169,7 +172,7 @@ def test_a_broken_contract_is_refused_and_all_are_ended(
 def test_a_reading_of_no_work_is_a_failure() -> None:
     group, _ = group_of(Stub(describe=KEPT, sample={"elapsed_ns": 5}))
     case = Case("forward", Problem((1, 1), 1, 1, "float64", 1))
-    with pytest.raises(WorkerError, match="a: measured 5 ns for 1000000 repetitions: no work"):
+    with pytest.raises(WorkerError, match="a: measured 5 ns for 1000000 repetitions: too fast"):
         group.sample("a", case, 10**6, 60)
 
 

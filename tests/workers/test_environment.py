@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import platform
+import re
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
@@ -15,28 +16,18 @@ from bench.measuring.environment import read_environment
 from bench.model.paths import PROJECT, without_paths
 from bench.workers.implementations.drivers import BLAS_VARIABLES, NumPy
 
-CPUINFO = """processor\t: 0
-model name\t: Example CPU 9000
-flags\t\t: fpu avx2 fma hypervisor avx512f
-
-processor\t: 1
-model name\t: Example CPU 9000
-"""
+CPU = {"brand_raw": "Example CPU 9000", "flags": ["fpu", "avx2", "fma", "hypervisor", "avx512f"]}
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A made-up machine with two cores."""
+    """A made-up machine."""
     files = {
-        "proc/cpuinfo": CPUINFO,
-        "proc/stat": "cpu  10 0 10 900 0 0 0 250 0 0\ncpu0 5 0 5 450 0 0 0 125 0 0\n",
         "proc/pressure/cpu": "some avg10=1.50 avg60=0.00 avg300=0.00 total=12\n",
         "sys/devices/system/cpu/cpu0/cache/index0/level": "1\n",
         "sys/devices/system/cpu/cpu0/cache/index0/type": "Data\n",
         "sys/devices/system/cpu/cpu0/cache/index0/size": "32K\n",
         "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n",
-        "sys/devices/system/cpu/cpu0/topology/thread_siblings_list": "0-1\n",
-        "sys/devices/system/cpu/cpu1/topology/thread_siblings_list": "0-1\n",
         "sys/devices/system/cpu/intel_pstate/no_turbo": "1\n",
         "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
     }
@@ -48,28 +39,31 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="proc and sys are those of Linux")
 def test_facts_are_read(root: Path) -> None:
-    machine = read_environment(root).machine
+    machine = read_environment(root, cpu=lambda: CPU).machine
     expected = {
         "cpu": "Example CPU 9000",
         "extensions": "avx2 fma avx512f",
-        "physical cores": 1,
         "caches": "L1 data 32K",
         "hypervisor": "present",
         "governor": "performance",
         "turbo": "off",
         "transparent huge pages": "always [madvise] never",
-        "steal": "2.50 s since boot",
         "cpu pressure": "some avg10=1.50 avg60=0.00 avg300=0.00 total=12",
     }
     assert {name: machine[name] for name in expected} == expected
+    assert 1 <= machine["physical cores"] <= machine["logical cores"]
+    assert re.fullmatch(r"\d+\.\d\d s since boot", machine["steal"])
+    assert re.fullmatch(r"\d+\.\d GiB", machine["memory"])
+    assert len(machine["load"].split()) == 3
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="proc and sys are those of Linux")
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
-    environment = read_environment(tmp_path, tmp_path)
+    environment = read_environment(tmp_path, tmp_path, dict)
     machine = environment.machine
-    assert machine["cpu"] == "unavailable (no cpuinfo: No such file or directory)"
-    assert machine["steal"] == "unavailable (no stat: No such file or directory)"
+    assert machine["cpu"] == "unavailable (the system does not say)"
+    assert machine["extensions"] == "unavailable (the processor's flags are not told)"
+    assert machine["cpu pressure"] == "unavailable (no cpu: No such file or directory)"
     assert machine["turbo"] == "unavailable (neither intel_pstate nor cpufreq boost is there)"
     assert machine["caches"] == "unavailable (no cache descriptions)"
     assert environment.software["commit"] == "unavailable (not a git checkout)"

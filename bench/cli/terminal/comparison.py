@@ -11,7 +11,8 @@ from pathlib import Path
 from bench.analysis.comparable import Differences, differences
 from bench.analysis.comparison import Change, Side, changes, side
 from bench.analysis.gate import ANSWERS, Limit, Outcome, exit_code, gate, new_cases, obstacles
-from bench.cli.terminal.console import UNFINISHED, show_lines, show_table
+from bench.cli.terminal.console import UNFINISHED
+from bench.cli.terminal.text import show_lines, show_table
 from bench.model.cases import case_text
 from bench.model.errors import UsageError
 from bench.model.numbers import DASH, change_text, count_text, listing, ratio_text, time_text
@@ -58,10 +59,10 @@ def show_comparison(path_a: Path, path_b: Path, *, force: bool = False) -> bool:
         UsageError: They may not be compared, or have no case in common.
         StoreError: A run is missing or damaged.
     """
-    pair = _load(path_a, path_b)
+    pair = load_pair(path_a, path_b)
     blocked = pair.found.obstacles
     if blocked and not force:
-        raise _refused(pair, "compared", blocked, "; --force shows their times side by side")
+        raise refused(pair, "compared", blocked, "; --force shows their times side by side")
     shared = [case for name, case in pair.b.cases.items() if name in pair.a.cases]
     if not shared:
         raise UsageError(f"{path_a} and {path_b} have no case in common; `bench report` shows each")
@@ -89,11 +90,11 @@ def show_gate(baseline: Path, path: Path, limit: Limit, phases: Collection[Phase
         UsageError: The run may not be held against the baseline run.
         StoreError: A run is missing or damaged.
     """
-    pair = _load(baseline, path)
+    pair = load_pair(baseline, path)
     blocked = obstacles(pair.a, pair.b, pair.found, phases)
     if blocked:
         again = "; measure both on one machine with the same settings and the same baseline"
-        raise _refused(pair, "held against each other", blocked, again)
+        raise refused(pair, "held against each other", blocked, again)
     gated = [one for one in changes(pair.a, pair.b) if one.case.phase in phases]
     outcomes = gate(gated, limit)
     _show_heads(pair)
@@ -108,7 +109,8 @@ def show_gate(baseline: Path, path: Path, limit: Limit, phases: Collection[Phase
     return code
 
 
-def _load(path_a: Path, path_b: Path) -> _Pair:
+def load_pair(path_a: Path, path_b: Path) -> _Pair:
+    """Read two runs, and tell in what they differ."""
     stored = [store.load(path) for path in (path_a, path_b)]
     sides = [side(one.run, one.samples, one.parity, one.faults) for one in stored]
     notes = [
@@ -120,7 +122,8 @@ def _load(path_a: Path, path_b: Path) -> _Pair:
     return _Pair((path_a, path_b), tuple(notes), sides[0], sides[1], found)
 
 
-def _refused(pair: _Pair, what: str, reasons: Sequence[str], advice: str) -> UsageError:
+def refused(pair: _Pair, what: str, reasons: Sequence[str], advice: str) -> UsageError:
+    """Say why two runs may not be held against each other."""
     names = f"{pair.names[0]} (A) and {pair.names[1]} (B)"
     return UsageError(
         "\n".join([f"{names} may not be {what}{advice}. The reasons:", *_indented(reasons)])

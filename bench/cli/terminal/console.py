@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
-import textwrap
-from collections.abc import Iterable, Sequence
-from typing import IO, TextIO, cast
-
-from rich import box
-from rich.console import Console, JustifyMethod
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Sequence
 
 from bench.analysis.verdicts import noise_floor
-from bench.cli.terminal.plain import PlainText
+from bench.cli.terminal.text import show_lines, show_table
 from bench.model.cases import case_text
 from bench.model.numbers import DASH, ratio_text, significant, time_text
 from bench.model.records import (
@@ -28,54 +20,18 @@ from bench.model.records import (
     Run,
     WorkerSpec,
 )
-from bench.model.registry import VARIANTS, missing
 from bench.model.slots import candidates_of, main_results
 from bench.model.workload import problem_label
 from bench.report.elements.case_names import short_text
 from bench.report.elements.result_table import error_share
 from bench.report.elements.sentences import MARKS, implementation_name, slot_names
 from bench.report.sections.provenance import Roofline
-from bench.storage.limits import plain
 from bench.storage.runs import Stored
-
-WIDTH_OF_FILES = 160
-"""Columns where there is no terminal: nothing is cut off in a file or a pipe."""
-
-WORDS = (
-    *("case", "network", "worker", "problem", "worst tensor", "parity", "verdict", "variant"),
-    *("what it is", "here"),
-)
-"""Heads of columns that hold words."""
 
 UNFINISHED = {
     "running": ("this run did not come to its end: what is complete was judged",),
     "interrupted": ("this run was interrupted: what is complete was judged",),
 }
-
-
-def console(file: TextIO | None = None, *, plain: bool = False) -> Console:
-    """Return a console on a stream, standard output by default; a plain one is for logs."""
-    file = file or sys.stdout
-    if plain:
-        return Console(
-            file=cast("IO[str]", PlainText(file)), width=WIDTH_OF_FILES, force_terminal=False
-        )
-    return Console(file=file, width=None if file.isatty() else WIDTH_OF_FILES, highlight=False)
-
-
-def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, tight: bool = False) -> None:
-    """Print a table: columns of words to the left, of numbers to the right.
-
-    A tight one has a space between columns, and only its first gives way where it is narrow.
-    """
-    table = Table(box=box.SIMPLE_HEAD, padding=0 if tight else (0, 1, 0, 0), pad_edge=not tight)
-    for place, head in enumerate(heads):
-        justify: JustifyMethod = "left" if head in WORDS else "right"
-        kept = tight and place > 0
-        table.add_column(Text(head), justify=justify, overflow="fold", no_wrap=kept)
-    for row in rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
-    console().print(table)
 
 
 def show_results(stored: Stored, results: Sequence[Result]) -> None:
@@ -196,15 +152,6 @@ def show_below_one(run: Run, results: Sequence[Result]) -> None:
     show_lines([head, *(f"  {ratio_text(ratio)} {case_text(case)}" for ratio, case in below)])
 
 
-def show_variants() -> None:
-    """Print the variants of the ladder in order, and of those that cannot run here why."""
-    lines = []
-    for variant in VARIANTS.values():
-        words = missing(variant).partition(": ")[2]
-        lines.append((variant.name, variant.text, words or "installed"))
-    show_table(("variant", "what it is", "here"), lines)
-
-
 def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> None:
     """Print the worst tensor of each problem, every tensor that differs, and every fault."""
     rows, lines = [], []
@@ -229,33 +176,6 @@ def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> Non
     lines += [f"{fault.case}: {fault.worker}: {fault.reason}" for fault in faults]
     show_table(("problem", "tensors", "worst tensor", "error/tolerance", "parity"), rows)
     show_lines(lines)
-
-
-def show_lines(lines: Iterable[str], *, whole: bool = False) -> None:
-    """Print lines of plain text: broken between words on a terminal, unless they are to be whole.
-
-    In a file or a pipe they always are.
-    """
-    out = console()
-    for line in lines:
-        text = plain(line)
-        parts = [text] if whole or not out.is_terminal else _folded(text, out.width)
-        for part in parts:
-            out.print(Text(part), soft_wrap=True)
-
-
-def _folded(line: str, width: int) -> list[str]:
-    """Break a line between words, so that it fits; a longer word, such as a path, stays whole."""
-    indent = " " * (len(line) - len(line.lstrip()))
-    return textwrap.wrap(
-        line,
-        width,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        replace_whitespace=False,
-        drop_whitespace=True,
-    ) or [""]
 
 
 def _floor_text(floor: float) -> str:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.terminal.console import console, show_lines, show_table
+from bench.cli.terminal.text import console, show_lines, show_table
 from bench.model.numbers import count_text
 from bench.report.elements.files import ReportPaths
 from bench.report.fleet.machines import Fleet

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.cli.terminal.console import show_lines
 from bench.cli.terminal.plain import case_lines, line
+from bench.cli.terminal.text import show_lines
 from bench.model.numbers import count_text
 from bench.report.elements.files import ReportPaths
 from bench.report.multi_run.cells import namer

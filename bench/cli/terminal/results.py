@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from bench.analysis import verdicts as stats
-from bench.cli.terminal.console import (
-    UNFINISHED,
-    show_below_one,
-    show_lines,
-    show_results,
-    show_roofline,
-    show_table,
-)
+from bench.cli.terminal.console import UNFINISHED, show_below_one, show_results, show_roofline
 from bench.cli.terminal.plain import run_lines
+from bench.cli.terminal.text import show_lines, show_table
 from bench.measuring.doctor import Finding, worst
 from bench.measuring.pilot import eta_s
-from bench.model.cases import case_id
 from bench.model.errors import UsageError
 from bench.model.numbers import duration_text
 from bench.model.records import Fault, Plan, Result
@@ -66,36 +57,29 @@ def show_roofline_of(path: Path) -> bool:
     return bool(found.errors) or _has_invalid(results)
 
 
-def show_plan(plan: Plan, faults: Sequence[Fault], *, as_json: bool) -> None:
+def show_plan(plan: Plan, faults: Sequence[Fault]) -> None:
     """Print what a run would do and how long it would take."""
-    parts = {name: round(seconds, 1) for name, seconds in eta_s(plan).items()}
-    cases = [case for case in plan.cases if case_id(case) in plan.rounds]
-    rows = {
-        case_id(case): {
-            "loops": plan.loops[case_id(case)],
-            "rounds": plan.rounds[case_id(case)],
-            "invocations": plan.invocations,
-            "round_ms": round(plan.pilot[case_id(case)].round_ns / 1e6, 2),
-        }
-        for case in cases
-    }
-    if as_json:
-        found = {"cases": rows, "seconds": parts, "faults": [asdict(one) for one in faults]}
-        show_lines([json.dumps(found, indent=1)])
-        return
+    parts = eta_s(plan)
     heads = ("case", "loops", "rounds", "invocations", "round")
     show_table(
         heads,
         [
-            (name, *(str(row[key]) for key in heads[1:4]), f"{row['round_ms']:.1f} ms")
-            for name, row in rows.items()
+            (
+                name,
+                str(plan.loops[name]),
+                str(rounds),
+                str(plan.invocations),
+                f"{plan.pilot[name].round_ns / 1e6:.1f} ms",
+            )
+            for name, rounds in plan.rounds.items()
         ],
     )
     total = duration_text(sum(parts.values()))
     text = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items())
     show_lines(
         [
-            f"{len(cases)} cases, {plan.invocations} invocations of {len(plan.workers)} workers",
+            f"{len(plan.rounds)} cases, {plan.invocations} invocations of "
+            f"{len(plan.workers)} workers",
             f"about {total}: {text}; checking parity comes before",
             *(f"{fault.case}: {fault.worker}: {fault.reason}" for fault in faults),
         ]

@@ -70,7 +70,7 @@ def trials(stored: Stored, candidate: str, size: int = LEAST_FOR_VERDICT) -> lis
         for spec in stored.run.plan.workers
         if spec.role != "candidate" or spec.label == candidate
     )
-    run = replace(stored.run, plan=replace(stored.run.plan, workers=specs, invocations=size))
+    run = replace(stored.run, plan=stored.run.plan.of(workers=specs, invocations=size))
 
     def trial(sample: Sample) -> int:
         return sample.invocation // size

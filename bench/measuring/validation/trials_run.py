@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from bench.analysis import verdicts as stats
 from bench.analysis.verdicts import LEAST_FOR_VERDICT
-from bench.measuring.run_state import Edges, Order, Progress
+from bench.measuring.run_state import Edges, Progress
 from bench.measuring.runner import measure
 from bench.measuring.validation import other_tools as rivals
 from bench.measuring.validation.seeded_faults import FAULTS, TWINS, Seeded, problem_of
@@ -37,7 +37,7 @@ from bench.measuring.validation.trials import (
 )
 from bench.model.errors import UsageError
 from bench.model.presets import cases_of
-from bench.model.records import Case, Environment, WorkerSpec
+from bench.model.records import Case, Environment, Request, WorkerSpec
 from bench.storage import runs as store
 from bench.storage.runs import Stored
 
@@ -168,9 +168,9 @@ def run_of(
 ) -> Stored:
     """Make a run of one case and return it; nothing of it is kept."""
     cases = tuple(one for one in cases_of([case.problem], (case.phase,)) if one == case)
-    order = Order("validate", cases, slots, invocations, seconds, 0, COMMAND)
+    request = Request("validate", cases, slots, invocations, seconds)
     with TemporaryDirectory() as folder:
-        measure(order, Path(folder) / "run", datetime.now(UTC), progress, edges)
+        measure(request, Path(folder) / "run", datetime.now(UTC), progress, edges, command=COMMAND)
         return store.load(Path(folder) / "run")
 
 

@@ -155,8 +155,8 @@ def machine_text(run: Run) -> str:
 
 def changed_blas_text(run: Run) -> str:
     """Say what made a BLAS other than it would be: a figure against it holds for that one only."""
-    if run.plan.isa:
-        return f", both held to {run.plan.isa}"
+    if run.plan.request.isa:
+        return f", both held to {run.plan.request.isa}"
     described = [worker.get("facts") for worker in run.environment.workers.values()]
     found = {
         str(facts["blas changed by"])

@@ -88,7 +88,7 @@ def case_table(groups: Sequence[Group]) -> CaseTable | None:
         "run": list(dict.fromkeys(_run_name(one) for *_, one, _ in found)),
         "network": list(dict.fromkeys(map(network_text, networks))),
         "implementation": in_order(_kind(one, result) for *_, one, result in found),
-        "preset": list(dict.fromkeys(one.run.plan.preset for *_, one, _ in found)),
+        "preset": list(dict.fromkeys(one.run.plan.request.preset for *_, one, _ in found)),
     }
     rows = [_row(f"case-{place}", *of, orders) for place, of in enumerate(found, start=1)]
     return CaseTable(rows) if rows else None
@@ -117,7 +117,7 @@ def _row(
     names = {
         "run": _run_name(one),
         "machine": machine,
-        "preset": one.run.plan.preset,
+        "preset": one.run.plan.request.preset,
         "phase": result.case.phase,
         "network": network_text(problem),
         "dtype": problem.dtype,

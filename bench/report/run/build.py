@@ -105,7 +105,7 @@ def make_charts(stored: store.Stored, table: pd.DataFrame) -> list[Chart]:
         map_chart(stored.run, table, *names),
         speedup_chart(table, *names),
         time_chart(table, *names),
-        loss_chart(of_both("training_loss"), stored.run.plan.training_epochs, *names),
+        loss_chart(of_both("training_loss"), stored.run.plan.request.training_epochs, *names),
         curve_chart(curves | of_both("curve"), *names),
     )
     return [chart for chart in (*charts, *where_charts(stored)) if chart is not None]

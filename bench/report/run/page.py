@@ -245,7 +245,7 @@ def _machine_line(run: Run) -> str:
     named = (("python", "Python"), ("numpy", "NumPy"), ("mojo", "Mojo"))
     parts += [f"{name} {versions[key]}" for key, name in named if key in versions]
     parts += [f"{run.started[:19].replace('T', ' ')} UTC"]
-    parts += [f"preset {run.plan.preset}, {count_text(run.plan.invocations, 'invocation')}"]
+    parts += [f"preset {run.plan.request.preset}, {count_text(run.plan.invocations, 'invocation')}"]
     return " · ".join(parts)
 
 

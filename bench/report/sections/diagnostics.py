@@ -80,7 +80,7 @@ def disturbed(stored: Stored) -> list[str]:
 
 def shortfalls(run: Run, results: Sequence[Result]) -> list[str]:
     """Say which cases did not reach the target of the run, and what it would take."""
-    target = run.plan.target
+    target = run.plan.request.target
     if target is None:
         return []
     lines = []

@@ -133,7 +133,7 @@ def _run_row(stored: Stored, content: str, samples: int) -> dict[str, Any]:
         "started": run.started,
         "status": run.status,
         "source": run.source,
-        "preset": run.plan.preset,
+        "preset": run.plan.request.preset,
         "baseline": baseline.implementation,
         "candidate": candidates[0].implementation,
         "invocations": run.plan.invocations,

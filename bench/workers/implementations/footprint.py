@@ -7,10 +7,12 @@ What cannot be found out is left out.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from bench.model.instruction_sets import ISAS
 from bench.model.registry import VARIANTS, is_program
@@ -61,7 +63,7 @@ def closure(roots: Iterable[str]) -> list[str]:
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        key = re.sub(r"[-_.]+", "-", name).lower()
+        key = canonicalize_name(name)
         if key in found:
             continue
         try:
@@ -69,9 +71,8 @@ def closure(roots: Iterable[str]) -> list[str]:
         except metadata.PackageNotFoundError:
             continue
         found[key] = None
-        # What stands after a semicolon is a condition: an extra, or another system or Python.
-        plain = [text for text in required if ";" not in text]
-        waiting += [match[0] for text in plain if (match := re.match(r"[\w.-]+", text))]
+        # A marker is a condition: an extra, or another system or Python.
+        waiting += [one.name for one in map(Requirement, required) if one.marker is None]
     return list(found)
 
 

@@ -1,4 +1,4 @@
-"""Finds the page of a run to look at: of the one that is named, or of the one begun last."""
+"""Finds the page of a run: of the one that is named, or of the one begun last."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def report_page(run: Path | None, runs: Path) -> Path:
         StoreError: What is named is no run, or damaged.
     """
     if run is None:
-        run = newest(runs)
+        run = latest(runs)
     else:
         store.load_run(run)
     page = run / "report.html"
@@ -30,7 +30,7 @@ def report_page(run: Path | None, runs: Path) -> Path:
     return page
 
 
-def newest(runs: Path) -> Path:
+def latest(runs: Path) -> Path:
     """Return the folder of the run that was begun last; what is no run, or damaged, is passed over.
 
     Raises:
