@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def connected(where: str, slurm_options: Path | None = None) -> Iterator[Cluster
     if (where == "slurm") != (slurm_options is not None):
         raise UsageError("--cluster slurm and --slurm-options FILE belong together")
     need = "dask_jobqueue" if slurm_options else "distributed"
-    if find_spec(need) is None:
+    if importlib.util.find_spec(need) is None:
         need = need.replace("_", "-")
         raise UsageError(f"--cluster needs {need}: pip install 'python-vs-mojo[cluster]'")
     import dask

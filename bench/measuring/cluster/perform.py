@@ -1,6 +1,6 @@
 """A host's part of a submission: it measures in a child process and keeps copies of its runs.
 
-A run lies in a folder of the host. Each time it has grown by a quarter, the scheduler gets a copy. A
+A run lies in a folder of the host. Each time it has grown by a quarter, a copy is published. A
 host that comes back resumes from its folder, or from the copy if the folder is gone.
 """
 

@@ -8,6 +8,7 @@ until a client removes them, and events that report progress.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -26,19 +27,27 @@ WAIT_S = 60
 
 
 class HostPlugin(SchedulerPlugin):  # type: ignore[misc, unused-ignore]
-    """Has every worker offer its host, before the scheduler gives it a task."""
+    """Has every worker offer its host, and starts the task that waits for it."""
 
     name, idempotent = "bench-hosts", True
 
     async def start(self, scheduler: Any) -> None:
         """Ask the workers that are there."""
-        for worker in list(scheduler.workers):
-            await self.add_worker(scheduler, worker)
+        self._asking: list[asyncio.Future[None]] = []
+        await asyncio.gather(*(self.ask(scheduler, worker) for worker in list(scheduler.workers)))
 
-    async def add_worker(self, scheduler: Any, worker: str) -> None:
-        """Ask a worker."""
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        """Ask a worker that comes: it answers when it has been added."""
+        self._asking = [one for one in self._asking if not one.done()]
+        self._asking.append(asyncio.ensure_future(self.ask(scheduler, worker)))
+
+    async def ask(self, scheduler: Any, worker: str) -> None:
+        """Ask a worker. Dask itself looks for waiting tasks only when a worker is added."""
         message = {"op": "run", "function": dumps(offer)}
         await scheduler.broadcast(msg=message, workers=[worker], on_error="return")
+        if state := scheduler.workers.get(worker):
+            waiting = scheduler.bulk_schedule_unrunnable_after_adding_worker(state)
+            scheduler.transitions(waiting, f"{self.name}-{worker}")
 
 
 async def offer(dask_worker: Any) -> None:
