@@ -127,16 +127,12 @@ def _over(python: Path) -> Interpreter:
 
 
 def _of_pixi(name: str) -> Interpreter:
+    if shutil.which("pixi") is None:
+        raise BuildError(f"{PIXI}{name} needs pixi, which is not installed: https://pixi.sh")
     manifest = PROJECT / "pixi.toml"
     line = ["pixi", "shell-hook", "--json", f"--environment={name}", f"--manifest-path={manifest}"]
-    try:
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise BuildError(f"{PIXI}{name} needs pixi, which is not there: https://pixi.sh") from None
-    if done.returncode != 0:
-        words = f"{done.stdout}{done.stderr}".strip()[-LONGEST:]
-        raise BuildError(f"pixi could not give the environment {name}: {words}")
-    variables = json.loads(done.stdout)["environment_variables"]
+    said = _run(line, f"pixi could not give the environment {name}")
+    variables = json.loads(said)["environment_variables"]
     return Interpreter(_python(Path(variables["CONDA_PREFIX"])), variables)
 
 
@@ -150,8 +146,11 @@ def _make(folder: Path, wanted: Sequence[str]) -> None:
     (site / "laid_over.pth").write_text("\n".join(lines) + "\n")
     pip = [str(_python(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for options in (["--ignore-installed", "--no-deps"], []):
-        line = [*pip, *options, *wanted]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            words = f"{done.stdout}{done.stderr}".strip()[-LONGEST:]
-            raise BuildError(f"pip could not install {', '.join(wanted)}: {words}")
+        _run([*pip, *options, *wanted], f"pip could not install {', '.join(wanted)}")
+
+
+def _run(line: Sequence[str], failed: str) -> str:
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"{failed}: {f'{done.stdout}{done.stderr}'.strip()[-LONGEST:]}")
+    return done.stdout

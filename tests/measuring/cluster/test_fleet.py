@@ -167,7 +167,7 @@ def test_an_environment_of_pixi_is_asked_of_pixi(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BuildError, match="pixi:mkl needs pixi, which is not there"):
+    with pytest.raises(BuildError, match="needs pixi"):
         prepare(("pixi:mkl",))
     variables = {"CONDA_PREFIX": str(tmp_path / "mkl"), "PATH": "first", "MKL_INTERFACE": "LP64"}
     pixi = tmp_path / "pixi"
@@ -184,7 +184,7 @@ print(json.dumps({{"environment_variables": {variables!r}}}))
     found = prepare(parse(["x=pixi:mkl"])[0][1])
     assert found.python == tmp_path / "mkl" / "bin" / "python"
     assert child_variables(found).items() >= variables.items()
-    with pytest.raises(BuildError, match="could not give the environment other: unknown"):
+    with pytest.raises(BuildError, match=r"other.*unknown"):
         prepare(("pixi:other",))
     with pytest.raises(UsageError, match="alone"):
         parse(["x=pixi:mkl,numpy==2.1.3"])
