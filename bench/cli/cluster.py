@@ -1,4 +1,4 @@
-"""The command that comes back to a submission: `bench attach`."""
+"""The command that reattaches to a submission: `bench attach`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from bench.cli.options import ClusterOption, OutOption, PlainOption
     ),
 )
 def attach(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of what was submitted.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the submission.")],
     cluster: ClusterOption = None,
     out: OutOption = Path("results"),
     plain: PlainOption = False,
 ) -> None:
-    """Come back to a `bench run --cluster` that was left, from this machine or another.
+    """Reattach to a submitted cluster run, from this machine or another.
 
     Fetches what has been measured since, waits for the rest, and makes the reports. Without
-    --cluster it asks where OUT/NAME says.
+    --cluster it uses the scheduler that OUT/NAME names.
     """
     from bench.cli.cluster_submit import attach as attach_to
 

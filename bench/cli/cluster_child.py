@@ -1,9 +1,10 @@
-"""The process that measures on a host: `bench run`, ended by Ctrl-C when who started it is gone.
+"""The process that measures on a host: `bench run`, ended when its parent ends.
 
-    python -m bench.cli.cluster_child run --preset smoke ...
+    python -m bench.cli.cluster_child FOLDER --preset smoke ...
 
-Who started it holds the other end of its standard input. When that closes, a preempted worker say,
-the run ends as by Ctrl-C, and leaves no process that measures on for nobody.
+It resumes the run in FOLDER if there is one. It holds a lock on FOLDER, so that one that has
+outlived its parent is waited for. Its parent holds the other end of its standard input. When that
+closes, because the worker was killed for instance, the run is interrupted as by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,19 +14,34 @@ import signal
 import sys
 import threading
 import time
+from itertools import pairwise
+from pathlib import Path
 
 TIMEOUT_S = 20.0
 
 
 def main() -> None:
-    """Watch standard input, and do the command."""
+    """Watch standard input, and make the run."""
     watched = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     threading.Thread(target=_watch, args=(watched,), daemon=True).start()
-    from bench.cli.main import main as bench
+    from filelock import FileLock
 
-    bench(sys.argv[1:])
+    from bench.cli.main import main as bench
+    from bench.storage.runs import RUN, load_run
+
+    folder, given = Path(sys.argv[1]), sys.argv[2:]
+    with FileLock(f"{folder}.lock", poll_interval=1):
+        words = [*given, "--out", str(folder.parent), "--name", folder.name]
+        if (folder / RUN).is_file():
+            if load_run(folder).status == "finished":
+                return
+            named = [
+                word for pair in pairwise(given) if pair[0] == "--implementation" for word in pair
+            ]
+            words = ["--resume", str(folder), *named]
+        bench(["run", *words, "--no-report", "--plain"])
 
 
 def _watch(handle: int) -> None:

@@ -1,4 +1,4 @@
-"""`bench run` on other hosts or in other environments, and `bench attach`: to the reports."""
+"""`bench run` on other hosts or in other environments, and `bench attach`: up to the reports."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bench.cli.terminal.hosts import HostsScreen
 from bench.cli.terminal.multi_run import show_multi_run
 from bench.cli.terminal.results import show_run
 from bench.cli.terminal.text import console, show_lines
-from bench.measuring.cluster.client import follow
 from bench.measuring.cluster.clusters import Cluster, connected
-from bench.measuring.cluster.environments import Environments, parse, prepare
-from bench.measuring.cluster.host import sources_digest
-from bench.measuring.cluster.perform import child_variables
-from bench.measuring.cluster.wire import Task, checked
+from bench.measuring.cluster.environments import child_variables, parse, prepare
+from bench.measuring.cluster.identity import sources_digest
+from bench.measuring.cluster.wire import Environments, Submission, checked
 from bench.model.errors import BenchError, UsageError
 from bench.model.paths import PROJECT
 from bench.report.multi_run.build import build_multi_run
@@ -30,12 +27,11 @@ from bench.storage.runs import RUN
 
 INTERRUPTED = 130
 NOTE = "fleet.json"
-WAIT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Where a submission goes, and where its results come."""
+    """Where a submission goes, and where its results are written."""
 
     cluster: str | None
     slurm_options: Path | None
@@ -49,7 +45,7 @@ def submit(arguments: Sequence[str], where: Submitted) -> int:
     """Measure elsewhere, or here in other environments; return the exit code.
 
     Args:
-        arguments: Of `bench run`, without where and how it is shown.
+        arguments: Of `bench run`, without the output folder and the way of printing.
         where: Where.
 
     Raises:
@@ -59,24 +55,20 @@ def submit(arguments: Sequence[str], where: Submitted) -> int:
     out = where.out / name
     environments = parse(where.environments)
     if out.exists():
-        raise UsageError(f"{out} is there already; choose another --name, or `bench attach {name}`")
+        raise UsageError(f"{out} already exists; choose another --name, or `bench attach {name}`")
     if where.cluster is None:
         if where.slurm_options is not None:
             raise UsageError("--cluster slurm and --slurm-options FILE belong together")
         return _here(arguments, environments, out, plain=where.plain)
     with connected(where.cluster, where.slurm_options) as cluster:
-        ask = _depot(cluster)
-        facts = {
-            "arguments": list(arguments),
-            "environments": [[one, list(wanted)] for one, wanted in environments],
-            "sources": sources_digest(),
-            "wanted": cluster.hosts or len(_hosts(cluster)),
-        }
-        if not ask("submit", name, facts):
-            raise UsageError(f"the cluster has a submission {name}: `bench attach {name}`")
+        from bench.measuring.cluster.published import Published
+
+        tasks = Published(cluster.client, name)
+        hosts = cluster.hosts or tasks.wait()
+        tasks.submit(Submission(name, tuple(arguments), environments, sources_digest(), hosts))
         out.mkdir(parents=True)
         write_whole(out / NOTE, json.dumps({"cluster": cluster.address}).encode())
-        return _collect(cluster, ask, name, out, plain=where.plain)
+        return _collect(cluster, name, out, plain=where.plain)
 
 
 def attach(name: str, out: Path, cluster: str | None, *, plain: bool) -> int:
@@ -90,84 +82,35 @@ def attach(name: str, out: Path, cluster: str | None, *, plain: bool) -> int:
         try:
             cluster = str(json.loads((folder / NOTE).read_bytes())["cluster"])
         except (OSError, ValueError, KeyError, TypeError):
-            raise UsageError(f"{folder / NOTE} does not tell the cluster: give --cluster") from None
+            raise UsageError(f"{folder / NOTE} does not name the cluster: give --cluster") from None
     with connected(cluster) as found:
-        ask = _depot(found)
-        if name not in (known := list(ask("names"))):
-            others = f"; it has {', '.join(known)}" if known else ""
-            raise UsageError(f"the cluster at {cluster} has no submission {name}{others}")
-        return _collect(found, ask, name, folder, plain=plain)
+        return _collect(found, name, folder, plain=plain)
 
 
-class _Depot:
-    """Asks the depot of a scheduler."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __call__(self, method: str, *arguments: Any) -> Any:
-        from bench.measuring.cluster.dask_plugins import OPERATION
-
-        call = getattr(self._client.scheduler, OPERATION)
-        return self._client.sync(call, method=method, arguments=list(arguments))
-
-
-def _depot(cluster: Cluster) -> _Depot:
-    """Put the depot on the scheduler and its name on every worker, unless they are there."""
-    from bench.measuring.cluster.dask_plugins import DEPOT, HOSTS, DepotPlugin, HostPlugin
-
-    try:
-        cluster.client.register_plugin(DepotPlugin(), name=DEPOT)
-        cluster.client.register_plugin(HostPlugin(), name=HOSTS)
-    except Exception as error:  # whatever pickle and a far Python can raise
-        raise BenchError(
-            f"the cluster at {cluster.address} cannot take this project in ({error}); install the "
-            "same version of it where the scheduler and the workers run: docs/fleet.md"
-        ) from error
-    return _Depot(cluster.client)
-
-
-def _hosts(cluster: Cluster) -> list[str]:
-    """Name the hosts that are there; wait for the first."""
-    from bench.measuring.cluster.dask_plugins import hosts_there
-
-    try:
-        cluster.client.wait_for_workers(1, timeout=WAIT_S)
-    except TimeoutError:
-        raise UsageError(
-            f"no worker came to {cluster.address} in {WAIT_S} s; start some with `dask worker`"
-        ) from None
-    return list(hosts_there(cluster.client))
-
-
-def _collect(cluster: Cluster, ask: _Depot, name: str, out: Path, *, plain: bool) -> int:
+def _collect(cluster: Cluster, name: str, out: Path, *, plain: bool) -> int:
     """Follow a submission to its end and make the reports."""
-    from bench.measuring.cluster.dask_plugins import give
+    from bench.measuring.cluster.follow import follow
+    from bench.measuring.cluster.published import Published
 
-    def hand_over(task: Task) -> None:
-        def failed(words: str) -> None:
-            for run in task.runs:
-                ask("say", name, run, "failed", words)
-
-        give(cluster.client, task, failed)
-
+    tasks = Published(cluster.client, name)
+    plan = tasks.follow()
     with HostsScreen(console(sys.stderr, plain=plain)) as screen:
         try:
-            states = follow(ask, name, out, hand_over, screen.show)
+            states = follow(plan, tasks, out, screen.show)
         except (KeyboardInterrupt, OSError) as error:
             what = "interrupted" if isinstance(error, KeyboardInterrupt) else f"cut off ({error})"
-            after = f"the hosts go on; `bench attach {name}` comes back to them"
+            after = f"the hosts go on; `bench attach {name}` returns to them"
             if not cluster.stays:
-                after = "the cluster ends with it; what had come is kept"
+                after = "the cluster ends with it; what was fetched is kept"
             screen.note(f"{what}: {after}")
             return INTERRUPTED
-    if all(state in ("finished", "failed") for state in states.values()):
-        ask("forget", name)
+    if set(states.values()) <= {"finished", "failed"}:
+        tasks.forget()
     return _reports(states, out, plain=plain)
 
 
 def _reports(states: dict[str, str], out: Path, *, plain: bool) -> int:
-    """Make the page of every run and that of all; return the exit code."""
+    """Make the page of every run and the page of all; return the exit code."""
     runs, lines = [], []
     for run, state in sorted(states.items()):
         if state != "finished":
@@ -188,7 +131,7 @@ def _reports(states: dict[str, str], out: Path, *, plain: bool) -> int:
 
 
 def _here(arguments: Sequence[str], environments: Environments, out: Path, *, plain: bool) -> int:
-    """Measure here, one environment after the other."""
+    """Measure here, one environment after the other; return the exit code."""
     made = [(name, prepare(wanted)) for name, wanted in environments]  # before any is timed
     code = 0
     for name, one in made:
@@ -200,5 +143,5 @@ def _here(arguments: Sequence[str], environments: Environments, out: Path, *, pl
             return done.returncode
     if len(made) > 1:
         pair = " ".join(str(out / name) for name, _ in made[:2])
-        show_lines(["", f"`bench compare {pair}` tells how each ratio changed"], whole=plain)
+        show_lines(["", f"`bench compare {pair}` shows how each ratio changed"], whole=plain)
     return code

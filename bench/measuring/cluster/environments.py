@@ -1,38 +1,36 @@
-"""Named environments: the one that is there, with other versions of some packages laid over it.
+"""Named environments: the installed one, with other versions of some packages over it.
 
-Each is a venv that sees the packages of the Python that made it and has its own before them, so
-that only what differs is installed. It is kept by what it was asked for, and made again never.
-Where pixi is there an environment of `pixi.toml` will do as well, say with another BLAS; pixi makes
-and keeps it.
+Each is a venv that sees the packages of the Python that made it, and its own before them. So only
+what differs is installed. It is kept under a hash of what was asked for, and not made twice. An
+environment of `pixi.toml` is made and kept by pixi, with another BLAS for instance.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
-from bench.measuring.cluster.wire import checked
+from filelock import FileLock
+from packaging.requirements import InvalidRequirement, Requirement
+
+from bench.measuring.cluster.wire import Environments, checked
 from bench.model.errors import BuildError, UsageError
 from bench.model.paths import PROJECT
 
-Environments = tuple[tuple[str, tuple[str, ...]], ...]
-
 READY = ".ready"
-EXACT = re.compile(r"[^;]*[^=!<>~]==[^=*;]*(;|$)")
 LONGEST = 2000
 PIXI = "pixi:"
+OF_DASK = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What Dask sets for its workers. It changes the speed of memory, so a run is made without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Interpreter:
     """The Python of an environment."""
 
     python: Path
-    variables: Mapping[str, str]  # what its processes need beside those of this one
+    variables: Mapping[str, str]  # what its processes need besides those of this one
 
 
 def parse(texts: Iterable[str]) -> Environments:
@@ -53,13 +51,13 @@ def parse(texts: Iterable[str]) -> Environments:
     for text in texts:
         name, equals, rest = text.partition("=")
         wanted = tuple(part.strip() for part in rest.split(",") if part.strip())
-        if not equals or any(part.startswith("-") for part in wanted):
+        if len(wanted) > 1 and any(part.startswith(PIXI) for part in wanted):
+            raise UsageError(f"--environment {text!r}: pixi:NAME must stand alone")
+        if not equals or not all(map(_is_requirement, wanted)):
             raise UsageError(
                 f"--environment {text!r}: write NAME=requirement,requirement, such as "
                 "np21=numpy==2.1.3, or NAME= for what is installed"
             )
-        if len(wanted) > 1 and any(part.startswith(PIXI) for part in wanted):
-            raise UsageError(f"--environment {text!r}: an environment of pixi is that and no more")
         if checked(name, "environment") in found:
             raise UsageError(f"the environment {name} is there twice")
         found[name] = wanted
@@ -72,116 +70,87 @@ def cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "python-vs-mojo"
 
 
-def requires(package: str) -> Sequence[str]:
-    """Tell what a package asks for, in the version that is installed; nothing if it is not."""
-    try:
-        return metadata.requires(package) or ()
-    except metadata.PackageNotFoundError:
-        return ()
-
-
-def constraints_without(
-    text: str, wanted: Sequence[str], requires: Callable[[str], Sequence[str]] = requires
-) -> str:
-    """Leave out of the project's constraints what an environment names itself.
-
-    With it goes what is released together with that: whatever it asks for in one exact version, as
-    mojo does for its compiler.
-    """
-    named = {_package(requirement) for requirement in wanted}
-    waiting = list(named)
-    while waiting:
-        exact = (one for one in requires(waiting.pop()) if EXACT.match(one))
-        more = {_package(one) for one in exact} - named
-        named |= more
-        waiting += more
-    lines = (line for line in text.splitlines() if not line.startswith("#"))
-    return "\n".join(line for line in lines if _package(line) not in named) + "\n"
-
-
 def prepare(wanted: Sequence[str], where: Path | None = None) -> Interpreter:
-    """Return the Python of an environment, which is made first if it is not there.
+    """Return the Python of an environment, and make the environment if it is missing.
 
     Args:
         wanted: Requirements, as pip reads them; none: this Python; `pixi:NAME`: one of pixi's.
         where: The folder of all environments that pip makes.
 
     Raises:
-        BuildError: pip or pixi could not do it; its words.
+        BuildError: pip or pixi failed; holds its words.
     """
     if not wanted:
         return _over(Path(sys.executable))
     if wanted[0].startswith(PIXI):
         return _of_pixi(wanted[0].removeprefix(PIXI))
     where = where or cache() / "environments"
-    constraints = _constraints(wanted)
-    asked = "\n".join((sys.executable, sys.version, *sorted(wanted), constraints))
+    asked = "\n".join((sys.executable, sys.version, *sorted(wanted)))
     folder = where / hashlib.sha256(asked.encode()).hexdigest()[:16]
-    python = folder / "bin" / "python"
     try:
         where.mkdir(parents=True, exist_ok=True)
-        with (where / f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # one makes it, others wait and find it
+        with FileLock(f"{folder}.lock"):  # one makes it, others wait and find it
             if not (folder / READY).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
-                _make(folder, python, wanted, constraints)
+                _make(folder, wanted)
                 (folder / READY).touch()
     except OSError as error:
         raise BuildError(f"an environment cannot be made in {where}: {error}") from error
-    return _over(python)
+    return _over(_python(folder))
+
+
+def child_variables(interpreter: Interpreter) -> dict[str, str]:
+    """Return the environment of a process that measures."""
+    mine = {name: value for name, value in os.environ.items() if name not in OF_DASK}
+    # An installed project, unlike a checkout, shares its folder with other packages. Those of the
+    # environment must be found before them.
+    safe = {} if (PROJECT / "pyproject.toml").is_file() else {"PYTHONSAFEPATH": "1"}
+    return {**mine, **safe, **interpreter.variables}
+
+
+def _is_requirement(text: str) -> bool:
+    try:
+        return text.startswith(PIXI) or bool(Requirement(text))
+    except InvalidRequirement:
+        return False
+
+
+def _python(folder: Path) -> Path:
+    return folder / "bin" / "python"
 
 
 def _over(python: Path) -> Interpreter:
-    """Have the programs of an environment found first, then those that it is laid over."""
+    """Have the programs of an environment found first, then those it lies over."""
     scripts = sysconfig.get_path("scripts")
     path = os.pathsep.join([str(python.parent), scripts, os.environ.get("PATH", "")])
     return Interpreter(python, {"PATH": path})
 
 
 def _of_pixi(name: str) -> Interpreter:
+    if shutil.which("pixi") is None:
+        raise BuildError(f"{PIXI}{name} needs pixi, which is not installed: https://pixi.sh")
     manifest = PROJECT / "pixi.toml"
     line = ["pixi", "shell-hook", "--json", f"--environment={name}", f"--manifest-path={manifest}"]
-    try:
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise BuildError(f"{PIXI}{name} needs pixi, which is not there: https://pixi.sh") from None
-    if done.returncode != 0:
-        words = f"{done.stdout}{done.stderr}".strip()[-LONGEST:]
-        raise BuildError(f"pixi could not give the environment {name}: {words}")
-    variables = json.loads(done.stdout)["environment_variables"]
-    return Interpreter(Path(variables["CONDA_PREFIX"]) / "bin" / "python", variables)
+    said = _run(line, f"pixi could not give the environment {name}")
+    variables = json.loads(said)["environment_variables"]
+    return Interpreter(_python(Path(variables["CONDA_PREFIX"])), variables)
 
 
-def _make(folder: Path, python: Path, wanted: Sequence[str], constraints: str) -> None:
+def _make(folder: Path, wanted: Sequence[str]) -> None:
+    """Make a venv and install what is named, then whatever that needs and is not there."""
     venv.create(folder, with_pip=True, symlinks=True)
     site = next((folder / "lib").glob("python*/site-packages"))
     under = [path for path in map(sysconfig.get_path, ("purelib", "platlib")) if path]
-    # A line that begins with `import` is run: so that files of that kind there are read as well.
+    # A line that begins with `import` is run, so that `.pth` files of those folders count as well.
     lines = [f"import site; site.addsitedir({path!r})" for path in dict.fromkeys(under)]
     (site / "laid_over.pth").write_text("\n".join(lines) + "\n")
-    limits = folder / "constraints.txt"
-    limits.write_text(constraints)
-    line = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*line, "--ignore-installed", "--no-deps", *wanted],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 0:  # what they need and is not there in a version that fits
-        done = subprocess.run(
-            [*line, "-c", str(limits), *wanted], capture_output=True, text=True, check=False
-        )
+    pip = [str(_python(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    for options in (["--ignore-installed", "--no-deps"], []):
+        _run([*pip, *options, *wanted], f"pip could not install {', '.join(wanted)}")
+
+
+def _run(line: Sequence[str], failed: str) -> str:
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        words = f"{done.stdout}{done.stderr}".strip()[-LONGEST:]
-        raise BuildError(f"pip could not install {', '.join(wanted)}: {words}")
-
-
-def _constraints(wanted: Sequence[str]) -> str:
-    file = PROJECT / "constraints.txt"
-    return constraints_without(file.read_text(), wanted) if file.is_file() else ""
-
-
-def _package(requirement: str) -> str:
-    name = re.match(r"[A-Za-z0-9._-]*", requirement.strip())
-    return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""
+        raise BuildError(f"{failed}: {f'{done.stdout}{done.stderr}'.strip()[-LONGEST:]}")
+    return done.stdout

@@ -1,235 +1,112 @@
-"""What a host does with a task: it measures in a process of its own, and sends what that writes.
+"""A host's part of a submission: it measures in a child process and keeps copies of its runs.
 
-The run lies in a folder of this host and is sent piece by piece, whole lines only. A host that
-comes back goes on with it; where its folder is gone, with what it had sent before.
+A run lies in a folder of the host. Each time it has grown by a quarter, a copy is published. A
+host that comes back resumes from its folder, or from the copy if the folder is gone.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from bench.measuring.cluster.environments import Interpreter, cache, prepare
-from bench.measuring.cluster.wire import APPENDED, PIECE, REPLACED, Task, run_name
+from bench.measuring.cluster.environments import Interpreter, cache, child_variables, prepare
+from bench.measuring.cluster.identity import sources_digest
+from bench.measuring.cluster.published import Published
+from bench.measuring.cluster.wire import LONGEST_WORDS, MOST_BYTES, PackedRun, Submission
 from bench.model.errors import BenchError, BusyError
 from bench.model.paths import PROJECT, without_paths
-from bench.storage import runs as store
+from bench.storage.atomic_files import write_whole
+from bench.storage.limits import plain
+from bench.storage.runs import RUN, TRAINING
 
-POLL_S = 1.0
-"""How often is looked for new lines: seldom, as it takes time from what is measured."""
-BUSY_S = 5.0
-BUSY_CODE, INTERRUPTED_CODE = 4, 130
-OF_DASK = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""What Dask sets for its workers: it would change how fast memory is had, so a run is without."""
-
-
-class Line(Protocol):
-    """The way to the depot: its methods of these names."""
-
-    def say(self, run: str, state: str, words: str) -> None:
-        """Tell how far a run is."""
-        ...
-
-    def put(self, run: str, file: str, offset: int, content: bytes) -> int:
-        """Send a piece; return how much of the file is there."""
-        ...
-
-    def read(self, run: str, file: str, offset: int) -> bytes:
-        """Ask for what is there."""
-        ...
+POLL_S, BUSY_S = 1.0, 5.0
+GROWTH = 1.25
+"""All copies of a run are at most five times its size; a host that never comes back costs at most a
+fifth of what it had measured."""
 
 
-class Shipper:
-    """Sends what a run has written since the last time.
+def work(plan: Submission, host: str) -> None:
+    """Do the task of a host, on one of its workers."""
+    from distributed import get_client
 
-    Args:
-        folder: Of the run.
-        run: Its name.
-        line: The way to the depot.
-    """
+    perform(plan, host, Published(get_client(), plan.name))
 
-    def __init__(self, folder: Path, run: str, line: Line) -> None:
-        self._folder, self._run, self._line = folder, run, line
-        self._sent = dict.fromkeys(APPENDED, 0)
-        self._whole: dict[str, tuple[int, int]] = {}
 
-    def ship(self) -> None:
-        """Send it: `run.json` first, which tells what the lines are about, but read after them."""
-        lines = [(file, *self._lines(file)) for file in APPENDED]
-        for file in REPLACED:
-            path = self._folder / file
-            try:
-                facts = path.stat()
-                mark = (facts.st_mtime_ns, facts.st_size)
-                if self._whole.get(file) != mark:
-                    self._line.put(self._run, file, 0, path.read_bytes())
-                    self._whole[file] = mark
-            except FileNotFoundError:
-                continue
-        for file, offset, content in lines:
-            while content:
-                held = self._line.put(self._run, file, offset, content[:PIECE])
-                taken = held - offset
-                if taken <= 0:
-                    break
-                offset, content = held, content[taken:]
-                self._sent[file] = held
-
-    def _lines(self, file: str) -> tuple[int, bytes]:
-        offset = self._sent[file]
+def perform(
+    plan: Submission, host: str, board: Published, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Make the runs of a host, one after the other; one that fails is kept as far as it came."""
+    for run, wanted in plan.runs(host).items():
+        folder = cache() / "fleet" / plan.name / run
         try:
-            with (self._folder / file).open("rb") as stream:
-                stream.seek(offset)
-                content = stream.read()
-        except FileNotFoundError:
-            return offset, b""
-        return offset, content[: content.rfind(b"\n") + 1]
+            if sources_digest() != plan.sources:
+                raise BenchError("this host has other sources than the client: install the same")
+            board.say(run, "preparing the environment")
+            interpreter = prepare(wanted)
+            if not (folder / RUN).is_file() and (copy := board.kept(run)) and RUN in copy.files:
+                write_files(copy.files, folder)
+            _measure(plan, run, folder, interpreter, board, sleep)
+            packed = PackedRun("finished", "finished", read_files(folder))
+        except (BenchError, OSError, ValueError) as error:
+            packed = PackedRun("failed", _last(str(error)), read_files(folder))
+        board.keep(run, packed)
 
 
-def perform(task: Task, line: Line, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Do a task: its runs, one after the other.
-
-    Args:
-        task: What to do.
-        line: The way to the depot.
-        sleep: Waits for so many seconds.
-
-    Raises:
-        BenchError: A run could not be made or ended wrong; the depot knows why.
-    """
-    environments = task.environments or (("", ()),)
-    wrong = []
-    for name, wanted in environments:
-        run = run_name(task.host, name)
-        try:
-            line.say(run, "running", "preparing the environment")
-            _measure(task, run, prepare(wanted), line, sleep)
-        except (BenchError, OSError) as error:
-            words = str(without_paths(str(error))).strip()
-            line.say(run, "failed", words.splitlines()[-1] if words else type(error).__name__)
-            wrong.append(f"{run}: {words}")
-    if wrong:
-        raise BenchError("; ".join(wrong))
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Read what there is of a run: whole lines only, and `run.json` last."""
+    there = [name for name in MOST_BYTES if (folder / name).is_file()]
+    files = {name: (folder / name).read_bytes() for name in there}
+    cut = {name: file[: file.rfind(b"\n") + 1] for name, file in files.items()}
+    return {name: files[name] if name in (RUN, TRAINING) else cut[name] for name in there}
 
 
-def child_variables(interpreter: Interpreter) -> dict[str, str]:
-    """Return the environment of a process that measures."""
-    mine = {name: value for name, value in os.environ.items() if name not in OF_DASK}
-    # Where the project is installed, and no checkout, its folder holds other packages too: those of
-    # the environment must be found first.
-    safe = {} if (PROJECT / "pyproject.toml").is_file() else {"PYTHONSAFEPATH": "1"}
-    return {**mine, **safe, **interpreter.variables}
+def write_files(files: dict[str, bytes], folder: Path) -> None:
+    """Write the files of a run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_whole(folder / name, content)
 
 
 def _measure(
-    task: Task, run: str, interpreter: Interpreter, line: Line, sleep: Callable[[float], None]
-) -> None:
-    folder = cache() / "fleet" / task.submission / run
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _held(folder.with_name(f"{run}.lock"), sleep) as lock:
-        if not (folder / store.RUN).is_file():
-            _restore(folder, run, line)
-        shipper = Shipper(folder, run, line)
-        while True:
-            if (folder / store.RUN).is_file():
-                shipper.ship()
-                if store.load_run(folder).status == "finished":
-                    line.say(run, "finished", "finished")
-                    return
-                words = ["run", "--resume", str(folder)]
-            else:
-                words = ["run", *task.arguments, "--out", str(folder.parent), "--name", run]
-            try:
-                child = [str(interpreter.python), "-m", "bench.cli.cluster_child"]
-                command = [*child, *words, "--no-report", "--plain"]
-                variables = child_variables(interpreter)
-                _watch(command, variables, folder, run, lock, shipper, line, sleep)
-            except BusyError as error:
-                line.say(run, "running", f"waiting: {error}")
-                sleep(BUSY_S)
-
-
-def _watch(
-    command: list[str],
-    variables: dict[str, str],
-    folder: Path,
+    plan: Submission,
     run: str,
-    lock: int,
-    shipper: Shipper,
-    line: Line,
+    folder: Path,
+    interpreter: Interpreter,
+    board: Published,
     sleep: Callable[[float], None],
 ) -> None:
-    """Run the child to its end, and send meanwhile what it writes and says."""
+    """Run the child to its end, again while another run holds the machine; keep copies."""
+    module = ["-m", "bench.cli.cluster_child"]
+    command = [str(interpreter.python), *module, str(folder), *plan.arguments]
+    folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{run}.log")
-    with log.open("wb") as said:
-        child = subprocess.Popen(
-            command, cwd=PROJECT, env=variables, stdin=subprocess.PIPE,
-            stdout=said, stderr=said, pass_fds=(lock,), start_new_session=True,
-        )  # fmt: skip
-    try:
-        while child.poll() is None:
-            sleep(POLL_S)
-            shipper.ship()
-            line.say(run, "running", _last(log))
-    finally:
-        if child.stdin:
-            child.stdin.close()
-        code = child.wait()
-    shipper.ship()
-    words = _last(log)
-    if code == BUSY_CODE:
-        raise BusyError(words)
-    if code not in (0, INTERRUPTED_CODE):
-        raise BenchError(words or f"the run ended with exit code {code}")
-    if code == INTERRUPTED_CODE:
-        raise BenchError("the run was interrupted on its host")
-
-
-def _restore(folder: Path, run: str, line: Line) -> None:
-    """Write what this host had sent before its folder was lost, if anything."""
-    facts = line.read(run, store.RUN, 0)
-    if not facts:
-        return
-    unfinished = folder.with_name(f"{run}.restored")
-    unfinished.mkdir(exist_ok=True)
-    for file in APPENDED:
-        content = bytearray()
-        while piece := line.read(run, file, len(content)):
-            content += piece
-        (unfinished / file).write_bytes(content)
-    for file in REPLACED:
-        if content_of := line.read(run, file, 0):
-            (unfinished / file).write_bytes(content_of)
-    unfinished.rename(folder)
-
-
-@contextmanager
-def _held(path: Path, sleep: Callable[[float], None]) -> Iterator[int]:
-    """Hold a run's lock; the child inherits it, so one that outlives its worker is waited for."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
+    copied, code = 0, BusyError.exit_code
+    while code == BusyError.exit_code:
+        # To leave the block closes the child's standard input, and so ends it.
+        with log.open("wb") as said, subprocess.Popen(
+            command, cwd=PROJECT, env=child_variables(interpreter), stdin=subprocess.PIPE,
+            stdout=said, stderr=said, start_new_session=True,
+        ) as child:  # fmt: skip
+            while child.poll() is None:
                 sleep(POLL_S)
-        yield handle
-    finally:
-        os.close(handle)
+                if words := _last(log.read_text(errors="replace")):
+                    board.say(run, words)
+                size = sum(file.stat().st_size for file in folder.glob("*.jsonl"))
+                if size > copied * GROWTH:
+                    board.keep(run, PackedRun("running", words, read_files(folder)))
+                    copied = size
+        code = child.returncode
+        if code == BusyError.exit_code:
+            sleep(BUSY_S)
+    if code:
+        words = _last(log.read_text(errors="replace"))
+        raise BenchError(words or f"the run ended with exit code {code}")
 
 
-def _last(log: Path) -> str:
-    """Return the last line that the child said."""
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - 4096))
-        text = stream.read().decode(errors="replace")
-    lines = [line for line in text.splitlines() if line.strip()]
-    return re.sub(r'^note text="(.*)"$', r"\1", str(without_paths(lines[-1]))) if lines else ""
+def _last(text: str) -> str:
+    """Return the last line of a text, without what a host does not tell."""
+    lines = [plain(without_paths(line)).strip() for line in text.splitlines()[-9:] if line.strip()]
+    return re.sub(r'^note text="(.*)"$', r"\1", lines[-1])[:LONGEST_WORDS] if lines else ""

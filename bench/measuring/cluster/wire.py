@@ -1,75 +1,79 @@
-"""What travels between hosts, scheduler and client: names, limits, the task. Pure.
+"""What travels between client, scheduler and hosts. Pure.
 
-What comes from a host is data of a stranger: a name is one of a few or fits a pattern, a size has a
-limit, and none of it is a path.
+A host is as trusted as a stranger: names must fit a pattern, sizes are limited, and nothing that it
+sends is used as a path.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
 
 from bench.model.errors import UsageError
 from bench.storage.runs import LARGEST_LINES, LARGEST_RUN, LINES, RUN, TRAINING
 
-APPENDED = tuple(LINES.values())
-"""Files that only grow, by whole lines."""
-REPLACED = (TRAINING, RUN)
-"""Files that come whole. `run.json` is last: what it speaks of is there."""
-LARGEST_TRAINING = 64 << 20
-MOST_BYTES: dict[str, int] = {
-    **dict.fromkeys(APPENDED, LARGEST_LINES),
-    TRAINING: LARGEST_TRAINING,
-    RUN: LARGEST_RUN,
-}
-PIECE = 1 << 20
-"""Bytes that travel at once, but for files that come whole."""
+Environments = tuple[tuple[str, tuple[str, ...]], ...]
+"""Names, and the requirements of each."""
 LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 LONGEST_WORDS = 400
+MOST_BYTES = {**dict.fromkeys(LINES.values(), LARGEST_LINES), TRAINING: 64 << 20, RUN: LARGEST_RUN}
+"""The files of a run and their largest size. `run.json` is last: what it refers to is there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """What a host is asked to do: one run for each environment, one after the other."""
+class Submission:
+    """One `bench run --cluster`: what every host measures, one run for each environment."""
 
-    submission: str
-    host: str
-    arguments: tuple[str, ...]  # of `bench run`, without where it puts its results
-    environments: tuple[tuple[str, tuple[str, ...]], ...]  # name and requirements
-    sources: str  # digest of the sources: a host with others would measure something else
+    name: str
+    arguments: tuple[str, ...]  # of `bench run`, without the output folder
+    environments: Environments
+    sources: str  # digest of the client's sources
+    hosts: int  # how many hosts are to be measured
 
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """Names of the runs of this host, in order."""
-        return tuple(run_name(self.host, name) for name, _ in self.environments) or (self.host,)
+    def runs(self, host: str) -> dict[str, tuple[str, ...]]:
+        """Return the runs of a host in order, by the name of their folder, with requirements."""
+        environments = self.environments or (("", ()),)
+        return {f"{host}.{name}" if name else host: wanted for name, wanted in environments}
 
 
-def run_name(host: str, environment: str) -> str:
-    """Name the run of a host in an environment; it is the name of its folder as well."""
-    return f"{host}.{environment}" if environment else host
+@dataclass(frozen=True, slots=True)
+class PackedRun:
+    """A run as far as it has been measured."""
+
+    state: Literal["running", "finished", "failed"]
+    words: Annotated[str, msgspec.Meta(max_length=LONGEST_WORDS)]  # for people
+    files: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How far a run is."""
+
+    run: str
+    state: str  # waiting, running, finished, failed, damaged, lost
+    words: str
+
+
+def unpack(content: bytes) -> PackedRun:
+    """Decode a run, its files in the order of writing; a ValueError says why it is none."""
+    try:
+        packed = msgspec.msgpack.decode(content, type=PackedRun)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise ValueError(f"no packed run: {error}") from error
+    for name, file in packed.files.items():
+        if len(file) > MOST_BYTES.get(name, -1):
+            raise ValueError(f"{name[:40]!r} is no file of a run, or is too large")
+    files = {name: packed.files[name] for name in MOST_BYTES if name in packed.files}
+    return PackedRun(packed.state, packed.words, files)
 
 
 def checked(name: str, what: str = "name") -> str:
-    """Return a name that may be a folder's.
-
-    Raises:
-        UsageError: It may not.
-    """
-    if not LABEL.fullmatch(name):
-        raise UsageError(
-            f"the {what} {name[:80]!r} must be small letters, digits, . _ and -, at most 80"
-        )
-    return name
-
-
-def check_piece(file: str, offset: int, size: int) -> None:
-    """Check a piece of a file before anything is made of it.
-
-    Raises:
-        ValueError: No run of ours has such a file, or one as large.
-    """
-    most = MOST_BYTES.get(file)
-    if most is None:
-        raise ValueError(f"{file[:40]!r} is no file of a run")
-    if offset < 0 or offset + size > most:
-        raise ValueError(f"{file} would be larger than {most >> 20} MiB")
+    """Return a name that is also the name of a folder; raise UsageError if it cannot be one."""
+    if LABEL.fullmatch(name):
+        return name
+    raise UsageError(
+        f"the {what} {name[:80]!r} must be small letters, digits, . _ and -, at most 80"
+    )
