@@ -51,20 +51,20 @@ RUNGS: dict[str, Rung] = {
         ),
         Rung(
             "mojo-port", "the port of NumPy line by line: naive loops in Mojo",
-            "mojo_impl.rungs:MojoPort", most_flops=10_000_000_000, most_threads=1,
+            "mojo_impl.variants:MojoPort", most_flops=10_000_000_000, most_threads=1,
         ),
         Rung(
-            "mojo-simd", "the same loops, vectorized", "mojo_impl.rungs:MojoSimd", most_threads=1
+            "mojo-simd", "the same loops, vectorized", "mojo_impl.variants:MojoSimd", most_threads=1
         ),
         Rung("mojo", "the tuned one: tiles in registers, fused, threads",
              "bench.implementations:Mojo"),
         Rung(
-            "mojo-max", "the vectorized one with products by MAX", "mojo_impl.rungs:MojoMax",
+            "mojo-max", "the vectorized one with products by MAX", "mojo_impl.variants:MojoMax",
             ("max-core",), "max", most_threads=1, flushes=True,
         ),
         Rung(
             "mojo-exe", "the tuned one as a program of its own, no Python in the process",
-            "mojo_impl.program:worker", floors=("timer",), program=True,
+            "mojo_impl.building.program:worker", floors=("timer",), program=True,
         ),
         Rung("numba", "loops compiled by Numba, products by BLAS", "ladder.numba_mlp:Numba",
              ("numba",), "numba"),
@@ -158,7 +158,7 @@ def installed() -> list[str]:
 
 
 def _has_compiler() -> bool:
-    from mojo_impl.toolchain import BuildError, find_compiler
+    from mojo_impl.building.toolchain import BuildError, find_compiler
 
     try:
         find_compiler()

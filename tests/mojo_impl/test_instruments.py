@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mojo_impl import build as building
+from mojo_impl.building import build as building
 
 PROGRAMS = Path(__file__).parent / "mojo"
 

@@ -28,14 +28,14 @@ from bench.workers.datasets import data_folder, data_for
 from bench.workers.implementations.drivers import implementation
 from bench.workers.parity import EXTREME, check
 from bench.workers.worker import Worker
-from mojo_impl.build import BuildError
-from mojo_impl.libraries import find_max
-from mojo_impl.rungs import MaxMLP, PortMLP, SimdMLP
+from mojo_impl.building.build import BuildError
+from mojo_impl.building.libraries import find_max
+from mojo_impl.variants.implementations import MaxMLP, PortMLP, SimdMLP
 from python_impl import MLP
 
 pytestmark = pytest.mark.long  # the libraries of the rungs have to be compiled first
 
-RUNGS = ("mojo_impl.rungs:MojoPort", "mojo_impl.rungs:MojoSimd", "mojo_impl.rungs:MojoMax")
+RUNGS = ("mojo_impl.variants:MojoPort", "mojo_impl.variants:MojoSimd", "mojo_impl.variants:MojoMax")
 NAMES = {RUNGS[0]: "mojo-port", RUNGS[1]: "mojo-simd", RUNGS[2]: "mojo-max"}
 NETWORKS = {RUNGS[0]: PortMLP, RUNGS[1]: SimdMLP, RUNGS[2]: MaxMLP}
 PROBLEMS = [
@@ -256,7 +256,9 @@ def test_arrays_need_not_be_dense_and_are_kept_apart(rung: str) -> None:
 
 
 def test_importing_the_rungs_loads_nothing() -> None:
-    code = "import mojo_impl.rungs as r; print(r.extension.cache_info().currsize)"
+    code = (
+        "import mojo_impl.variants.implementations as r; print(r.extension.cache_info().currsize)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ
     )
