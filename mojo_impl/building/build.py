@@ -14,11 +14,9 @@ this module.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -34,7 +32,7 @@ from filelock import FileLock, Timeout
 from mojo_impl.building.cpu import describe_cpu, missing_features, names_and_features
 from mojo_impl.building.libraries import LIBRARIES, find_max, max_options, max_packages
 from mojo_impl.building.toolchain import BuildError as BuildError
-from mojo_impl.building.toolchain import check_linker, find_compiler
+from mojo_impl.building.toolchain import check_linker, find_compiler, run_command
 
 PACKAGE = Path(__file__).resolve().parent.parent
 """The folder of `mojo_impl`."""
@@ -100,7 +98,7 @@ def recipe(cpu: str = "native", library: str = "main") -> Recipe:
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise BuildError("mojo_impl needs a Python with a global interpreter lock; use another one")
     compiler = find_compiler()
-    version = _run([compiler, "--version"]).stdout.strip().removeprefix("Mojo ")
+    version = run_command([compiler, "--version"]).stdout.strip().removeprefix("Mojo ")
     files = source_files(library)
     max_folder = find_max() if LIBRARIES[library].needs_max else None
     if max_folder:
@@ -181,16 +179,37 @@ def build(
         BuildError: The compiler is missing or refused, or the folder cannot be written.
     """
     what = what or recipe(wanted_cpu())
-    where = where or folder()
-    path = library_path(what, where)
+    return compile_once(what, library_path(what, where), say, command, LIBRARIES[what.library].text)
+
+
+def compile_once(
+    what: Recipe,
+    path: Path,
+    say: Callable[[str], object],
+    write: Callable[[Recipe, Path], list[str]],
+    name: str,
+) -> Library:
+    """Return what is at a path, compiling it first if it is not there; two never compile at once.
+
+    Args:
+        what: The recipe.
+        path: Where it is, or will be: in a folder of its own, in the folder of all libraries.
+        say: Gets a line before compiling and one after it.
+        write: Writes the compiler's command line, from the recipe and the output.
+        name: What a person reads.
+
+    Raises:
+        BuildError: The compiler is missing or refused, or the folder cannot be written.
+    """
+    where = path.parent.parent
     if not _facts(path).is_file():
         try:
             where.mkdir(parents=True, exist_ok=True)
             with _alone(where, say):
                 if not _facts(path).is_file():
-                    _compile(what, path, say)
+                    _compile(what, path, say, write, name)
         except OSError as error:
-            raise BuildError(f"the Mojo library cannot be written to {where}: {error}") from error
+            raise BuildError(f"the Mojo {name} cannot be written to {where}: {error}") from error
     return library_at(path)
 
 
@@ -276,48 +295,6 @@ def check_cpu(
         )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Build from the command line and print the path of the library."""
-    parser = argparse.ArgumentParser(prog="python -m mojo_impl.building", description=main.__doc__)
-    parser.add_argument(
-        "--target-cpu",
-        default=wanted_cpu(),
-        help="what to compile for: native, x86-64-v3, ...; MOJO_IMPL_TARGET_CPU unless given",
-    )
-    parser.add_argument(
-        "--measure",
-        action="store_true",
-        help="compile twice more, with empty and full caches, and keep the times for the report",
-    )
-    parser.add_argument(
-        "--library",
-        choices=LIBRARIES,
-        default="main",
-        help="which one; those of the ladder are otherwise compiled when a run needs them",
-    )
-    parser.add_argument(
-        "--program", action="store_true", help="build the stand-alone program `train` instead"
-    )
-    wanted = parser.parse_args(arguments)
-    cpu = wanted.target_cpu
-    try:
-        if wanted.program:
-            from mojo_impl.building.program import build_program
-
-            print(build_program(cpu).path)  # noqa: T201
-            return 0
-        library = build(recipe(cpu, wanted.library))
-        if wanted.measure:
-            measure(recipe(cpu, wanted.library))
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 3
-    print(library.path)  # noqa: T201
-    if cpu != wanted_cpu():
-        print(f"To use it, set MOJO_IMPL_TARGET_CPU={cpu}", file=sys.stderr)  # noqa: T201
-    return 0
-
-
 def _facts(path: Path) -> Path:
     # Takes its name last: where it is, the library beside it is whole.
     return path.with_name("facts.json")
@@ -341,19 +318,18 @@ def _compile(
     what: Recipe,
     path: Path,
     say: Callable[[str], object],
-    write: Callable[[Recipe, Path], list[str]] = command,
-    name: str = "",
+    write: Callable[[Recipe, Path], list[str]],
+    name: str,
 ) -> None:
     check_linker()
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_name("unfinished" + path.suffix)
-    name = name or LIBRARIES[what.library].text
     say(f"Compiling the Mojo {name} (about 30 s the first time) ...")
     start = time.monotonic()
     line = write(what, unfinished)
     _run_compiler(line)
     seconds = time.monotonic() - start
-    target = _run([*line[:2], "--print-effective-target", *line[2:]]).stdout
+    target = run_command([*line[:2], "--print-effective-target", *line[2:]]).stdout
     cpu, features = names_and_features(target)
     unfinished.replace(path)
     facts = {
@@ -369,20 +345,9 @@ def _compile(
 
 
 def _run_compiler(line: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})) -> None:
-    done = _run(line, variables)
+    done = run_command(line, variables)
     if done.returncode != 0:
         raise BuildError(
             f"the Mojo code did not compile; the command was\n\n  {' '.join(line)}\n\n"
             f"and the compiler said\n\n{done.stdout}{done.stderr}"
         )
-
-
-def _run(
-    line: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})
-) -> subprocess.CompletedProcess[str]:
-    # The compiler's crash reporter complains on every run where it is not set up.
-    env = {**os.environ, "MODULAR_CRASH_REPORTING_ENABLED": "false", **variables}
-    try:
-        return subprocess.run(line, capture_output=True, text=True, env=env, check=False)
-    except OSError as error:
-        raise BuildError(f"{line[0]} could not be run: {error}") from error

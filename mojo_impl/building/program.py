@@ -13,9 +13,18 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from mojo_impl.building import build as building
-from mojo_impl.building.build import PACKAGE, Library, Recipe, check_cpu
-from mojo_impl.building.toolchain import BuildError
+from mojo_impl.building.build import (
+    FLAGS,
+    PACKAGE,
+    Library,
+    Recipe,
+    check_cpu,
+    compile_once,
+    digest,
+    folder,
+    recipe,
+    wanted_cpu,
+)
 
 MAIN = PACKAGE / "standalone" / "train.mojo"
 NAME = "train"
@@ -36,12 +45,12 @@ def program_recipe(cpu: str | None = None) -> Recipe:
     Raises:
         BuildError: There is no Mojo compiler.
     """
-    here = building.recipe(cpu or building.wanted_cpu())
+    here = recipe(cpu or wanted_cpu())
     # Nothing of Python is in the program: neither its name, nor symbols that it brings.
     return replace(
         here,
-        sources=building.digest(program_files()),
-        flags=building.FLAGS,
+        sources=digest(program_files()),
+        flags=FLAGS,
         ending="",
     )
 
@@ -58,7 +67,7 @@ def program_command(what: Recipe, output: Path) -> list[str]:
 
 def program_path(what: Recipe, where: Path | None = None) -> Path:
     """Say where the program of a recipe is, or would be."""
-    return (where or building.folder()) / what.key / NAME
+    return (where or folder()) / what.key / NAME
 
 
 def build_program(
@@ -80,17 +89,7 @@ def build_program(
             machine cannot run what was compiled for another.
     """
     what = what or program_recipe(cpu)
-    where = where or building.folder()
-    path = program_path(what, where)
-    if not building._facts(path).is_file():
-        try:
-            where.mkdir(parents=True, exist_ok=True)
-            with building._alone(where, say):
-                if not building._facts(path).is_file():
-                    building._compile(what, path, say, program_command, "program")
-        except OSError as error:
-            raise BuildError(f"the program cannot be written to {where}: {error}") from error
-    program = building.library_at(path)
+    program = compile_once(what, program_path(what, where), say, program_command, "program")
     check_cpu(program)
     return program
 

@@ -1,10 +1,13 @@
-"""Finds what compiling needs: the Mojo compiler, and a C compiler with which it links."""
+"""Finds and runs what compiling needs: the Mojo compiler, and a C compiler to link with."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sysconfig
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 
 class BuildError(Exception):
@@ -47,3 +50,23 @@ def check_linker(path: str | None = None) -> None:
             f"no C compiler, which Mojo needs to link: looked for `cc` and `clang` on PATH ({path})"
             "; install gcc (macOS: run `xcode-select --install`)"
         )
+
+
+def run_command(
+    line: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the toolchain to its end, whatever its exit code.
+
+    Args:
+        line: The command.
+        variables: What its environment has besides that of this process.
+
+    Raises:
+        BuildError: It could not be started.
+    """
+    # The compiler's crash reporter complains on every run where it is not set up.
+    env = {**os.environ, "MODULAR_CRASH_REPORTING_ENABLED": "false", **variables}
+    try:
+        return subprocess.run(line, capture_output=True, text=True, env=env, check=False)
+    except OSError as error:
+        raise BuildError(f"{line[0]} could not be run: {error}") from error

@@ -15,6 +15,7 @@ from bench.model.errors import BuildError as HarnessBuildError
 from bench.workers.implementations.drivers import IMPLEMENTATIONS
 from mojo_impl.building import build as building
 from mojo_impl.building import libraries
+from mojo_impl.building.__main__ import main
 from mojo_impl.building.build import BuildError, Library, library_path, recipe
 from mojo_impl.building.libraries import LIBRARIES, LIBRARY_OF, find_max, max_options
 from mojo_impl.variants import implementations
@@ -102,9 +103,9 @@ def test_the_command_line_finds_sources_and_max(max_here: Path) -> None:
     assert linked[-3:] == [str(max_here / libraries._MAX_RUNTIME), "-rpath", str(max_here)]
     assert set(building.FLAGS) <= set(line)
     assert line[line.index("--target-cpu") + 1] == "x86-64-v3"
-    main = building.command(recipe(), Path("out.so"))
-    assert main.count("-I") == 1
-    assert not set(max_options(max_here)) & set(main) - {"-I", "-Xlinker"}
+    plain = building.command(recipe(), Path("out.so"))
+    assert plain.count("-I") == 1
+    assert not set(max_options(max_here)) & set(plain) - {"-I", "-Xlinker"}
 
 
 def test_where_a_library_lies_tells_which_it_is(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_without_max_the_words_say_how_to_get_it(
         recipe(library="ladder-max")
     with pytest.raises(HarnessBuildError, match="no MAX"):
         command.build_mojo(workers=command.workers_of(["mojo-max"]))
-    assert building.main(["--library", "ladder-max"]) == 3
+    assert main(["--library", "ladder-max"]) == 3
 
 
 def test_half_of_max_is_none(max_here: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from mojo_impl.building import build as building
 from mojo_impl.building import cpu
 from mojo_impl.building.build import BuildError, Library, build, check_cpu, library_at
+from mojo_impl.building.toolchain import run_command
 
 ROOT = Path(__file__).parents[2]
 X86 = sys.platform == "linux" and os.uname().machine == "x86_64"
@@ -153,13 +154,13 @@ def test_the_extension_compiles_for_arm(
 ) -> None:
     """Down to assembly, where the multiply-adds are vectors of NEON; linking needs its system."""
     compiler = building.find_compiler()
-    printed = building._run([compiler, "build", "--print-supported-targets"])
+    printed = run_command([compiler, "build", "--print-supported-targets"])
     if "aarch64" not in printed.stdout + printed.stderr:
         pytest.skip("this compiler has no Arm target")
     output = tmp_path / "extension.s"
     line = [compiler, "build", "--emit", "asm", *building.FLAGS]
     line += ["--target-triple", triple, "--target-cpu", target, "-I", str(building.PACKAGE)]
     line += ["-o", str(output), str(building.PACKAGE / "extension" / "bindings.mojo")]
-    done = building._run(line)
+    done = run_command(line)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(two_doubles, output.read_text())) > 100
