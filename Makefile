@@ -74,7 +74,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 build: $(INSTALLED)
 	$(call say,compiling what has changed)
-	@$(BIN)/python -m mojo_impl.build
+	@$(BIN)/python -m mojo_impl.building
 
 ladder: $(INSTALLED)
 	$(call say,installing the packages of the variants: $(EXTRAS))
@@ -82,7 +82,7 @@ ladder: $(INSTALLED)
 	  --editable '.[dev,$(EXTRAS)]'
 
 program: $(INSTALLED)
-	@$(BIN)/python -m mojo_impl.build --program
+	@$(BIN)/python -m mojo_impl.building --program
 
 train: build
 	$(call say,training both)
@@ -118,7 +118,7 @@ report: $(INSTALLED)
 reference: build
 	$(call say,measuring the run that the README shows; leave the machine alone)
 	@rm -rf build/kept/reference
-	@$(BIN)/python -m mojo_impl.build --measure >/dev/null
+	@$(BIN)/python -m mojo_impl.building --measure >/dev/null
 	@$(BIN)/python -m bench run --out build/kept --name reference; $(call keep,reference)
 
 variants: build

@@ -7,7 +7,7 @@ import sys
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 
-from mojo_impl.build import build, check_cpu
+from mojo_impl.building.build import build, check_cpu
 
 _library = build()
 check_cpu(_library)

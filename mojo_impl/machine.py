@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mojo_impl import _library
 from mojo_impl._library import get_threads, nothing
-from mojo_impl.build import library_at
+from mojo_impl.building.build import library_at
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,7 +2,7 @@
 
 A page names functions, and the excerpt is their code as it stands, so that it cannot rot:
 
-    <!-- excerpt: python_impl/network.py MLP.step | mojo_impl/ladder/port.mojo MLP.step -->
+    <!-- excerpt: python_impl/network.py MLP.step | mojo_impl/variants/port.mojo MLP.step -->
     what is between here is written anew
     <!-- excerpt: end -->
 

@@ -37,11 +37,11 @@ _MADE = re.compile(r"<!-- made: (?!end)(\w+) -->\n.*?<!-- made: end -->", re.DOT
 PROGRAMS = (
     ("the NumPy network", ("python_impl/network.py",)),
     ("what both refuse, in words", ("python_impl/checks.py",)),
-    ("the port, `mojo-port`", ("mojo_impl/ladder/port.mojo", "mojo_impl/ladder/array.mojo")),
-    ("with vectors, `mojo-simd`", ("mojo_impl/ladder/simd.mojo",)),
-    ("the tuned network and its kernels, `mojo`", ("mojo_impl/mlp/*.mojo",)),
+    ("the port, `mojo-port`", ("mojo_impl/variants/port.mojo", "mojo_impl/variants/array.mojo")),
+    ("with vectors, `mojo-simd`", ("mojo_impl/variants/simd.mojo",)),
+    ("the tuned network and its kernels, `mojo`", ("mojo_impl/mlp/**/*.mojo",)),
     ("of them, the legacy random stream", ("mojo_impl/mlp/random.mojo",)),
-    ("its way into Python", ("mojo_impl/*.mojo",)),
+    ("its way into Python", ("mojo_impl/extension/*.mojo",)),
 )
 """Programs by what they are, as the files they are made of."""
 

@@ -228,8 +228,8 @@ def build_mojo(isa: str = "", workers: Sequence[WorkerSpec] = WORKERS) -> None:
             this machine.
         workers: Who loads them.
     """
-    from mojo_impl import build, program
-    from mojo_impl.libraries import LIBRARY_OF
+    from mojo_impl.building import build, program
+    from mojo_impl.building.libraries import LIBRARY_OF
 
     cpu = ISAS[isa].mojo_cpu if isa else build.wanted_cpu()
     needed = (LIBRARY_OF.get(worker.implementation) for worker in workers)

@@ -64,7 +64,7 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             "mojo-exe", "the tuned one as a program of its own, no Python in the process",
-            "mojo_impl.program:worker", floors=("timer",), program=True,
+            "mojo_impl.building.program:worker", floors=("timer",), program=True,
         ),
         Variant("numba", "loops compiled by Numba, products by BLAS", "ladder.numba_mlp:Numba",
              ("numba",), "numba"),
@@ -160,7 +160,7 @@ def installed() -> list[str]:
 
 
 def _has_compiler() -> bool:
-    from mojo_impl.toolchain import BuildError, find_compiler
+    from mojo_impl.building.toolchain import BuildError, find_compiler
 
     try:
         find_compiler()

@@ -15,7 +15,7 @@ from bench.model.records import WorkerSpec
 from bench.model.registry import VARIANTS, is_program
 
 CPU = "MOJO_IMPL_TARGET_CPU"
-"""The variable that names what to compile for; see `mojo_impl.build`."""
+"""The variable that names what to compile for; see `mojo_impl.building.build`."""
 
 
 def command_of(spec: WorkerSpec, variables: Mapping[str, str]) -> list[str]:
@@ -36,7 +36,7 @@ def command_of(spec: WorkerSpec, variables: Mapping[str, str]) -> list[str]:
             "--implementation",
             spec.implementation,
         ]
-    from mojo_impl.toolchain import BuildError
+    from mojo_impl.building.toolchain import BuildError
 
     module, _, name = VARIANTS[spec.implementation].where.partition(":")
     cpu = variables.get(CPU) or os.environ.get(CPU) or "native"

@@ -5,11 +5,10 @@ Shapes: n rows of a batch, width `in` or `out` of a layer.
 from std.sys import size_of
 
 from mlp.data import Arrays
-from mlp.epilogue import Ptr
 from mlp.layer import Layer
-from mlp.memory import Buffer
 from mlp.passes import fill_delta_below, fill_gradients, update
-from mlp.threads import Team
+from mlp.runtime.memory import Buffer, Ptr
+from mlp.runtime.threads import Team
 
 comptime _SMALL_LAYER = 32 << 10  # bytes of a first-level cache
 

@@ -1,5 +1,5 @@
 """Names the arrays that a caller hands to a network: data sets, and one array per layer."""
-from mlp.epilogue import Ptr
+from mlp.runtime.memory import Ptr
 
 comptime Arrays[dt: DType] = Pointer[Ptr[dt], MutUntrackedOrigin]
 """One array per layer.

@@ -7,9 +7,8 @@ of whole vectors then wastes no lanes, and the tail is done as dot products.
 """
 from std.sys import simd_width_of, size_of
 
-from mlp.epilogue import Ptr
 from mlp.loops import copy, copy_rows, descend
-from mlp.memory import CACHE_LINE, OutOfMemory, Plan
+from mlp.runtime.memory import CACHE_LINE, OutOfMemory, Plan, Ptr
 
 comptime _MOST_VECTORS_BESIDE_TAIL = 16
 """A tail as part of one more vector costs a wider layer less than its dot products would."""

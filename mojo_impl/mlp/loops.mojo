@@ -6,7 +6,7 @@ from std.algorithm import vectorize
 from std.collections import Array
 from std.sys import simd_width_of
 
-from mlp.epilogue import Ptr
+from mlp.runtime.memory import Ptr
 
 
 def loss[dt: DType, //](y: Ptr[dt], y_hat: Ptr[dt], count: Int) -> Float64:

@@ -12,11 +12,10 @@ from mlp.backward import fill_all_gradients, update_all
 from mlp.data import Arrays, DataSet
 from mlp.layer import Layer
 from mlp.loops import gather, loss, squared_errors
-from mlp.epilogue import Ptr
-from mlp.memory import Buffer, OutOfMemory, Plan
 from mlp.passes import forward
 from mlp.random import RandomState
-from mlp.threads import Team
+from mlp.runtime.memory import Buffer, OutOfMemory, Plan, Ptr
+from mlp.runtime.threads import Team
 
 comptime PREDICT_ROWS = 256
 """Rows that `predict` takes through the layers at a time, so that they stay in the cache."""

@@ -4,15 +4,16 @@ Shapes: n rows of a batch, width `in` or `out`.
 """
 from std.sys import simd_width_of
 
-from mlp.dots import Columns
-from mlp.epilogue import BIAS, BIAS_RELU, RELU_MASK, SGD, STORE, Ptr, Result
-from mlp.kernel import Ahead, Panel, multiply_panel
+from mlp.gemm.dots import Columns
+from mlp.gemm.epilogue import BIAS, BIAS_RELU, RELU_MASK, SGD, STORE, Result
+from mlp.gemm.kernel import Ahead, Panel, multiply_panel
+from mlp.gemm.matmul import matmul
+from mlp.gemm.product import Right
+from mlp.gemm.tiles import WIDEST_TILE
 from mlp.layer import Layer
 from mlp.loops import column_sums, copy
-from mlp.matmul import matmul
-from mlp.product import Right
-from mlp.threads import Team
-from mlp.tiles import WIDEST_TILE
+from mlp.runtime.memory import Ptr
+from mlp.runtime.threads import Team
 
 
 def forward[

@@ -1,10 +1,10 @@
 """Keeps the losses of a training, and writes what came of it: history and weights."""
 from std.math import isfinite
 
-from mlp.memory import Buffer, Plan
 from mlp.network import Network
-from standalone.files import OutputFile, number_text
-from standalone.npy import Table, write_npy
+from mlp.runtime.memory import Buffer, Plan
+from standalone.files.files import OutputFile, number_text
+from standalone.files.npy import Table, write_npy
 from standalone.options import Options
 
 

@@ -2,8 +2,8 @@
 from std.collections import Optional
 from std.ffi import external_call
 
-from mlp.threads import MAX_THREADS
-from standalone.files import shown
+from mlp.runtime.threads import MAX_THREADS
+from standalone.files.files import shown
 
 comptime HELP = """train: train a multi-layer perceptron, in Mojo alone
 

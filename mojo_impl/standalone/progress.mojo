@@ -2,7 +2,7 @@
 from std.ffi import external_call
 from std.time import perf_counter_ns
 
-from standalone.files import number_text
+from standalone.files.files import number_text
 
 comptime _BETWEEN_FRAMES_NS = 200_000_000
 comptime _BETWEEN_LINES_NS = 10_000_000_000

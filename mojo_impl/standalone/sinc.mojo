@@ -4,9 +4,9 @@ From the same stream, in the same order. The sine is that of the C library, as i
 """
 from std.ffi import external_call
 
-from mlp.memory import Buffer
 from mlp.random import RandomState
-from standalone.npy import Table
+from mlp.runtime.memory import Buffer
+from standalone.files.npy import Table
 
 comptime NOISE = 0.001
 """Standard deviation of what is added to the curve."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-MOJO = ROOT / "tests" / "mojo"
+MOJO = ROOT / "tests" / "mojo_impl" / "mojo"
 # No other name of an instruction set: memcheck knows no AVX-512.
 OLDER_CPU = ("--target-cpu", "x86-64-v3")
 # CPython and NumPy let go of much only with the process, on purpose, so leaks are looked for in the
@@ -96,7 +96,9 @@ def one_suite(suite: Path, place: Path) -> None:
 def extension(place: Path) -> None:
     """Fuzz the extension under AddressSanitizer."""
     flags = ("--emit", "shared-lib", "--sanitize", "address", "-O3", "--fp-mode", "contract=off")
-    library = build(ROOT / "mojo_impl" / "bindings.mojo", place / "_library.so", *flags)
+    library = build(
+        ROOT / "mojo_impl" / "extension" / "bindings.mojo", place / "_library.so", *flags
+    )
     memory = place / "memory.so"
     well("gcc", "-O1", "-shared", "-fPIC", MOJO / "runtime.c", "-o", memory)
     found = well("gcc", "-print-file-name=libasan.so").strip()

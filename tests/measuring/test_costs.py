@@ -42,7 +42,7 @@ from bench.workers.implementations import footprint
 from bench.workers.implementations.drivers import Mojo, NumPy
 from bench.workers.implementations.footprint import closure, packages
 from bench.workers.worker import Worker
-from mojo_impl import build as building
+from mojo_impl.building import build as building
 
 TOLD = {name: 100 + place for place, name in enumerate(BY_PROCESS) if name != "start"}
 ROUNDS = 3

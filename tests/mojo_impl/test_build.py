@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from mojo_impl import build as building
-from mojo_impl.build import FLAGS, BuildError, Recipe, build, command, digest, measure
-from mojo_impl.program import build_program, program_command, program_files
+from mojo_impl.building import build as building
+from mojo_impl.building.build import FLAGS, BuildError, Recipe, build, command, digest, measure
+from mojo_impl.building.program import build_program, program_command, program_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,12 +72,12 @@ def test_the_digest_sees_names_contents_and_their_border() -> None:
 
 def test_all_mojo_sources_count() -> None:
     found = set(building.source_files())
-    assert not {"train.mojo", "standalone/npy.mojo"} & found  # another build
+    assert not {"standalone/train.mojo", "standalone/files/npy.mojo"} & found  # another build
     assert found | set(building.source_files("ladder")) | set(program_files()) == {
         path.relative_to(ROOT / "mojo_impl").as_posix()
         for path in (ROOT / "mojo_impl").rglob("*.mojo")
     }
-    assert {"bindings.mojo", "mlp/network.mojo", "mlp/random.mojo"} <= found
+    assert {"extension/bindings.mojo", "mlp/network.mojo", "mlp/gemm/matmul.mojo"} <= found
 
 
 def test_the_command_names_flags_and_a_target_only_when_asked(what: Recipe) -> None:
@@ -277,7 +277,8 @@ def python(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Com
 def test_importing_the_package_compiles_nothing() -> None:
     done = python(
         "-c",
-        "import sys, mojo_impl, mojo_impl.build; assert 'mojo_impl._library' not in sys.modules\n"
+        "import sys, mojo_impl, mojo_impl.building.build as b\n"
+        "assert 'mojo_impl._library' not in sys.modules\n"
         "try: mojo_impl.nonsense\nexcept AttributeError as error: print(error)",
     )
     assert done.stdout == "module 'mojo_impl' has no attribute 'nonsense'\n", done.stderr
@@ -285,13 +286,13 @@ def test_importing_the_package_compiles_nothing() -> None:
 
 def test_the_command_line_prints_the_library_and_is_quiet_when_it_is_there() -> None:
     path = build().path  # compiles now, if no test has before
-    done = python("-m", "mojo_impl.build")
+    done = python("-m", "mojo_impl.building")
     assert (done.stdout, done.stderr, done.returncode) == (f"{path}\n", "", 0)
     assert path.suffix == ".so"
 
 
 def test_the_command_line_shows_what_the_compiler_says_of_a_wrong_cpu() -> None:
-    done = python("-m", "mojo_impl.build", "--target-cpu", "abacus-9")
+    done = python("-m", "mojo_impl.building", "--target-cpu", "abacus-9")
     assert done.returncode == 3
     assert done.stdout == ""
     assert "abacus-9" in done.stderr

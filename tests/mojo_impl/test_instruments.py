@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mojo_impl import build as building
+from mojo_impl.building.build import PACKAGE
+from mojo_impl.building.toolchain import find_compiler, run_command
 
 PROGRAMS = Path(__file__).parent / "mojo"
 
@@ -18,6 +19,6 @@ PROGRAMS = Path(__file__).parent / "mojo"
 def test_a_program_compiles_by_the_command_that_it_gives(name: str, tmp_path: Path) -> None:
     source = PROGRAMS / f"{name}.mojo"
     assert f"mojo build -I mojo_impl tests/mojo_impl/mojo/{name}.mojo -o " in source.read_text()
-    line = [building.find_compiler(), "build", "--Werror", "-I", str(building.PACKAGE)]
-    done = building._run([*line, str(source), "-o", str(tmp_path / name)])
+    line = [find_compiler(), "build", "--Werror", "-I", str(PACKAGE)]
+    done = run_command([*line, str(source), "-o", str(tmp_path / name)])
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,10 +13,12 @@ import pytest
 from bench.cli import app as command
 from bench.model.errors import BuildError as HarnessBuildError
 from bench.workers.implementations.drivers import IMPLEMENTATIONS
-from mojo_impl import build as building
-from mojo_impl import libraries, variants
-from mojo_impl.build import BuildError, Library, library_path, recipe
-from mojo_impl.libraries import LIBRARIES, LIBRARY_OF, find_max, max_options
+from mojo_impl.building import build as building
+from mojo_impl.building import libraries
+from mojo_impl.building.__main__ import main
+from mojo_impl.building.build import BuildError, Library, library_path, recipe
+from mojo_impl.building.libraries import LIBRARIES, LIBRARY_OF, find_max, max_options
+from mojo_impl.variants import implementations
 
 ROOT = Path(__file__).parents[2]
 MAX_PACKAGES = {
@@ -55,14 +57,12 @@ def test_every_library_has_its_entry_among_its_sources() -> None:
         assert contents.entry in files
         assert f"PyInit_{contents.module}()".encode() in files[contents.entry]
         assert "mlp/random.mojo" in files
-    assert not [file for file in building.source_files() if file.startswith("ladder/")]
-    assert {"ladder/port.mojo", "ladder/simd.mojo"} <= building.source_files("ladder").keys()
+    assert not [file for file in building.source_files() if file.startswith("variants/")]
+    assert {"variants/port.mojo", "variants/simd.mojo"} <= building.source_files("ladder").keys()
 
 
-def test_no_source_has_the_name_of_a_package_of_max() -> None:
-    found = {path.stem for path in (ROOT / "mojo_impl").glob("*.mojo")}
-    found |= {path.stem for path in (ROOT / "mojo_impl" / "ladder").glob("*.mojo")}
-    found |= {path.name for path in (ROOT / "mojo_impl").iterdir() if path.is_dir()}
+def test_no_folder_has_the_name_of_a_package_of_max() -> None:
+    found = {path.name for path in (ROOT / "mojo_impl").iterdir() if path.is_dir()}
     assert not found & MAX_PACKAGES
     try:
         here = {path.stem for path in (find_max() / "mojo").glob("*.mojoc")}
@@ -74,7 +74,7 @@ def test_no_source_has_the_name_of_a_package_of_max() -> None:
 def test_a_library_is_stale_when_its_own_sources_change(sources: Path) -> None:
     before = {name: recipe(library=name).key for name in ("main", "ladder")}
     assert before["main"] != before["ladder"]
-    changed = sources / "ladder" / "port.mojo"
+    changed = sources / "variants" / "port.mojo"
     changed.write_text(changed.read_text() + "\n")
     assert recipe(library="main").key == before["main"]
     assert recipe(library="ladder").key != before["ladder"]
@@ -96,20 +96,16 @@ def test_a_library_beside_max_is_stale_when_max_changes(max_here: Path) -> None:
 def test_the_command_line_finds_sources_and_max(max_here: Path) -> None:
     what = recipe("x86-64-v3", "ladder-max")
     line = building.command(what, Path("out.so"))
-    assert line[-1] == str(building.PACKAGE / "ladder" / "bindings_max.mojo")
+    assert line[-1] == str(building.PACKAGE / "variants" / "bindings_max.mojo")
     included = [line[place + 1] for place, word in enumerate(line) if word == "-I"]
-    assert included == [
-        str(building.PACKAGE),
-        str(building.PACKAGE / "ladder"),
-        str(max_here / "mojo"),
-    ]
+    assert included == [str(building.PACKAGE), str(max_here / "mojo")]
     linked = [line[place + 1] for place, word in enumerate(line) if word == "-Xlinker"]
     assert linked[-3:] == [str(max_here / libraries._MAX_RUNTIME), "-rpath", str(max_here)]
     assert set(building.FLAGS) <= set(line)
     assert line[line.index("--target-cpu") + 1] == "x86-64-v3"
-    main = building.command(recipe(), Path("out.so"))
-    assert main.count("-I") == 1
-    assert not set(max_options(max_here)) & set(main) - {"-I", "-Xlinker"}
+    plain = building.command(recipe(), Path("out.so"))
+    assert plain.count("-I") == 1
+    assert not set(max_options(max_here)) & set(plain) - {"-I", "-Xlinker"}
 
 
 def test_where_a_library_lies_tells_which_it_is(tmp_path: Path) -> None:
@@ -129,7 +125,7 @@ def test_without_max_the_words_say_how_to_get_it(
         recipe(library="ladder-max")
     with pytest.raises(HarnessBuildError, match="no MAX"):
         command.build_mojo(workers=command.workers_of(["mojo-max"]))
-    assert building.main(["--library", "ladder-max"]) == 3
+    assert main(["--library", "ladder-max"]) == 3
 
 
 def test_half_of_max_is_none(max_here: Path) -> None:
@@ -169,8 +165,8 @@ def test_commands_without_workers_of_their_own_compile_the_main_library(
 
 def test_every_implementation_in_mojo_is_known_by_the_library_it_loads() -> None:
     assert "mojo" in IMPLEMENTATIONS
-    names = {f"mojo_impl.variants:{one.__name__}": one.name for one in
-             (variants.MojoPort, variants.MojoSimd, variants.MojoMax)}  # fmt: skip
+    classes = (implementations.MojoPort, implementations.MojoSimd, implementations.MojoMax)
+    names = {f"mojo_impl.variants:{one.__name__}": one.name for one in classes}
     for where, name in names.items():
         assert LIBRARY_OF[where] == LIBRARY_OF[name] in LIBRARIES
     assert LIBRARY_OF["mojo"] == "main"
@@ -182,6 +178,6 @@ def test_a_library_of_the_ladder_that_cannot_run_here_is_refused(
     def unfit(what: object) -> Library:
         return replace(building.build(recipe()), features=("sse4.2", "neon"))
 
-    monkeypatch.setattr(variants, "build", unfit)
+    monkeypatch.setattr(implementations, "build", unfit)
     with pytest.raises(BuildError, match=r"this machine lacks (?:neon|sse4\.2)"):
-        variants.extension.__wrapped__("ladder")
+        implementations.extension.__wrapped__("ladder")

@@ -36,10 +36,10 @@ from bench.workers.datasets import data_folder
 from bench.workers.implementations import footprint
 from bench.workers.implementations.drivers import implementation
 from bench.workers.process import WorkerProcess
-from mojo_impl import build as building
-from mojo_impl import program as programming
-from mojo_impl import toolchain
-from mojo_impl.toolchain import BuildError
+from mojo_impl.building import build as building
+from mojo_impl.building import program as programming
+from mojo_impl.building import toolchain
+from mojo_impl.building.toolchain import BuildError
 
 pytestmark = pytest.mark.long  # the program has to be compiled first
 

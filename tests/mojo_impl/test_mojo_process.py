@@ -15,7 +15,7 @@ import pytest
 import mojo_impl
 import python_impl
 from mojo_impl import MLP
-from mojo_impl.crossing import crossing
+from mojo_impl.call_overhead import overhead
 
 ROOT = Path(__file__).parents[2]
 X, Y = np.ones((4, 2)), np.ones((4, 1))
@@ -163,8 +163,8 @@ def test_more_loops_take_longer(phase: str) -> None:
 
 
 @pytest.mark.parametrize("phase", ["forward", "backprop"])
-def test_the_crossing_can_be_measured(phase: str) -> None:
-    taken = crossing(fresh(batch_size=4), phase, X, Y, turns=3, turn_ns=100_000)
+def test_the_call_overhead_can_be_measured(phase: str) -> None:
+    taken = overhead(fresh(batch_size=4), phase, X, Y, turns=3, turn_ns=100_000)
     assert len(taken) == 3
     assert all(call > 0 and work > 0 for call, work in taken)
 

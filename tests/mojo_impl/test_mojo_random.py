@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import mojo_impl
 import python_impl
-from mojo_impl.build import FLAGS, find_compiler
+from mojo_impl.building.build import FLAGS, find_compiler
 
 ROOT = Path(__file__).parents[2]
 SEEDS = (0, 1, 42, 624, 12345, 2**31, 2**32 - 1)

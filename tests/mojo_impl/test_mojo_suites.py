@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SUITES = sorted((ROOT / "tests" / "mojo").glob("test_*.mojo"))
+SUITES = sorted((ROOT / "tests" / "mojo_impl" / "mojo").glob("test_*.mojo"))
 
 
 def marked(suite: Path) -> Any:

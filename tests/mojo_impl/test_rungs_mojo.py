@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mojo_impl.variants import MaxMLP, PortMLP, SimdMLP
 from shapes import in_float64, name
 
 from bench.cli.app import workers_of
@@ -28,8 +27,9 @@ from bench.workers.datasets import data_folder, data_for
 from bench.workers.implementations.drivers import implementation
 from bench.workers.parity import EXTREME, check
 from bench.workers.worker import Worker
-from mojo_impl.build import BuildError
-from mojo_impl.libraries import find_max
+from mojo_impl.building.build import BuildError
+from mojo_impl.building.libraries import find_max
+from mojo_impl.variants import MaxMLP, PortMLP, SimdMLP
 from python_impl import MLP
 
 pytestmark = pytest.mark.long  # the libraries of the variants have to be compiled first
@@ -262,7 +262,9 @@ def test_arrays_need_not_be_dense_and_are_kept_apart(variant: str) -> None:
 
 
 def test_importing_the_variants_loads_nothing() -> None:
-    code = "import mojo_impl.variants as r; print(r.extension.cache_info().currsize)"
+    code = (
+        "import mojo_impl.variants.implementations as r; print(r.extension.cache_info().currsize)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ
     )

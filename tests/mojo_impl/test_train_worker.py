@@ -20,7 +20,7 @@ from program_run import program
 
 from bench.model.records import PARTS, PHASES, WIDTH_ONE
 from bench.workers.datasets import sinc
-from mojo_impl.build import FLAGS, library_at
+from mojo_impl.building.build import FLAGS, library_at
 
 pytestmark = pytest.mark.long  # the program has to be compiled first
 

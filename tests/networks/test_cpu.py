@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from mojo_impl import build as building
-from mojo_impl import cpu
-from mojo_impl.build import BuildError, Library, build, check_cpu, library_at
+from mojo_impl.building import build as building
+from mojo_impl.building import cpu
+from mojo_impl.building.build import BuildError, Library, build, check_cpu, library_at
+from mojo_impl.building.toolchain import run_command
 
 ROOT = Path(__file__).parents[2]
 X86 = sys.platform == "linux" and os.uname().machine == "x86_64"
@@ -107,7 +108,7 @@ def test_an_import_refuses_instead_of_dying(tmp_path: Path) -> None:
     facts["features"].append(lacks)
     (tmp_path / "facts.json").write_text(json.dumps(facts))
     code = (
-        "import pathlib, mojo_impl.build as b\n"
+        "import pathlib, mojo_impl.building.build as b\n"
         f"b.build = lambda: b.library_at(pathlib.Path({str(path)!r}))\n"
         "try: import mojo_impl.network\nexcept b.BuildError as error: print(error)"
     )
@@ -122,7 +123,7 @@ def test_an_import_refuses_instead_of_dying(tmp_path: Path) -> None:
     bool(X86 and cpu.missing_features(V3.split(","))), reason="this machine has no AVX2"
 )
 def test_a_library_for_avx2_computes_the_same() -> None:
-    done = python("-m", "mojo_impl.build", "--target-cpu", "x86-64-v3", MOJO_IMPL_TARGET_CPU="")
+    done = python("-m", "mojo_impl.building", "--target-cpu", "x86-64-v3", MOJO_IMPL_TARGET_CPU="")
     assert done.returncode == 0, done.stderr
     assert "To use it, set MOJO_IMPL_TARGET_CPU=x86-64-v3" in done.stderr
     library = library_at(Path(done.stdout.strip()))
@@ -153,13 +154,13 @@ def test_the_extension_compiles_for_arm(
 ) -> None:
     """Down to assembly, where the multiply-adds are vectors of NEON; linking needs its system."""
     compiler = building.find_compiler()
-    printed = building._run([compiler, "build", "--print-supported-targets"])
+    printed = run_command([compiler, "build", "--print-supported-targets"])
     if "aarch64" not in printed.stdout + printed.stderr:
         pytest.skip("this compiler has no Arm target")
     output = tmp_path / "extension.s"
     line = [compiler, "build", "--emit", "asm", *building.FLAGS]
     line += ["--target-triple", triple, "--target-cpu", target, "-I", str(building.PACKAGE)]
-    line += ["-o", str(output), str(building.PACKAGE / "bindings.mojo")]
-    done = building._run(line)
+    line += ["-o", str(output), str(building.PACKAGE / "extension" / "bindings.mojo")]
+    done = run_command(line)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(two_doubles, output.read_text())) > 100

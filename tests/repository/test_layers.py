@@ -28,7 +28,7 @@ OUTSIDE = {FACADE, "bench.conftest", "bench.test_speed", "bench.__main__"}
 def orders() -> dict[str, list[str]]:
     """Read the orders of docs/design.md: `place: one | two, three`, from the lowest up."""
     found = re.findall(r"^    ([\w/]+): +(.+(?:\n {6,}.+)*)$", DESIGN, re.MULTILINE)
-    return {place: re.findall(r"\w+", text) for place, text in found}
+    return {place: re.findall(r"[\w/]+", text) for place, text in found}
 
 
 ORDERS = orders()
@@ -117,6 +117,66 @@ def test_a_folder_is_one_idea(folder: Path) -> None:
         assert len(path.read_text().splitlines()) < MOST_LINES, path.name
 
 
+MOJO_IMPL = ROOT / "mojo_impl"
+MOJO_MODULES = {
+    ".".join(path.relative_to(MOJO_IMPL).with_suffix("").parts): path
+    for path in sorted(MOJO_IMPL.rglob("*.mojo"))
+}
+OUTSIDE_MOJO = ("std", "layout", "linalg")
+"""The standard library, and the packages of MAX."""
+
+
+def code_of(path: Path) -> str:
+    """Return what a Mojo file holds without what its documentation says."""
+    return "".join(path.read_text().split('"""')[::2])
+
+
+def mojo_imports_of(path: Path) -> set[str]:
+    """Name the modules that a Mojo file imports, without those that are not of this project."""
+    code = code_of(path)
+    form = re.compile(r"^ *from ([\w.]+) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
+    assert not re.search(r"^ *(?:import|from)\b", form.sub("", code), re.MULTILINE), path
+    found: set[str] = set()
+    for module, several, one in form.findall(code):
+        if module.partition(".")[0] not in OUTSIDE_MOJO:
+            names = {f"{module}.{name}" for name in re.findall(r"\w+", several or one)}
+            found |= names & set(MOJO_MODULES) or {module}
+    return found
+
+
+MOJO_ARROWS = {name: mojo_imports_of(path) for name, path in MOJO_MODULES.items()}
+
+
+def test_no_two_files_in_mojo_import_each_other_in_a_circle() -> None:
+    assert {"variants.port", "variants.simd"} <= MOJO_ARROWS["variants.bindings"]
+    assert set().union(*MOJO_ARROWS.values()) <= set(MOJO_MODULES)
+    assert circles(MOJO_ARROWS) == []
+
+
+def test_a_folder_of_mojo_impl_imports_only_from_those_before_it() -> None:
+    line = re.search(r"^    mojo_impl: +(.+)$", DESIGN, re.MULTILINE)
+    assert line
+    order = [group.split(", ") for group in line[1].split(" | ")]
+    ranks = {folder: rank for rank, group in enumerate(order) for folder in group}
+
+    def place_of(path: Path) -> str:
+        """Name the folder that the order has, or the top."""
+        here = path.parent.relative_to(MOJO_IMPL)
+        names = [folder.as_posix() for folder in (here, *here.parents)]
+        return next((name for name in names if name in ranks), ".")
+
+    pairs = [(MOJO_MODULES[name], MOJO_MODULES[other])
+             for name, others in MOJO_ARROWS.items() for other in others]  # fmt: skip
+    pairs += [(MODULES[name], MODULES[other])
+              for name, others in ARROWS.items() for other in others
+              if name.startswith("mojo_impl") and other.startswith("mojo_impl")]  # fmt: skip
+    assert {place_of(path) for pair in pairs for path in pair} == {*ranks, "."}
+    for path, other in pairs:
+        mine, theirs = place_of(path), place_of(other)
+        allowed = mine in (theirs, ".") or ranks.get(theirs, len(ranks)) < ranks[mine]
+        assert allowed, f"{path.name} of {mine} imports {other.name} of {theirs}"
+
+
 def test_the_implementations_know_nothing_of_the_harness() -> None:
     for name, path in MODULES.items():
         package = name.partition(".")[0]
@@ -141,16 +201,14 @@ def test_nothing_that_is_installed_imports_the_ladder_or_the_tools() -> None:
             assert not tops & {"ladder", "tools"}, name
 
 
-WITHOUT_PYTHON = [
-    *sorted([*ROOT.glob("mojo_impl/mlp/**/*.mojo"), *ROOT.glob("mojo_impl/standalone/**/*.mojo")]),
-    ROOT / "mojo_impl" / "train.mojo",
-]
+WITHOUT_PYTHON = sorted(
+    [*ROOT.glob("mojo_impl/mlp/**/*.mojo"), *ROOT.glob("mojo_impl/standalone/**/*.mojo")]
+)
 
 
 @pytest.mark.parametrize("path", WITHOUT_PYTHON, ids=lambda p: f"{p.parent.name}.{p.stem}")
 def test_the_numeric_core_in_mojo_knows_nothing_of_python(path: Path) -> None:
-    words = path.read_text().split('"""')[::2]  # code, without what documentation says
-    lines = [line.strip() for part in words for line in part.splitlines()]
+    lines = [line.strip() for line in code_of(path).splitlines()]
     imports = [line for line in lines if line.startswith(("from ", "import "))]
     assert not [line for line in imports if "python" in line.lower()]
 

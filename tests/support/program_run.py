@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mojo_impl.program import build_program
+from mojo_impl.building.program import build_program
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from bench.report.elements.section import Facts, Section
 from bench.report.elements.sentences import implementation_name, problem_text, slot_names
 from bench.storage.runs import Stored
 
-MEASURE = "python -m mojo_impl.build --measure"
+MEASURE = "python -m mojo_impl.building --measure"
 NOT_TOLD = "not told"
 TEXTS = {
     "start": "start: from the start of a process to its answer, all imports included",

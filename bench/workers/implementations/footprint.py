@@ -30,7 +30,7 @@ def read_footprint(implementation: str, isa: str = "") -> Footprint:
         isa: The instruction set that its library is compiled for, by
             `bench.model.instruction_sets`; empty: that of this machine.
     """
-    from mojo_impl.libraries import LIBRARIES, LIBRARY_OF, MAX
+    from mojo_impl.building.libraries import LIBRARIES, LIBRARY_OF, MAX
 
     if is_program(implementation):  # the compiler's package has what it loads
         return {**packages({"packages": ["mojo"], "toolchain": ["mojo"]}), **_program(isa)}
@@ -85,7 +85,7 @@ def _size(package: str) -> int | None:
 
 
 def _library(isa: str, library: str) -> dict[str, float]:
-    from mojo_impl import build
+    from mojo_impl.building import build
 
     try:
         path = build.library_path(build.recipe(_cpu(isa), library))
@@ -95,7 +95,7 @@ def _library(isa: str, library: str) -> dict[str, float]:
 
 
 def _program(isa: str) -> dict[str, float]:
-    from mojo_impl import build, program
+    from mojo_impl.building import build, program
 
     try:
         path = program.program_path(program.program_recipe(_cpu(isa)))
@@ -105,13 +105,13 @@ def _program(isa: str) -> dict[str, float]:
 
 
 def _cpu(isa: str) -> str:
-    from mojo_impl import build
+    from mojo_impl.building import build
 
     return ISAS[isa].mojo_cpu if isa else build.wanted_cpu()
 
 
 def _compiled(path: Path) -> dict[str, float]:
-    from mojo_impl import build
+    from mojo_impl.building import build
 
     try:
         compiled = build.library_at(path)

@@ -9,8 +9,7 @@ from std.sys import size_of
 from std.testing import assert_equal, assert_true
 from std.utils.numerics import inf, nan
 
-from mlp.epilogue import Ptr
-from mlp.memory import Buffer
+from mlp.runtime.memory import Buffer, Ptr
 
 comptime PAGE = 16384  # a multiple of the page size of every system here
 comptime ARENA = 256 * PAGE

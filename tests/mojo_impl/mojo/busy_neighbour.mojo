@@ -12,10 +12,10 @@ two-core machine: at most 1.5). Look at the load of the machine first: it is to 
 from std.ffi import external_call
 from std.sys import argv
 
-from mlp.memory import Buffer
 from mlp.network import DataSet, Network
-from mlp.threads import Team
-from mlp.timing import time_epoch
+from mlp.runtime.memory import Buffer
+from mlp.runtime.threads import Team
+from mlp.timing.phases import time_epoch
 
 comptime TURNS = 7
 comptime TURN_NS = 10_000_000  # a turn repeats the epoch for about as long

@@ -12,7 +12,7 @@ turns, beside the probe of the peak. Look at the load first: the machine is to b
 from epoch_parts import BIASES, DELTA_TILES, DOTS, EPOCH, FORWARD_TILES, LOOPS
 from epoch_parts import PEAK, PROBE_FLOPS, Setting, STRIP, TRANSPOSING
 from epoch_parts import UPDATE_TILES, median, percent
-from mlp.threads import Team
+from mlp.runtime.threads import Team
 
 comptime TURNS = 41
 comptime WIDTH = 50

@@ -12,7 +12,7 @@ to be idle.
 from epoch_parts import BIASES, COUNT, DELTA_TILES, DOTS, EPOCH, FORWARD
 from epoch_parts import FORWARD_TILES, PEAK, PROBE_FLOPS, Setting, STEP, STRIP
 from epoch_parts import TRANSPOSING, UPDATE_TILES, median, percent
-from mlp.threads import Team
+from mlp.runtime.threads import Team
 
 comptime TURNS = 41
 

@@ -10,9 +10,9 @@ from std.ffi import external_call
 from std.sys import CompilationTarget, argv
 from std.time import perf_counter_ns
 
-from mlp.matmul import BIAS, matmul
-from mlp.memory import Buffer
-from mlp.threads import Team
+from mlp.gemm.matmul import BIAS, matmul
+from mlp.runtime.memory import Buffer
+from mlp.runtime.threads import Team
 
 comptime REGIONS = 20_000
 comptime WAKES = 100

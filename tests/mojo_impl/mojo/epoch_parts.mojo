@@ -4,19 +4,19 @@ from std.sys import simd_width_of
 from std.time import perf_counter_ns
 
 from mlp.backward import update_all
-from mlp.dots import Columns, dot_products
-from mlp.epilogue import BIAS, BIAS_RELU, Ptr, RELU_MASK, Result, SGD
-from mlp.kernel import Ahead, Panel, multiply_panel
+from mlp.gemm.dots import Columns, dot_products
+from mlp.gemm.epilogue import BIAS, BIAS_RELU, RELU_MASK, SGD, Result
+from mlp.gemm.kernel import Ahead, Panel, multiply_panel
+from mlp.gemm.product import Product, Right
+from mlp.gemm.tiles import TILE_VECTORS, WIDEST_TILE
 from mlp.layer import Layer
 from mlp.loops import column_sums
-from mlp.memory import Buffer
 from mlp.network import DataSet, Network
 from mlp.passes import _multiply_own_inputs
-from mlp.probe import time_peak
-from mlp.product import Product, Right
-from mlp.threads import Team
-from mlp.tiles import TILE_VECTORS, WIDEST_TILE
-from mlp.timing import time_epoch
+from mlp.runtime.memory import Buffer, Ptr
+from mlp.runtime.threads import Team
+from mlp.timing.phases import time_epoch
+from mlp.timing.probe import time_peak
 
 comptime LOOPS = 50  # batches in a turn
 comptime PROBE_FLOPS = 3 << 17

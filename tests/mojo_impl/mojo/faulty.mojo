@@ -1,5 +1,5 @@
 """Reads memory after it was freed: what a sanitizer must see, or its silence means nothing."""
-from mlp.memory import Buffer
+from mlp.runtime.memory import Buffer
 
 
 def main() raises:

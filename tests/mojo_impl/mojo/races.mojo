@@ -2,8 +2,8 @@
 
 A library for `races.c`, as Mojo's own `main` does not start under that sanitizer; it says why.
 """
-from mlp.memory import Buffer
-from mlp.threads import Team
+from mlp.runtime.memory import Buffer
+from mlp.runtime.threads import Team
 from test_matmul import test_threads_change_no_bit
 from test_threads import (
     test_a_caller_sleeps_through_a_long_share,

@@ -7,8 +7,8 @@ doubles as the integer of their bits.
 """
 from std.sys import argv
 
-from mlp.memory import Buffer
 from mlp.random import RandomState
+from mlp.runtime.memory import Buffer
 
 
 def main() raises:

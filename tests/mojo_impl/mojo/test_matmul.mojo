@@ -21,21 +21,20 @@ from arena import (
     fill,
     random_shape,
 )
-from mlp.caches import Caches
-from mlp.dots import Columns
-from mlp.matmul import (
+from mlp.gemm.dots import Columns
+from mlp.gemm.matmul import (
     BIAS,
     BIAS_RELU,
-    Ptr,
     RELU_MASK,
     SGD,
     STORE,
     matmul,
     naive_matmul,
 )
-from mlp.memory import Buffer
-from mlp.product import Right
-from mlp.threads import Team
+from mlp.gemm.product import Right
+from mlp.runtime.caches import Caches
+from mlp.runtime.memory import Buffer, Ptr
+from mlp.runtime.threads import Team
 
 
 def tolerance[dt: DType](k: Int) -> Float64:

@@ -9,12 +9,12 @@ from std.testing import assert_raises, assert_true
 
 from mlp.backward import are_small, update_all
 from mlp.loops import differences, loss
-from mlp.memory import Buffer
-from mlp.network import DataSet, Network, PREDICT_ROWS
+from mlp.network import PREDICT_ROWS, DataSet, Network
 from mlp.passes import fill_delta_below, update
 from mlp.random import RandomState
-from mlp.threads import Team
-from mlp.timing import Gradients
+from mlp.runtime.memory import Buffer
+from mlp.runtime.threads import Team
+from mlp.timing.phases import Gradients
 
 comptime f64 = DType.float64
 

@@ -1,4 +1,4 @@
-"""Tests of `standalone.npy` and the texts around it by themselves: thousands of damaged files.
+"""Tests of `standalone.files.npy` and the texts around it by themselves: thousands of damaged files.
 
 `tests/training/test_train_files.py` holds what is said of them; here all assertions are on, and every file
 must end in a table or in an error.
@@ -6,10 +6,10 @@ must end in a table or in an error.
 from std.ffi import external_call
 from std.testing import TestSuite, assert_equal, assert_true
 
-from mlp.memory import Buffer
 from mlp.random import RandomState
-from standalone.files import InputFile, OutputFile, number_text, shown
-from standalone.npy import NpyFile, Table, write_npy
+from mlp.runtime.memory import Buffer
+from standalone.files.files import InputFile, OutputFile, number_text, shown
+from standalone.files.npy import NpyFile, Table, write_npy
 from standalone.sinc import true_sinc
 
 

@@ -1,4 +1,4 @@
-"""Tests of `mlp.parts`: each part computes what the phase it belongs to computes.
+"""Tests of `mlp.timing.parts`: each part computes what the phase it belongs to computes.
 
 Memory that is handed over by its address is kept to the end of a test by `_ = buffer^`.
 """
@@ -6,23 +6,23 @@ from std.testing import TestSuite, assert_almost_equal, assert_equal
 from std.testing import assert_true
 
 from mlp.loops import loss
-from mlp.memory import Buffer
 from mlp.network import DataSet, Network
-from mlp.parts import (
+from mlp.random import RandomState
+from mlp.runtime.memory import Buffer
+from mlp.runtime.threads import Team
+from mlp.timing.parts import (
     BACKPROP_PRODUCTS,
     BACKPROP_WORK,
     FORWARD_PRODUCTS,
     FORWARD_WORK,
     LOSS,
     PART_COUNT,
-    Parts,
     SHUFFLE,
     STEP_WORK,
+    Parts,
     time_part,
 )
-from mlp.random import RandomState
-from mlp.threads import Team
-from mlp.timing import Gradients
+from mlp.timing.phases import Gradients
 
 
 def make[dt: DType](var sizes: List[Int]) raises -> Network[dt]:

@@ -1,8 +1,8 @@
-"""Tests of `mlp.probe`: its arithmetic of sizes, and that every thread does its part."""
+"""Tests of `mlp.timing.probe`: its arithmetic of sizes, and that every thread does its part."""
 from std.testing import TestSuite, assert_equal, assert_true
 
-from mlp.probe import cached_count, time_peak, time_triad
-from mlp.threads import Team
+from mlp.runtime.threads import Team
+from mlp.timing.probe import cached_count, time_peak, time_triad
 
 
 def test_the_arrays_of_a_cached_triad_take_at_most_half_of_the_cache() raises:

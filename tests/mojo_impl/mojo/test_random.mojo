@@ -1,8 +1,8 @@
 """Tests of `mlp.random` by itself; `tests/mojo_impl/test_mojo_random.py` compares it with NumPy."""
 from std.testing import TestSuite, assert_equal, assert_false, assert_true
 
-from mlp.memory import Buffer
 from mlp.random import RandomState
+from mlp.runtime.memory import Buffer
 
 
 def test_twister_gives_the_published_numbers() raises:

@@ -12,9 +12,9 @@ from std.testing import (
     assert_true,
 )
 
-from mlp.caches import Caches, parse_size
-from mlp.memory import Buffer
-from mlp.threads import MAX_THREADS, Team
+from mlp.runtime.caches import Caches, parse_size
+from mlp.runtime.memory import Buffer
+from mlp.runtime.threads import MAX_THREADS, Team
 
 
 @fieldwise_init

@@ -1,0 +1,1 @@
+"""Makes the network a type of Python: the extension `mojo_impl._library`."""

@@ -1,0 +1,1 @@
+"""Multiplies matrices: `matmul`, and the blocks, packing and tiles below it."""

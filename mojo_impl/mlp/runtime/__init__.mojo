@@ -1,0 +1,1 @@
+"""Holds what kernels need of the machine: memory, threads, cores, caches."""

@@ -1,0 +1,1 @@
+"""Reads and writes files, those of NumPy's format among them."""

@@ -1,0 +1,1 @@
+"""Makes the program a worker of a benchmark: docs/protocol.md."""

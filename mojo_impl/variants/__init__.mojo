@@ -1,0 +1,1 @@
+"""Holds the networks of the ladder that are Mojo and not tuned, and their extensions."""
