@@ -9,7 +9,7 @@ import pytest
 from mojo_impl.building.build import PACKAGE
 from mojo_impl.building.toolchain import find_compiler, run_command
 
-PROGRAMS = Path(__file__).parent / "mojo"
+PROGRAMS = Path(__file__).parent / "instruments"
 
 
 @pytest.mark.long
@@ -18,7 +18,8 @@ PROGRAMS = Path(__file__).parent / "mojo"
 )
 def test_a_program_compiles_by_the_command_that_it_gives(name: str, tmp_path: Path) -> None:
     source = PROGRAMS / f"{name}.mojo"
-    assert f"mojo build -I mojo_impl tests/mojo_impl/mojo/{name}.mojo -o " in source.read_text()
-    line = [find_compiler(), "build", "--Werror", "-I", str(PACKAGE)]
-    done = run_command([*line, str(source), "-o", str(tmp_path / name)])
+    line = f"mojo build -I mojo_impl tests/mojo_impl/instruments/{name}.mojo -o "
+    assert line in source.read_text()
+    command = [find_compiler(), "build", "--Werror", "-I", str(PACKAGE)]
+    done = run_command([*command, str(source), "-o", str(tmp_path / name)])
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,6 @@
 """Measures epochs with all threads against one, with free cores and with a busy neighbour.
 
-    mojo build -I mojo_impl tests/mojo_impl/mojo/busy_neighbour.mojo -o build/neighbour
+    mojo build -I mojo_impl tests/mojo_impl/instruments/busy_neighbour.mojo -o build/neighbour
     build/neighbour [threads [work_per_thread]]
 
 The neighbour is a process that does nothing but turn. Epochs of one thread and of all threads take

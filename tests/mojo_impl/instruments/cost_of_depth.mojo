@@ -1,6 +1,6 @@
 """Measures what one more layer costs an epoch of small layers, and where a layer alone spends its time.
 
-    mojo build -I mojo_impl tests/mojo_impl/mojo/cost_of_depth.mojo -o build/depth && build/depth
+    mojo build -I mojo_impl tests/mojo_impl/instruments/cost_of_depth.mojo -o build/depth && build/depth
 
 The first table trains 1,50xd,1 with more and more layers: what the last of them added, beside the
 time of its multiply-adds at the peak, is what a layer costs where it stands; the rest is what the

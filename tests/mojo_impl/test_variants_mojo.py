@@ -29,7 +29,7 @@ from bench.workers.parity import EXTREME, check
 from bench.workers.worker import Worker
 from mojo_impl.building.build import BuildError
 from mojo_impl.building.libraries import find_max
-from mojo_impl.variants import MaxMLP, PortMLP, SimdMLP
+from mojo_impl.variants.implementations import MaxMLP, PortMLP, SimdMLP
 from python_impl import MLP
 
 pytestmark = pytest.mark.long  # the libraries of the variants have to be compiled first

@@ -1,6 +1,6 @@
 """Measures what a team of threads costs: regions, waking, idling, and when it pays.
 
-    mojo build -I mojo_impl tests/mojo_impl/mojo/cost_of_threads.mojo -o build/cost && build/cost [threads]
+    mojo build -I mojo_impl tests/mojo_impl/instruments/cost_of_threads.mojo -o build/cost && build/cost [threads]
 
 Prints medians in nanoseconds. Needs as many free cores as threads (2 unless given): look at the
 load first. Two threads against one on products tells where a second thread begins to pay.

@@ -1,6 +1,6 @@
 """Measures what an epoch of small layers consists of: tiles, transposing, dot products, the rest.
 
-    mojo build -I mojo_impl tests/mojo_impl/mojo/cost_of_parts.mojo -o build/parts && build/parts
+    mojo build -I mojo_impl tests/mojo_impl/instruments/cost_of_parts.mojo -o build/parts && build/parts
 
 For each network one thread does all products of a batch, then only the register tiles of them, and
 so on, in turns; beside them the time that the multiply-adds would take at the machine's peak, from
