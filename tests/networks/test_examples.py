@@ -1,4 +1,4 @@
-"""The proof by strangers: a worker in C and a package of its own pass the kit, and a whole run."""
+"""The proof by strangers: a worker in C and a package pass the kit, and a Mojo program trains."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.model.paths import PROJECT
 from bench.model.threads import thread_environment
 from bench.storage.runs import load
+from mojo_impl.building.toolchain import find_compiler, run_command
+from python_impl import MLP
 
 EXAMPLES = PROJECT / "examples"
 FLAGS = ("-std=c11", "-O3", "-march=native")
@@ -94,6 +97,29 @@ def test_both_are_timed_in_turns_with_numpy(place: Path) -> None:
     assert told >= {"start", "first call", "second call", "peak memory"}
     everything = [path.read_text() for path in stored.path.rglob("*.*") if path.suffix != ".npz"]
     assert not [text for text in everything if str(place) in text]
+
+
+def test_the_program_in_mojo_trains_as_its_page_says(tmp_path: Path) -> None:
+    source = EXAMPLES / "mojo-program" / "main.mojo"
+    pages = [PROJECT / "mojo_impl" / "README.md", source.with_name("README.md")]
+    (line, *_), (other, *_) = (
+        re.findall(r"```sh\n(.*?)\n```", page.read_text(), re.DOTALL) for page in pages
+    )
+    assert line == other
+    assert f"```mojo\n{source.read_text()}```" in pages[0].read_text()
+    build, _, start = line.partition(" && ")
+    assert build.endswith(f" {source.relative_to(PROJECT)} -o {start}")
+    words = build.removesuffix(start).split()
+    program = tmp_path / "program"
+    done = run_command([find_compiler(), *words[1:], str(program), "--Werror"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = float(subprocess.run([program], capture_output=True, text=True, check=True).stdout)
+    X = np.arange(64.0)[:, np.newaxis] / 32 - 1
+    twin = MLP([1, 16, 1], learning_rate=0.1, max_epochs=200, batch_size=8, seed=1)
+    assert said == pytest.approx(twin.fit(X, X * X).training_loss[-1], rel=1e-9)
+    printed = re.search(r"It prints `([0-9.]+)`", pages[1].read_text())
+    assert printed
+    assert said == pytest.approx(float(printed[1]), rel=1e-9)
 
 
 def test_their_pages_are_of_one_screen() -> None:
