@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,17 +32,21 @@ def main() -> None:
     from bench.cli.main import main as bench
     from bench.storage.runs import RUN, load_run
 
-    folder, given = Path(sys.argv[1]), sys.argv[2:]
+    folder = Path(sys.argv[1])
     with FileLock(f"{folder}.lock", poll_interval=1):
+        begun = (folder / RUN).is_file()
+        if not begun or load_run(folder).status != "finished":
+            bench(command(folder, sys.argv[2:], begun=begun))
+
+
+def command(folder: Path, given: Sequence[str], *, begun: bool) -> list[str]:
+    """Return the command that makes a run, or resumes it: implementations are named again."""
+    if begun:
+        named = [word for two in pairwise(given) if two[0] == "--implementation" for word in two]
+        words = ["--resume", str(folder), *named]
+    else:
         words = [*given, "--out", str(folder.parent), "--name", folder.name]
-        if (folder / RUN).is_file():
-            if load_run(folder).status == "finished":
-                return
-            named = [
-                word for pair in pairwise(given) if pair[0] == "--implementation" for word in pair
-            ]
-            words = ["--resume", str(folder), *named]
-        bench(["run", *words, "--no-report", "--plain"])
+    return ["run", *words, "--no-report", "--plain"]
 
 
 def _watch(handle: int) -> None:

@@ -51,7 +51,8 @@ def submit(arguments: Sequence[str], where: Submitted) -> int:
     Raises:
         BenchError: It cannot be done; says why.
     """
-    name = checked(where.name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-fleet", "--name")
+    begun = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    name = checked(where.name or f"{begun}-fleet", "--name")
     out = where.out / name
     environments = parse(where.environments)
     if out.exists():
@@ -65,7 +66,8 @@ def submit(arguments: Sequence[str], where: Submitted) -> int:
 
         tasks = Published(cluster.client, name)
         hosts = cluster.hosts or tasks.wait()
-        tasks.submit(Submission(name, tuple(arguments), environments, sources_digest(), hosts))
+        plan = (name, begun, tuple(arguments), environments, sources_digest(), hosts)
+        tasks.submit(Submission(*plan))
         out.mkdir(parents=True)
         write_whole(out / NOTE, json.dumps({"cluster": cluster.address}).encode())
         return _collect(cluster, name, out, plain=where.plain)

@@ -40,7 +40,7 @@ def perform(
 ) -> None:
     """Make the runs of a host, one after the other; one that fails is kept as far as it came."""
     for run, wanted in plan.runs(host).items():
-        folder = cache() / "fleet" / plan.name / run
+        folder = cache() / "fleet" / plan.name / plan.begun / run
         try:
             if sources_digest() != plan.sources:
                 raise BenchError("this host has other sources than the client: install the same")

@@ -28,6 +28,7 @@ class Submission:
     """One `bench run --cluster`: what every host measures, one run for each environment."""
 
     name: str
+    begun: str  # when, by the client: a later one of the same name is another one
     arguments: tuple[str, ...]  # of `bench run`, without the output folder
     environments: Environments
     sources: str  # digest of the client's sources

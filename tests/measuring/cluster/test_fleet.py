@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from bench.cli.cluster_child import command
 from bench.cli.terminal.hosts import HostsScreen
 from bench.measuring.cluster.environments import child_variables, parse, prepare
 from bench.measuring.cluster.identity import PRETENDED, sources_digest, this_host
@@ -59,9 +60,20 @@ def test_no_name_is_a_path(name: str) -> None:
 
 
 def test_a_host_makes_a_run_for_each_environment() -> None:
-    plan = Submission("night", (), (("np21", ("numpy==2.1.3",)), ("now", ())), "", 1)
+    plan = Submission("night", "1", (), (("np21", ("numpy==2.1.3",)), ("now", ())), "", 1)
     assert plan.runs("host-1") == {"host-1.np21": ("numpy==2.1.3",), "host-1.now": ()}
     assert list(replace(plan, environments=()).runs("host-1")) == ["host-1"]
+
+
+def test_a_run_that_was_begun_is_resumed_with_its_implementations() -> None:
+    given = ["--preset", "smoke", "--implementation", "mojo", "--implementation", "exec:./mlp"]
+    folder = Path("kept/host-1")
+    shown = ["--no-report", "--plain"]
+    where = ["--out", "kept", "--name", "host-1"]
+    assert command(folder, given, begun=False) == ["run", *given, *where, *shown]
+    assert command(folder, given, begun=True) == [
+        "run", "--resume", "kept/host-1", *given[2:], *shown
+    ]  # fmt: skip
 
 
 def test_the_screen_tells_each_change_once_and_progress_every_ten_seconds() -> None:

@@ -123,7 +123,7 @@ def whole_invocations(stored: Stored) -> dict[str, int]:
 
 def ended(folder: Path) -> None:
     """Wait for the process that measured for a worker: it holds the lock while it lives."""
-    (lock,) = folder.glob("python-vs-mojo/fleet/night/*.lock")
+    (lock,) = folder.glob("python-vs-mojo/fleet/night/*/*.lock")
     with lock.open("r+") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
@@ -139,8 +139,10 @@ def test_clients_come_and_go_a_worker_dies_and_nothing_is_lost(
     assert client.wait(TIMEOUT_S) == 130
     assert "bench attach night" in cluster.said("run")
     hurt = out / "night" / "pretended-2"
-    there = tmp_path / "2" / "python-vs-mojo" / "fleet" / "night" / "pretended-2"
-    cluster.until(lambda: readings(there).count(b"\n") > MEASURED)  # with no client to see it
+    there = tmp_path / "2" / "python-vs-mojo" / "fleet" / "night"
+    cluster.until(  # with no client to see it
+        lambda: any(readings(run).count(b"\n") > MEASURED for run in there.glob("*/pretended-2"))
+    )
     cluster.kill("2")
     again = cluster.bench("run", *where, "--out", str(tmp_path / "other"))
     assert again.wait(TIMEOUT_S) == 2
@@ -164,7 +166,7 @@ def test_clients_come_and_go_a_worker_dies_and_nothing_is_lost(
     for run in runs:
         assert set(whole_invocations(run).values()) == {INVOCATIONS}
         # What came is what the host has, byte for byte.
-        (there,) = tmp_path.glob(f"[123]/python-vs-mojo/fleet/night/{run.path.name}")
+        (there,) = tmp_path.glob(f"[123]/python-vs-mojo/fleet/night/*/{run.path.name}")
         for file in ("run.json", *LINES.values()):
             assert (there / file).read_bytes() == (run.path / file).read_bytes()
         assert (run.path / "report.html").is_file()

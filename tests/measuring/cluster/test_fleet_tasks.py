@@ -83,7 +83,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
     return found
 
 
-PLAN = Submission("night", ("--preset", "smoke"), (), sources_digest(), 1)
+PLAN = Submission("night", "1", ("--preset", "smoke"), (), sources_digest(), 1)
 
 
 def submitted(there: Scheduler, plan: Submission = PLAN) -> Published:
@@ -312,7 +312,7 @@ def test_a_host_waits_while_it_is_busy_then_keeps_its_run(
     files = {"samples.jsonl": b"one\n", RUN: b"{}"}
     assert board.kept(ONE) == PackedRun("finished", "finished", files)
     assert host_side.BUSY_S in slept
-    told = tmp_path / "python-vs-mojo/fleet/night/told"
+    told = tmp_path / "python-vs-mojo/fleet/night/1/told"
     assert told.read_text() == "first\n--preset smoke\n"
 
 
@@ -338,6 +338,15 @@ def test_a_host_whose_folder_is_gone_goes_on_from_its_copy(
     kept = board.kept(ONE)
     assert kept
     assert kept.files["samples.jsonl"] == b"sent\none\n"
+
+
+def test_a_later_submission_of_the_same_name_is_measured_anew(
+    there: Scheduler, child: Callable[[int], None], tmp_path: Path
+) -> None:
+    child(0)
+    for begun in ("1", "2"):
+        perform(replace(PLAN, begun=begun), ONE, Published(there, "night"), lambda _: None)
+        assert (tmp_path / "python-vs-mojo/fleet/night" / begun / ONE / RUN).is_file()
 
 
 def test_a_host_with_other_sources_measures_nothing(there: Scheduler) -> None:
