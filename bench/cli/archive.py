@@ -56,10 +56,10 @@ def merge_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Collect runs from anywhere into one store of Parquet, each run once, judged by itself.
+    """Import runs into a Parquet store, skipping duplicates.
 
-    A run that is there already is left alone. What contradicts a run of the store, or could not be
-    reported as a run, is kept out and named; the rest goes in, all of it or nothing.
+    A run that contradicts one of the store, or that `bench report` would refuse, is kept out and
+    named. The rest goes in, all of it or nothing.
     """
     _need_arrow()
     from bench.cli.terminal.fleet import merging, show_merged

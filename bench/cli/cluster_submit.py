@@ -59,7 +59,7 @@ def submit(arguments: Sequence[str], where: Submitted) -> int:
     out = where.out / name
     environments = parse(where.environments)
     if out.exists():
-        raise UsageError(f"{out} is there already; choose another --name, or `bench attach {name}`")
+        raise UsageError(f"{out} already exists; choose another --name, or `bench attach {name}`")
     if where.cluster is None:
         if where.slurm_options is not None:
             raise UsageError("--cluster slurm and --slurm-options FILE belong together")
