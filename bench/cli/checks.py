@@ -1,4 +1,4 @@
-"""The commands on what would be measured, and whether it may be believed.
+"""The commands that list, check and diagnose: no benchmark.
 
 They parse and print, nothing else.
 """
@@ -103,11 +103,10 @@ def list_command(
 def doctor(
     as_json: JsonOption = False,
 ) -> None:
-    """Say what this machine can tell about speed and what it cannot, and what to do about it.
+    """Tell whether this machine is quiet enough to measure on, and what to do if not.
 
-    Reads its cores, clock, load and libraries, and times NumPy against itself on the smallest
-    network for some seconds: what differs there is noise. Ends with 1 if something is bad: figures
-    taken now would mislead.
+    Reads cores, clock, load and libraries, and times NumPy against itself on the smallest network
+    for some seconds: any difference is noise. Ends with 1 if figures taken now would mislead.
     """
     from bench.cli.terminal.progress import ScreenProgress
     from bench.cli.terminal.results import show_findings
@@ -142,13 +141,12 @@ def validate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put the harness itself to the test; what it says of itself is measured here.
+    """Measure the harness's own error rates.
 
-    Times NumPy against itself (how often is a difference claimed?), idle and beside a busy process,
-    and other tools in turn with it; NumPy against NumPy slowed by a known share (how often is it
-    found, and how truly?); simulates runs with a known ratio (how often does the interval hold
-    it?); and runs wrong and unfair implementations, made on purpose (is each refused for the right
-    reason?). Ends with 1 if a goal is missed.
+    False positives: NumPy against itself, idle and beside a busy process, with other tools in
+    turn. Power: NumPy against NumPy with a synthetic slowdown. Coverage: simulated runs with a
+    known ratio. Seeded faults: wrong and unfair implementations, each refused for the right
+    reason. Ends with 1 if a goal is missed.
     """
     from bench.cli.terminal.progress import ScreenProgress
     from bench.cli.terminal.text import console, show_lines, show_table
@@ -210,12 +208,11 @@ def check_worker(
     ] = TIMEOUT_S,
     as_json: JsonOption = False,
 ) -> None:
-    """Drive a worker through the whole protocol, and say in plain words what is wrong with it.
+    """Check a worker against the whole protocol, and say what is wrong with it.
 
-    Asks it all that a run asks, and holds its numbers to NumPy's, tensor by tensor; times nothing
-    that could be told. A line for each thing that was looked at; where it is wrong, what was
-    expected, what came, and what to do next. Options come before CMD. docs/protocol.md is the
-    document, docs/adding-an-implementation.md the way there.
+    Sends every request that a run sends, and compares its numbers with NumPy's, tensor by tensor.
+    Prints a line for each check; for a failure, what was expected, what came, and what to do next.
+    Options come before CMD. See docs/protocol.md and docs/adding-an-implementation.md.
     """
     from bench.measuring.resolve import to_be_checked
     from bench.measuring.run_state import DATA

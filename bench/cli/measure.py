@@ -75,10 +75,9 @@ def run(
 
     Builds the Mojo library if needed. Checks, tensor by tensor, that all implementations compute
     the same; a case that fails is not timed. Times NumPy, NumPy again (the noise floor) and Mojo
-    in turns, in fresh processes for each network and invocation, and saves every reading as it
-    comes. Trains the seed network in each, and takes what each costs besides. Writes raw data,
-    charts, report.html and report.md to OUT/NAME, and prints the table and a sentence of
-    conclusion.
+    in turns, in fresh processes for each network and invocation, and saves every reading at once.
+    Trains the seed network in each, and measures start-up time, memory and sizes. Writes raw data,
+    charts, report.html and report.md to OUT/NAME, and prints a table and a conclusion.
 
     A ratio is NumPy's time over Mojo's: above 1 Mojo is faster. With --ladder every other variant
     that is installed takes its turns too (`bench list` names them); with --implementation others
@@ -125,10 +124,10 @@ def plan(
     options: RunOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what `bench run` with the same options would do, and how long it would take.
+    """Tell what `bench run` with the same options would do, and how long it would take.
 
-    Runs the pilot of that run, some seconds, and nothing else: how long one repetition of each case
-    takes decides how many make a sample and how many rounds there are time for. Keeps nothing.
+    Runs only the pilot of that run, for some seconds, and stores nothing. The time of one
+    repetition of each case decides how many make a sample, and how many rounds fit.
     """
     from bench.cli.terminal.progress import ScreenProgress
     from bench.cli.terminal.results import show_plan
@@ -169,11 +168,11 @@ def roofline(
     name: NameOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how near each case comes to what the machine can do: percent of its peak.
+    """Measure how near each case comes to the machine's peak, in percent.
 
     The machine's peak (multiply-adds in registers) is probed beside each network, its bandwidth
     once per number of threads. Otherwise this is `bench run` with the preset roofline, on one
-    thread and on as many as there are cores. With RUN it shows a run that is there.
+    thread and on as many as there are cores. With RUN it shows a stored run.
     """
     from bench.cli.terminal.results import show_roofline_of
 

@@ -1,4 +1,4 @@
-"""The commands on runs that are there. They parse and print, nothing else."""
+"""The commands on stored runs. They parse and print, nothing else."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def report_command(
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make charts, report.html and report.md again from the raw data of a run.
+    """Make charts, report.html and report.md from the raw data of a run.
 
     Of several runs: multi_run.html and multi_run.md, with the history of each machine's ratios, and
     machines side by side. No ratio is ever formed between two runs.
@@ -124,7 +124,7 @@ def open_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Open the report of a run in the browser: of the latest one, where none is named."""
+    """Open the report of a run, by default the latest, in the browser."""
     import webbrowser
 
     from bench.cli.terminal.text import show_lines
@@ -155,10 +155,10 @@ def compare(
 ) -> None:
     """Compare two stored runs: times side by side, and how each ratio to NumPy changed.
 
-    Two runs did not take turns, so a change of times may be the machine's and is no claim. The
-    verdicts are on the change of the ratio, in which what moved both sides has cancelled: above 1
-    the candidate gained. Refused, with all reasons, where machine or settings differ; versions,
-    commit and compiler flags may differ and are told.
+    Two runs do not take turns, so a change of times may come from the machine and has no verdict.
+    Verdicts are on the change of the ratio, where effects on both sides cancel: above 1 the
+    candidate gained. Machine and settings must agree; versions, commit and compiler flags may
+    differ and are listed.
     """
     from bench.cli.terminal.comparison import show_comparison
 
@@ -192,10 +192,10 @@ def gate(
     phase: PhaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a run by a stored one, for CI: no case slower by more, or each faster by at least.
+    """Fail if a run is slower than a baseline run by more than a limit (for CI).
 
-    Exactly one of --max-slowdown and --min-speedup says what is demanded of every case, or of
-    those of --phase. What is judged is the change of each ratio to NumPy, as in `bench compare`.
+    Give one of --max-slowdown and --min-speedup. It holds for every case, or for those of --phase.
+    The gate judges the change of each ratio to NumPy, as `bench compare` does.
     """
     from bench.analysis.gate import Limit
     from bench.cli.terminal.comparison import show_gate
@@ -249,8 +249,8 @@ def export_command(
 ) -> None:
     """Write the readings of a run in the format of another program.
 
-    pyperf and pytest-benchmark judge times of programs run one after the other: what they say of
-    these readings is weaker than the report, as it does not pair the readings of a round.
+    pyperf and pytest-benchmark do not pair the readings of a round, so their conclusions are
+    weaker than those of the report.
     """
     from bench.cli.terminal.text import show_lines
     from bench.storage.export import export

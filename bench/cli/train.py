@@ -1,4 +1,4 @@
-"""The commands that train and predict, for people who look. They parse and print, nothing else."""
+"""The commands that train and predict; no benchmark. They parse and print, nothing else."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def train_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train both on the same data, watch it, and see what they learned: a figure, and the weights.
+    """Train both on the same data and show what they learned: a figure, and the weights.
 
-    First both are held to the table of parity on this data. Then NumPy is trained and then Mojo.
-    This is for looking: the wall times are one reading each, and `bench run` is what measures.
+    Checks parity on this data first, then trains NumPy, then Mojo. Wall times are one reading
+    each; to measure, use `bench run`.
     """
     from bench.cli.terminal.text import show_lines
     from bench.training.datasets import task as task_of

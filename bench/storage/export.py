@@ -72,7 +72,7 @@ def export(path: Path, to: str, out: Path | None = None) -> list[str]:
     stored = store.load(path)
     target = out or path / FOLDER / FORMATS[to].file
     if out is not None and out.exists():
-        raise UsageError(f"{out} is there already; choose another --out, or remove it")
+        raise UsageError(f"{out} already exists; choose another --out, or remove it")
     # Under a name of its own until it is whole.
     unfinished = target.with_name(f".{target.name}.new")
     try:

@@ -107,7 +107,7 @@ def import_file(path: Path, out_dir: Path) -> Path:
     try:
         check_run(run)
     except ValueError as error:
-        raise UsageError(f"{path} is of no possible run: {error}; {HOW_TO_MAKE}") from None
+        raise UsageError(f"{path} does not describe a valid run: {error}; {HOW_TO_MAKE}") from None
     with RunWriter(unfinished, run) as writer:
         for result in {result.problem: result for e in extras for result in e.parity}.values():
             writer.add(result)

@@ -95,12 +95,12 @@ class RunWriter:
         try:
             check_run(msgspec.convert(msgspec.to_builtins(run), Run))
         except ValueError as error:
-            raise UsageError(f"such a run could not be read again: {error}") from None
+            raise UsageError(f"the run could not be read again: {error}") from None
         try:
             path.mkdir(parents=True)
         except FileExistsError:
             raise UsageError(
-                f"{path} is there already; choose another --name, or remove it"
+                f"{path} already exists; choose another --name, or remove it"
             ) from None
         except OSError as error:
             raise _unwritable(path, error) from error

@@ -223,7 +223,7 @@ def test_a_run_of_both_languages_from_end_to_end(bench: Bench, tmp_path: Path) -
     assert "What it costs besides" in (tmp_path / "tiny" / "report.html").read_text()
     code, out, err = bench(*command)
     assert code == 2
-    assert "tiny is there already; choose another --name" in err
+    assert "tiny already exists; choose another --name" in err
 
 
 def test_a_second_run_is_refused_and_told_who_measures(bench: Bench, tmp_path: Path) -> None:

@@ -65,13 +65,13 @@ def test_an_export_lies_below_the_run_unless_told_otherwise(
     assert other.read_bytes() == first
     code, _, err = bench("export", run, "--to", to, "--out", other)
     assert code == 2
-    assert f"{other} is there already; choose another --out, or remove it" in err
+    assert f"{other} already exists; choose another --out, or remove it" in err
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
 def test_the_raw_data_of_a_run_are_never_written_over(run: Path) -> None:
     before = (run / "run.json").read_bytes()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         export(run, "csv", run / "run.json")
     assert (run / "run.json").read_bytes() == before
 

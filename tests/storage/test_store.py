@@ -115,7 +115,7 @@ def test_a_run_that_could_not_be_read_again_is_not_begun(tmp_path: Path) -> None
 
 
 def test_a_folder_that_exists_is_not_touched(path: Path) -> None:
-    with pytest.raises(UsageError, match=r"run is there already; choose another --name"):
+    with pytest.raises(UsageError, match=r"run already exists; choose another --name"):
         RunWriter(path, RUN)
     assert len(load(path).samples) == len(SAMPLES)
 
