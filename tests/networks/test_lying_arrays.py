@@ -30,8 +30,9 @@ def refused(call, *arguments):
 
 def printed(package: str, code: str) -> list[str]:
     """Run code in a fresh interpreter, which must end well, and return the lines it printed."""
-    tests = Path(__file__).parent
-    path = f"import sys; sys.path[:0] = [{str(tests)!r}, {str(tests.parent)!r}]\n"
+    root = Path(__file__).parents[2]
+    places = [str(root / "tests" / "boundary"), str(root)]
+    path = f"import sys; sys.path[:0] = {places!r}\n"
     line = [sys.executable, "-X", "faulthandler", "-c", path + BEGIN.format(package=package) + code]
     done = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
