@@ -98,6 +98,7 @@ def list_command(
     layers / batch / rows / dtype / threads. Of a variant that is not installed it says how to.
     """
     from bench.cli.terminal.console import show_table, show_variants
+    from bench.model.tables import Table
 
     problems = problems_of(preset, layers, batch, rows, dtype, threads)
     cases = planned(problems, phases_of(phase), PRESETS[preset])
@@ -108,7 +109,8 @@ def list_command(
         ]
         typer.echo(json.dumps(listed, indent=1))
         return
-    show_table(("case", "FLOPs"), [(case_id(case), f"{flops(case):,}") for case in cases])
+    lines = [(case_id(case), f"{flops(case):,}") for case in cases]
+    show_table(Table(("case", "FLOPs"), lines))
     show_variants()
 
 
@@ -171,6 +173,7 @@ def validate(
     from bench.measuring.validation.page import summary
     from bench.measuring.validation.trials_run import LONG, SHORT
     from bench.measuring.validation.trials_run import validate as put_to_the_test
+    from bench.model.tables import Table
     from bench.storage.atomic_files import write_whole
 
     build_mojo()
@@ -179,10 +182,8 @@ def validate(
     with alone(command), ScreenProgress(console(sys.stderr)) as progress:
         found = put_to_the_test(LONG if long else SHORT, progress, parts=parts)
     lines = summary(found)
-    show_table(
-        ("", "found", "goal", ""),
-        [(one.what, one.found, one.goal, one.state) for one in lines],
-    )
+    rows = [(one.what, one.found, one.goal, one.state) for one in lines]
+    show_table(Table(("", "found", "goal", ""), rows))
     for one in found.refusals:
         if not one.ok:
             show_lines([f"{one.name}: {one.reason or 'passes'}"])

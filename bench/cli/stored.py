@@ -80,19 +80,22 @@ def report_command(
     Of several runs: several.html and several.md, with the history of each machine's ratios, and
     machines side by side. No ratio is ever formed between two runs.
     """
+    from bench.analysis.run_analysis import analyse_stored
     from bench.cli.terminal.multi_run import show_several
     from bench.cli.terminal.results import show_run
     from bench.report.multi_run.build import build_several
     from bench.report.run.build import build
     from bench.storage.pytest_import import import_file
+    from bench.storage.runs import load
 
     if len(sources) > 1:
         groups, paths = build_several(sources, out or Path("results") / "several")
         raise typer.Exit(int(show_several(groups, paths, plain=plain)))
     (source,) = sources
     path = import_file(source, out or Path("results")) if source.is_file() else source
-    build(path)
-    raise typer.Exit(int(show_run(path, plain=plain)))
+    analysis = analyse_stored(load(path))
+    build(path, analysis)
+    raise typer.Exit(int(show_run(path, analysis, plain=plain)))
 
 
 @app.command(

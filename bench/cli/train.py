@@ -231,6 +231,7 @@ def _show(task: Task, settings: Settings, sides: list[Side], folder: Path) -> No
     """Write the figure and the weights; say what came of it and where they are."""
     from bench.cli.terminal.console import show_lines, show_table
     from bench.model.numbers import significant
+    from bench.model.tables import Table
     from bench.report.charts.training import outcome, training_chart
     from bench.storage.atomic_files import write_whole
     from bench.training.train import has_run_away
@@ -257,7 +258,7 @@ def _show(task: Task, settings: Settings, sides: list[Side], folder: Path) -> No
                 outcome(task, side),
             )
         )
-    show_table(heads, rows)
+    show_table(Table(heads, rows))
     lines = [f"Data: {task.title}. {chart.caption}"]
     lines += [
         f"{side.name}'s training ran away: a loss is not finite; give a smaller --rate"

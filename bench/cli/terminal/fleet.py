@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.cli.terminal.console import show_lines, show_table
 from bench.model.numbers import count_text
+from bench.model.tables import Table
 from bench.report.elements.files import ReportPaths
 from bench.report.fleet.page import fleet_page
 from bench.report.fleet.summary import Fleet
@@ -67,7 +68,7 @@ def show_answer(answer: Answer, form: str) -> None:
     """Print an answer: `table`, `csv` or `json`."""
     if form == "table":
         rows, more = as_table(answer)
-        show_table(answer.heads, rows)
+        show_table(Table(answer.heads, rows))
         if more:
             show_lines(
                 [f"{more} more rows than {MOST_SHOWN}; --format csv or --format json writes all"]
@@ -82,5 +83,5 @@ def show_fleet(fleet: Fleet, paths: ReportPaths) -> None:
     page = fleet_page(fleet, whole=False)
     # Of verdicts only the marks, so that a line fits into eighty columns.
     heads = [head.split()[0] if " " in head else head for head in page.over.heads]
-    show_table(heads, page.over.rows, tight=True)
+    show_table(Table(heads, page.over.rows), tight=True)
     show_lines([f"{page.conclusion}.", *page.notices, f"Report: {paths.html}"])

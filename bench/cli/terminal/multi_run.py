@@ -8,7 +8,7 @@ from bench.cli.terminal.console import show_lines
 from bench.cli.terminal.plain import case_lines, line
 from bench.model.cases import case_id
 from bench.model.numbers import count_text
-from bench.report.elements.case_names import namer
+from bench.report.elements.case_names import CaseNames
 from bench.report.elements.files import ReportPaths
 from bench.report.multi_run.page import cell
 from bench.report.multi_run.runs import Group, cases_of
@@ -32,9 +32,9 @@ def _lines(groups: Sequence[Group], paths: ReportPaths) -> list[str]:
     for group in groups:
         found += [f"{group.name}: {count_text(len(group.runs), 'run')}"]
         cases = cases_of(group.runs)
-        text = namer(cases)
+        names = CaseNames.of(cases)
         for case in cases:
-            found.append(f"  {case.phase}, {text(case)}")
+            found.append(f"  {case.phase}, {names.network(case.problem)}")
             found += [
                 f"    {date_text(one.run)}  {cell(one, case)}  {one.run.name}"
                 for one in group.runs

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import RunAnalysis, analyse_stored
 from bench.cli.terminal.console import (
     UNFINISHED,
     show_below_one,
@@ -23,7 +23,8 @@ from bench.model.cases import case_id
 from bench.model.errors import UsageError
 from bench.model.numbers import duration_text
 from bench.model.records import Fault, Plan, Result
-from bench.report.elements import sentences as wording
+from bench.model.tables import Table
+from bench.report.elements.sentences import conclude
 from bench.report.sections.diagnostics import disturbed, shortfalls
 from bench.report.sections.provenance import roofline_of
 from bench.storage import runs as store
@@ -31,39 +32,40 @@ from bench.storage import runs as store
 GRADES = {"good": "ok  ", "note": "note", "bad": "BAD "}
 
 
-def show_run(path: Path, *, plain: bool = False) -> bool:
+def show_run(path: Path, analysis: RunAnalysis | None = None, *, plain: bool = False) -> bool:
     """Print the short report of a run; tell whether a case is INVALID or a rate impossible.
 
     Args:
         path: Its folder.
+        analysis: The run, where it was read already.
         plain: Whether it is for a log.
     """
-    stored = store.load(path)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
-    errors = roofline_of(stored, results).errors
+    analysis = analysis or analyse_stored(store.load(path))
+    errors = roofline_of(analysis).errors
+    told = [*errors, *disturbed(analysis), *shortfalls(analysis)]
+    report = str(path / "report.html")
     if plain:
-        notes = [*stored.notes, *UNFINISHED.get(stored.run.status, ()), *errors]
-        notes += [*disturbed(stored), *shortfalls(stored.run, results)]
-        show_lines(run_lines(stored.run, results, notes, str(path / "report.html")), whole=True)
-        return bool(errors) or _has_invalid(results)
-    show_results(stored, results)
-    show_lines([*errors, *disturbed(stored), *shortfalls(stored.run, results)])
-    show_below_one(stored.run, results)
-    sentence = wording.conclusion(stored.run, results)
-    show_lines(["", sentence, "", f"Report: {path / 'report.html'}"])
-    return bool(errors) or _has_invalid(results)
+        notes = [*analysis.notes, *UNFINISHED.get(analysis.run.status, ()), *told]
+        show_lines(run_lines(analysis, notes, report), whole=True)
+    else:
+        show_results(analysis)
+        show_lines(told)
+        show_below_one(analysis)
+        show_lines(
+            ["", str(conclude(analysis.run, analysis.of_main.results)), "", f"Report: {report}"]
+        )
+    return bool(errors) or _has_invalid(analysis.results)
 
 
 def show_roofline_of(path: Path) -> bool:
     """Print how near a run came to the machine's peak; tell whether something is wrong in it."""
-    stored = store.load(path)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
-    found = roofline_of(stored, results)
+    analysis = analyse_stored(store.load(path))
+    found = roofline_of(analysis)
     if not found.groups:
         raise UsageError(f"{path} holds no probes of the machine; `bench roofline` takes them")
     show_roofline(found)
     show_lines(["", f"Report: {path / 'report.html'}"])
-    return bool(found.errors) or _has_invalid(results)
+    return bool(found.errors) or _has_invalid(analysis.results)
 
 
 def show_plan(plan: Plan, faults: Sequence[Fault], *, as_json: bool) -> None:
@@ -84,13 +86,11 @@ def show_plan(plan: Plan, faults: Sequence[Fault], *, as_json: bool) -> None:
         show_lines([json.dumps(found, indent=1)])
         return
     heads = ("case", "loops", "rounds", "invocations", "round")
-    show_table(
-        heads,
-        [
-            (name, *(str(row[key]) for key in heads[1:4]), f"{row['round_ms']:.1f} ms")
-            for name, row in rows.items()
-        ],
-    )
+    lines = [
+        (name, *(str(row[key]) for key in heads[1:4]), f"{row['round_ms']:.1f} ms")
+        for name, row in rows.items()
+    ]
+    show_table(Table(heads, lines))
     total = duration_text(sum(parts.values()))
     text = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items())
     show_lines(

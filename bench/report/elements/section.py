@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.model.tables import Table
 from bench.report.elements.chart import Chart
 
 
@@ -20,15 +21,6 @@ class Section:
     title: str
     text: Sequence[str] = ()  # a paragraph each
     charts: Sequence[Chart] = ()
-    tables: Sequence[Facts] = ()  # with a heading each, where they have a name
+    tables: Sequence[Table] = ()  # with a heading each, where they have a name
     points: Sequence[str] = ()  # a line each
     folded: Sequence[Chart] = ()  # opened one at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """A plain table of text; the first cell of a row names it."""
-
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    name: str = ""

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from bench.model.errors import StoreError
+from bench.model.tables import Table
 from bench.report.elements.files import ReportPaths, markdown_text, templates_for
-from bench.report.elements.section import Facts
 from bench.report.fleet.page import MOST_RUNS, FleetPage, fleet_page, machine_page
 from bench.report.fleet.summary import Fleet, fleet_of
 from bench.storage import runs as store
@@ -100,7 +100,7 @@ def _reports(manifest: Manifest, at_hand: Sequence[Path], path: Path) -> dict[st
     return found
 
 
-def _table(page: FleetPage) -> Facts:
+def _table(page: FleetPage) -> Table:
     """Put machines into a table for Markdown."""
     heads = ["machine", *page.facts]
     phases = [phase for phase, count in page.phases for _ in range(count)]
@@ -117,4 +117,4 @@ def _table(page: FleetPage) -> Facts:
             for one in machine.cells
         ]
         rows.append((f"{machine.cpu} {machine.name[:8]}", *machine.facts, *cells))
-    return Facts(tuple(heads), rows, "Machines")
+    return Table(tuple(heads), rows, "Machines")

@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.model.numbers import DASH, count_text, interval, significant, time_text
 from bench.model.records import PHASES
+from bench.model.tables import Table
 from bench.report.charts.speedup_map import LEAST_FARTHEST
 from bench.report.elements.chart import Chart
-from bench.report.elements.section import Facts
 from bench.report.elements.sentences import MARKS, counts_text, implementation_name
 from bench.report.fleet.charts import fact_charts, size_text
 from bench.report.fleet.summary import Cell, Fleet, Machine, Network, counts_of, spread_of
@@ -51,7 +51,7 @@ class FleetPage:
     conclusion: str
     notices: Sequence[str]
     how_to_read: Sequence[str]
-    over: Facts  # verdicts and spread, a case a row
+    over: Table  # verdicts and spread, a case a row
     facts: Sequence[str]  # heads of the facts of a machine
     phases: Sequence[tuple[str, int]]  # and how many columns each has
     networks: Sequence[str]  # a head for each column
@@ -65,7 +65,7 @@ class MachineRun:
 
     title: str
     text: str
-    table: Facts
+    table: Table
     report: str = ""  # link to the run's own report, where it is at hand
 
 
@@ -75,7 +75,7 @@ class MachinePage:
 
     title: str
     conclusion: str
-    facts: Facts
+    facts: Table
     runs: Sequence[MachineRun]
     more: str  # what was left out
 
@@ -132,7 +132,7 @@ def machine_page(
     return MachinePage(
         title=f"{_cpu(machine)}, machine {machine.name}",
         conclusion=f"{fleet.candidate} compared with {fleet.baseline} was {told}",
-        facts=Facts(("fact", "value"), _fact_rows(machine.facts), "Machine, by its newest run"),
+        facts=Table(("fact", "value"), _fact_rows(machine.facts), "Machine, by its newest run"),
         runs=[_run(run, results.get(run["run"], ()), reports.get(run["run"], "")) for run in shown],
         more=f"{count_text(left, 'older run')} left out; the store has them." if left else "",
     )
@@ -199,7 +199,7 @@ def _cell(cell: Cell | None, farthest: float) -> ShownCell:
     return ShownCell(look, mark, ratio, ends, cell.verdict.lower())
 
 
-def _over(fleet: Fleet, name: Callable[[Network], str]) -> Facts:
+def _over(fleet: Fleet, name: Callable[[Network], str]) -> Table:
     """Count over machines, and tell between which ratios they lie."""
     kinds = list(counts_of(fleet.cells))
     rows = []
@@ -217,7 +217,7 @@ def _over(fleet: Fleet, name: Callable[[Network], str]) -> Facts:
         )
     marks = [f"{MARKS[kind]} {kind.lower()}" for kind in kinds]
     heads = ("case", "machines", *marks, "least ratio", "middle machine", "largest ratio")
-    return Facts(heads, rows, "Over machines, in counts")
+    return Table(heads, rows, "Over machines, in counts")
 
 
 def _how_to_read(fleet: Fleet) -> list[str]:
@@ -296,7 +296,7 @@ def _run(run: Mapping[str, Any], results: Sequence[Mapping[str, Any]], report: s
         title=f"Run {run['name']}, {run['date']}",
         text=f"Begun {run['started']}, {run['status']}, "
         f"{count_text(run['samples'], 'reading')}; kept as {run['run']}.",
-        table=Facts(heads, [_result_row(row) for row in results], f"Results of {run['name']}"),
+        table=Table(heads, [_result_row(row) for row in results], f"Results of {run['name']}"),
         report=report,
     )
 

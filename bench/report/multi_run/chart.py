@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.model.numbers import ratio_text
 from bench.model.records import Case, Estimate
-from bench.report.elements.case_names import namer
+from bench.report.elements.case_names import CaseNames
 from bench.report.elements.chart import (
     BASELINE_COLOUR,
     CANDIDATE_COLOUR,
@@ -53,13 +53,13 @@ def history_chart(group: Group, number: int, phase: str) -> Chart | None:
         return None
     name = f"history-{number}-{phase}"
     baseline, candidate = shared_slots(group.runs)
-    text = namer([case for case, _ in panels])
+    names = CaseNames.of(case for case, _ in panels)
     with style(name):
         height = PANEL_INCHES * len(panels) + LABEL_INCHES
         figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
         axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
         for ax, (case, points) in zip(axes, panels, strict=True):
-            ax.set_title(text(case))
+            ax.set_title(names.network(case.problem))
             _draw(ax, points)
         _label_runs(axes[-1], group)
         figure.supylabel(f"{baseline} time / {candidate} time", fontsize=SMALL)
@@ -70,7 +70,7 @@ def history_chart(group: Group, number: int, phase: str) -> Chart | None:
             "spaced, whatever time lay between them. Every network has its own axis."
         )
         words = [
-            f"{text(case)}: "
+            f"{names.network(case.problem)}: "
             + ", ".join(f"{label} {ratio_text(estimate)}" for _, estimate, label in points)
             for case, points in panels
         ]

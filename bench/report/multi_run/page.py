@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from bench.model.cases import case_id
 from bench.model.numbers import DASH, count_text, listing, ratio_text
 from bench.model.records import PHASES, Case, Result
-from bench.model.slots import candidates_of
-from bench.report.elements.case_names import namer
+from bench.model.tables import Table
+from bench.report.elements.case_names import CaseNames
 from bench.report.elements.chart import Chart
-from bench.report.elements.section import Facts, Section
+from bench.report.elements.section import Section
 from bench.report.elements.sentences import MARKS, setting_text, slot_names
 from bench.report.multi_run.chart import history_chart
 from bench.report.multi_run.rows import COLUMNS, RunRow, rows_as_facts, run_rows
@@ -36,7 +36,7 @@ class SeveralPage:
     columns: Sequence[str]  # of the table of every case
     shared: Mapping[str, str]  # what all its rows have in common, by column: said once
     rows: Sequence[RunRow]
-    facts: Facts  # the same, to be laid out without a script
+    facts: Table  # the same, to be laid out without a script
 
 
 def several_page(groups: Sequence[Group]) -> SeveralPage:
@@ -56,7 +56,7 @@ def several_page(groups: Sequence[Group]) -> SeveralPage:
         if name not in ("run", "ratio", "verdict")
         and len(values := {row.names[name] for row in rows}) == 1
     }
-    several = any(len(candidates_of(one.run)) > 1 for one in runs)
+    several = any(len(one.run.candidates) > 1 for one in runs)
     parts = [f"{len(group.runs)} of {group.name}" for group in groups]
     return SeveralPage(
         title=f"{baseline} vs {candidate}: several runs",
@@ -136,10 +136,10 @@ def history(group: Group, number: int) -> Section:
     )
 
 
-def _tables(what: str, labels: Sequence[str], runs: Sequence[Judged]) -> list[Facts]:
+def _tables(what: str, labels: Sequence[str], runs: Sequence[Judged]) -> list[Table]:
     """Make a table per phase: a row per run, a column per network."""
     cases = cases_of(runs)
-    text = namer(cases)
+    names = CaseNames.of(cases)
     tables = []
     for phase in PHASES:
         mine = [case for case in cases if case.phase == phase]
@@ -148,7 +148,8 @@ def _tables(what: str, labels: Sequence[str], runs: Sequence[Judged]) -> list[Fa
             for label, one in zip(labels, runs, strict=True)
         ]
         if mine:
-            tables.append(Facts((what, *map(text, mine)), rows, phase))
+            heads = (what, *(names.network(case.problem) for case in mine))
+            tables.append(Table(heads, rows, phase))
     return tables
 
 

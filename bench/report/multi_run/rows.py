@@ -14,8 +14,8 @@ from bench.model.arithmetic import flops
 from bench.model.cases import network_text
 from bench.model.numbers import DASH, interval
 from bench.model.records import PHASES, Case, Result
-from bench.report.elements.result_table import Shown
-from bench.report.elements.section import Facts
+from bench.model.tables import Table
+from bench.report.elements.case_rows import Shown
 from bench.report.elements.sentences import MARKS, VERDICTS, implementation_name
 from bench.report.multi_run.runs import Group, Judged
 from bench.storage.dates import date_text
@@ -64,7 +64,7 @@ def run_rows(groups: Sequence[Group]) -> list[RunRow]:
     ]
 
 
-def rows_as_facts(rows: Sequence[RunRow]) -> Facts:
+def rows_as_facts(rows: Sequence[RunRow]) -> Table:
     """Write the same as a plain table."""
     cells = [
         (
@@ -74,7 +74,7 @@ def rows_as_facts(rows: Sequence[RunRow]) -> Facts:
         )
         for row in rows
     ]
-    return Facts(COLUMNS, cells, "Every case of every run")
+    return Table(COLUMNS, cells, "Every case of every run")
 
 
 def _kind(one: Judged, result: Result) -> str:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bench.analysis.comparable import Difference, differences
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id
 from bench.model.records import PHASES, Case, Result, Run
-from bench.model.slots import main_results
 from bench.report.elements.sentences import machine_text, slot_names
 from bench.storage.dates import when
 from bench.storage.runs import Stored
@@ -49,10 +48,13 @@ class Group:
 
 def judged(stored: Stored) -> Judged:
     """Judge a run on its own."""
-    readings = stored.run, stored.samples, stored.parity, stored.faults
-    found = tuple(one for one in results(*readings) if one.case.phase in PHASES)
-    mine = {case_id(one.case): one for one in main_results(stored.run, found)}
-    return Judged(stored.run, mine, found, stored.notes)
+    analysis = analyse_stored(stored)
+    found, mine = (
+        tuple(result for result in one.results if result.case.phase in PHASES)
+        for one in (analysis, analysis.of_main)
+    )
+    by_case = {case_id(result.case): result for result in mine}
+    return Judged(stored.run, by_case, found, stored.notes)
 
 
 def groups_of(runs: Sequence[Judged]) -> list[Group]:
