@@ -5,20 +5,21 @@ Their figures are made here from stored readings and never by hand; a test holds
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import median
 
-import pandas as pd
-
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import RunAnalysis, analyse_stored
 from bench.model.errors import BenchError, StoreError, UsageError
 from bench.model.numbers import interval
 from bench.model.paths import PROJECT
-from bench.model.records import PHASES, Result, Run
-from bench.report.elements.result_table import result_table, rows_of
-from bench.report.elements.sentences import MARKS, machine_text, slot_names
-from bench.report.run.build import conclusion
+from bench.model.records import PHASES, Run
+from bench.model.tables import Table, markdown_lines
+from bench.report.elements.case_names import CaseNames
+from bench.report.elements.case_rows import CaseRow, case_rows
+from bench.report.elements.sentences import MARKS, conclude, machine_text, slot_names
 from bench.report.sections.provenance import roofline_of
 from bench.storage import runs as store
 from bench.storage.archive.machine_facts import machine_facts
@@ -45,14 +46,13 @@ def block(run_dir: Path) -> str:
     Args:
         run_dir: The folder of the run.
     """
-    stored, results = _read(run_dir)
-    table = result_table(stored.run, results)
+    analysis = analyse_stored(store.load(run_dir))
     where = f"results/{run_dir.name}"
     return "\n".join(
         (
-            conclusion(stored, results),
+            str(conclude(analysis.run, analysis.of_main.results)),
             "",
-            *_ratio_lines(stored.run, table),
+            *_ratio_lines(analysis),
             "",
             f"![Speed-up by phase and network]({where}/charts/speedup.svg)",
             "",
@@ -68,23 +68,23 @@ def roofline_block(run_dir: Path) -> str:
     Args:
         run_dir: The folder of the run.
     """
-    stored, results = _read(run_dir)
-    found = roofline_of(stored, results)
-    bits = machine_facts(stored.run)["vector_bits"]
+    analysis = analyse_stored(store.load(run_dir))
+    run, found = analysis.run, roofline_of(analysis)
+    bits = machine_facts(run)["vector_bits"]
+    heads = (*found.table.heads, "goal, %")
+    rows = [(*row, _goal(row[0])) for row in found.table.rows]
     vectors = f"Vectors of {bits // 8} bytes" if bits else "Vectors of unknown width"
     return "\n".join(
         (
             f"### {vectors}",
             "",
-            f"On {machine_text(stored.run)}. {found.text}",
+            f"On {machine_text(run)}. {found.text}",
             "",
-            *markdown(
-                (*found.table.heads, "goal, %"), [(*row, _goal(row[0])) for row in found.table.rows]
-            ),
+            *markdown_lines(Table(heads, rows), numbers=True),
             "",
             *(f"- {line}" for line in (*found.limits, *found.errors)),
             "",
-            _source(stored.run, run_dir),
+            _source(run, run_dir),
         )
     )
 
@@ -95,22 +95,25 @@ def odd_sizes_block(run_dir: Path) -> str:
     Args:
         run_dir: The folder of the run.
     """
-    stored, results = _read(run_dir)
-    table = result_table(stored.run, results)
-    measured = table[table["phase"].isin(PHASES)]
-    timed = measured[measured["ratio"].notna()]
-    baseline, candidate = slot_names(stored.run)
-    below, sure = (int((timed[column] < 1).sum()) for column in ("ratio", "ratio_high"))
+    analysis = analyse_stored(store.load(run_dir))
+    run = analysis.run
+    measured = [row for row in case_rows(run, analysis.results) if row.phase in PHASES]
+    timed = [row for row in measured if not math.isnan(row.ratio)]
+    baseline, candidate = slot_names(run)
+    below, sure = (sum(row.ratio < 1 for row in timed), sum(row.ratio_high < 1 for row in timed))
+    groups: dict[tuple[str, str], list[CaseRow]] = {}
+    for row in timed:
+        groups.setdefault((row.phase, row.dtype), []).append(row)
     rows = []
-    for (phase, dtype), cells in timed.groupby(["phase", "dtype"], sort=False):
-        slowest = min(rows_of(cells), key=lambda row: row.ratio)
+    for (phase, dtype), cells in groups.items():
+        slowest = min(cells, key=lambda row: row.ratio)
         value, ends = interval(slowest.ratio, slowest.ratio_low, slowest.ratio_high, apart=1)
         rows.append(
             (
                 f"{phase}, {dtype}",
                 str(len(cells)),
-                str(int((cells["ratio"] < 1).sum())),
-                f"{cells['ratio'].median():.3g}",
+                str(sum(row.ratio < 1 for row in cells)),
+                f"{median(row.ratio for row in cells):.3g}",
                 f"{value} ({ends})",
                 slowest.network,
             )
@@ -120,13 +123,13 @@ def odd_sizes_block(run_dir: Path) -> str:
         (
             "### Odd widths and batches",
             "",
-            f"On {machine_text(stored.run)}. {baseline}'s time over {candidate}'s in {len(timed)} "
+            f"On {machine_text(run)}. {baseline}'s time over {candidate}'s in {len(timed)} "
             f"cells with a ratio, of {len(measured)}: below 1 in {below}, by the whole interval in "
             f"{sure}.",
             "",
-            *markdown(heads, rows),
+            *markdown_lines(Table(heads, rows), numbers=True),
             "",
-            _source(stored.run, run_dir),
+            _source(run, run_dir),
         )
     )
 
@@ -141,11 +144,6 @@ def performance_block(run_dirs: Iterable[Path]) -> str:
         (odd_sizes_block if run_dir.name == ODD_SIZES.name else roofline_block)(run_dir)
         for run_dir in run_dirs
     )
-
-
-def _read(run_dir: Path) -> tuple[store.Stored, tuple[Result, ...]]:
-    stored = store.load(run_dir)
-    return stored, stats.results(stored.run, stored.samples, stored.parity, stored.faults)
 
 
 def _source(run: Run, run_dir: Path) -> str:
@@ -200,38 +198,31 @@ def _rewrite(page: Path, run_dirs: Sequence[Path], write: Callable[[Sequence[Pat
     sys.stdout.write(f"{page.name} shows {names}\n")
 
 
-def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Write a table, a line each; all columns but the first to the right."""
-    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
-
-
-def _ratio_lines(run: Run, table: pd.DataFrame) -> list[str]:
-    baseline, candidate = slot_names(run)
-    phases = [phase for phase in PHASES if (table["phase"] == phase).any()]
-    several = {column for column in ("dtype", "threads") if table[column].nunique() > 1}
-    lines = [
+def _ratio_lines(analysis: RunAnalysis) -> list[str]:
+    baseline, candidate = slot_names(analysis.run)
+    timed = [row for row in case_rows(analysis.run, analysis.results) if row.phase in PHASES]
+    phases = [phase for phase in PHASES if any(row.phase == phase for row in timed)]
+    names = CaseNames.of_settings((row.dtype, row.threads) for row in timed)
+    cells: dict[str, dict[str, str]] = {}
+    for row in timed:
+        name = " · ".join([row.network, *names.setting(row.dtype, row.threads)])
+        cells.setdefault(name, {})[row.phase] = _cell(row)
+    rows = [(name, *(of.get(phase, "") for phase in phases)) for name, of in cells.items()]
+    signs = ", ".join(
+        f"{sign} {kind}"
+        for kind, sign in MARKS.items()
+        if any(row.verdict == kind for row in timed)
+    )
+    return [
         f"{baseline} time / {candidate} time, with its 95 % interval:",
         "",
-        f"| network | {' | '.join(phases)} |",
-        f"|---|{'---|' * len(phases)}",
+        *markdown_lines(Table(("network", *phases), rows)),
+        "",
+        f"Verdicts: {signs}. Above 1 {candidate} is faster.",
     ]
-    timed = table[table["phase"].isin(phases)]
-    for (network, dtype, threads), rows in timed.groupby(
-        ["network", "dtype", "threads"], sort=False
-    ):
-        name = str(network)
-        name += f" · {dtype}" if "dtype" in several else ""
-        name += f" · threads: {threads}" if "threads" in several else ""
-        cells = {row.phase: _cell(row) for row in rows_of(rows)}
-        lines.append(f"| {name} | {' | '.join(cells.get(phase, '') for phase in phases)} |")
-    signs = ", ".join(
-        f"{sign} {kind}" for kind, sign in MARKS.items() if (timed["verdict"] == kind).any()
-    )
-    return [*lines, "", f"Verdicts: {signs}. Above 1 {candidate} is faster."]
 
 
-def _cell(row: pd.Series) -> str:
+def _cell(row: CaseRow) -> str:
     value, ends = interval(row.ratio, row.ratio_low, row.ratio_high, apart=1)
     return f"{MARKS.get(row.verdict, '')} {value} ({ends})" if ends else MARKS.get(row.verdict, "")
 

@@ -16,18 +16,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.errors import BenchError, StoreError, UsageError
 from bench.model.paths import PROJECT
-from bench.model.records import PHASES
+from bench.model.records import PHASES, Run
+from bench.model.tables import Table, markdown_lines
 from bench.report.elements.sentences import machine_text
-from bench.report.sections.costs import ledger
+from bench.report.sections.costs import cost_section
 from bench.report.sections.ladder import ladder_section
 from bench.storage import runs as store
 from bench.storage.atomic_files import write_whole
-from bench.storage.runs import Stored
 from tools import code_lines, excerpts
-from tools.readme import REFERENCE, markdown
+from tools.readme import REFERENCE
 
 PAGE = PROJECT / "docs" / "writeup.md"
 PAGES = (PAGE, PROJECT / "docs" / "ladder.md")
@@ -58,19 +58,18 @@ def lines_block(root: Path = PROJECT) -> str:
         rows.append([name, language, f"{lines:,}"])
     note = "Lines that are neither blank, nor comment, nor docstring."
     heads = ("what", "language", "lines of code")
-    return "\n".join((*markdown(heads, rows), "", note))
+    return "\n".join((*markdown_lines(Table(heads, rows), numbers=True), "", note))
 
 
 def costs_block(run_dir: Path = REFERENCE) -> str:
     """Write the costs of a run as tables."""
-    stored = store.load(run_dir)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
-    section = ledger(stored, results)
+    analysis = analyse_stored(store.load(run_dir))
+    section = cost_section(analysis)
     if section is None:
         raise UsageError(f"{run_dir.name} has no costs")
-    tables = ["\n".join(markdown(table.heads, table.rows)) for table in section.tables]
+    tables = ["\n".join(markdown_lines(table, numbers=True)) for table in section.tables]
     where = f"results/{run_dir.name}"
-    source = f"On {machine_text(stored.run)}; from [{where}/report.md](../{where}/report.md)."
+    source = f"On {machine_text(analysis.run)}; from [{where}/report.md](../{where}/report.md)."
     return "\n\n".join((*section.text, *tables, *section.points, source))
 
 
@@ -81,9 +80,8 @@ def ladder_block(run_dir: Path = LADDER, phases: Sequence[str] = PHASES) -> str:
         run_dir: The folder of the run.
         phases: Of which the steps are told, each with its chart.
     """
-    stored = store.load(run_dir)
-    read = (stored.run, stored.samples, stored.parity, stored.faults)
-    section = ladder_section(stored, stats.results(*read), stats.geometric_means(*read))
+    analysis = analyse_stored(store.load(run_dir))
+    run, section = analysis.run, ladder_section(analysis)
     if section is None:
         raise UsageError(f"{run_dir.name} has one candidate: no ladder")
     where = f"../results/{run_dir.name}"
@@ -95,19 +93,19 @@ def ladder_block(run_dir: Path = LADDER, phases: Sequence[str] = PHASES) -> str:
         name, _, phase = table.name.partition(": ")
         if not phase or phase in phases:
             parts.append(f"**{name}{', ' + phase if phase else ''}**")
-            parts.append("\n".join(markdown(table.heads, table.rows)))
+            parts.append("\n".join(markdown_lines(table, numbers=True)))
     parts += section.text[1:]
-    versions = ", ".join(f"{name} {version}" for name, version in _versions(stored).items())
+    versions = ", ".join(f"{name} {version}" for name, version in _versions(run).items())
     parts.append(
-        f"On {machine_text(stored.run)}, by `{stored.run.command}`; {versions}. All of it: "
+        f"On {machine_text(run)}, by `{run.command}`; {versions}. All of it: "
         f"[results/{run_dir.name}/report.md]({where}/report.md)."
     )
     return "\n\n".join(parts)
 
 
-def _versions(stored: Stored) -> dict[str, str]:
+def _versions(run: Run) -> dict[str, str]:
     found: dict[str, str] = {}
-    for worker in stored.run.environment.workers.values():
+    for worker in run.environment.workers.values():
         found |= {str(name): str(of) for name, of in dict(worker.get("versions", {})).items()}
     return dict(sorted(found.items()))
 

@@ -7,15 +7,15 @@ that is fused into a product may cost nothing that can be measured, or save some
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.analysis.intervals import Floats, t_interval
-from bench.analysis.readings import Readings, read
+from bench.analysis.readings import Readings
 from bench.model.cases import case_id
-from bench.model.records import Case, Estimate, Fault, ParityResult, Phase, Run, Sample
+from bench.model.records import Case, Estimate, Phase, Run
 from bench.model.workload import batches_of
 
 PRODUCTS = "matrix products"
@@ -97,18 +97,12 @@ def sums_of(phase: Phase, batches: int) -> dict[str, Sum]:
     }
 
 
-def splits(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> tuple[Split, ...]:
+def splits_of(run: Run, readings: Mapping[str, Readings]) -> tuple[Split, ...]:
     """Take apart every phase whose parts were timed, in the order of the plan, baseline first.
 
     Only invocations count in which the phase and all it is made of are complete. A phase that is
     INVALID is left out, and so is one of which no invocation is left.
     """
-    readings = read(run, samples, parity, faults)
     planned = {(case.phase, case.problem) for case in run.plan.cases}
     slots = sorted(
         (spec for spec in run.plan.workers if spec.role != "again"),

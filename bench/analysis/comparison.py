@@ -10,48 +10,22 @@ docs/method.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scipy import stats as distributions
-
-from bench.analysis.intervals import CONFIDENCE, Floats, estimate, holm
-from bench.analysis.readings import Readings, read, read_each
-from bench.analysis.verdicts import BAND, LEAST_FOR_VERDICT, log_ratios, results
+from bench.analysis.intervals import CONFIDENCE, Floats, estimate, holm, quantile_at, upper_tail
+from bench.analysis.judge import verdict_of
+from bench.analysis.readings import Readings
+from bench.analysis.run_analysis import RunAnalysis
+from bench.analysis.verdicts import BAND, LEAST_FOR_VERDICT, log_ratios
 from bench.model.cases import case_id
 from bench.model.records import (
     PHASES,
     Case,
     Estimate,
-    Fault,
-    ParityResult,
-    Run,
-    Sample,
-    TimeEstimate,
     Verdict,
-    VerdictKind,
     WorkerSpec,
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Side:
-    """One of the two runs, its readings sorted by case."""
-
-    run: Run
-    readings: Mapping[str, Readings]  # by case id, of all workers
-    each: Mapping[str, Mapping[str, Readings]]  # by candidate's label and case id: beside the rest
-    times: Mapping[str, Mapping[str, TimeEstimate]]  # by case id and worker label
-
-    @property
-    def baseline(self) -> WorkerSpec:
-        """The slot that ratios are formed against."""
-        return next(spec for spec in self.run.plan.workers if spec.role == "baseline")
-
-    @property
-    def cases(self) -> dict[str, Case]:
-        """All cases by id, in the order of the plan."""
-        return {case_id(case): case for case in self.run.plan.cases}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +44,7 @@ class Shift:
         """Half the width of the interval."""
         if self.error == 0:
             return 0.0
-        return float(distributions.t.ppf((1 + CONFIDENCE) / 2, self.freedom)) * self.error
+        return float(quantile_at(self.freedom, CONFIDENCE)) * self.error
 
     @property
     def low(self) -> float:
@@ -86,7 +60,7 @@ class Shift:
         """Return the two-sided p of Welch's test that the difference is `edge`."""
         if self.error == 0:
             return 0.0 if self.mean != edge else 1.0
-        return float(2 * distributions.t.sf(abs(self.mean - edge) / self.error, self.freedom))
+        return 2 * upper_tail(abs(self.mean - edge) / self.error, self.freedom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +106,7 @@ class Change:
         return ""
 
 
-def side(
-    run: Run,
-    samples: Sequence[Sample],
-    parity: Sequence[ParityResult],
-    faults: Sequence[Fault],
-) -> Side:
-    """Sort what was recorded of a run."""
-    derived = results(run, samples, parity, faults)
-    times: dict[str, dict[str, TimeEstimate]] = {}
-    for result in derived:
-        times.setdefault(case_id(result.case), {}).update(result.times)
-    recorded = run, samples, parity, faults
-    return Side(run, read(*recorded), read_each(*recorded), times)
-
-
-def changes(a: Side, b: Side, band: float = BAND) -> tuple[Change, ...]:
+def changes(a: RunAnalysis, b: RunAnalysis, band: float = BAND) -> tuple[Change, ...]:
     """Derive one change per case that both runs have and per candidate, in the order of B.
 
     Floors and probes have none. Verdicts follow the rules of `bench.analysis.verdicts`, with
@@ -156,9 +115,7 @@ def changes(a: Side, b: Side, band: float = BAND) -> tuple[Change, ...]:
     """
     shared = a.cases.keys() & b.cases.keys()
     labels = {spec.label for spec in a.run.plan.workers}
-    candidates = [
-        spec for spec in b.run.plan.workers if spec.role == "candidate" and spec.label in labels
-    ]
+    candidates = [spec for spec in b.run.candidates if spec.label in labels]
     found = [
         _change(a, b, case, candidate)
         for name, case in b.cases.items()
@@ -200,12 +157,7 @@ def corrected(found: Sequence[Change], edge: float) -> list[float | None]:
     return [None if p is None else next(adjusted) for p in p_values]
 
 
-def ends_text(shift: Shift) -> str:
-    """Write the interval of a change: `0.9921 to 1.004`."""
-    return f"{math.exp(shift.low):.4g} to {math.exp(shift.high):.4g}"
-
-
-def _change(a: Side, b: Side, case: Case, candidate: WorkerSpec) -> Change:
+def _change(a: RunAnalysis, b: RunAnalysis, case: Case, candidate: WorkerSpec) -> Change:
     name = case_id(case)
     sides = a.each[candidate.label][name], b.each[candidate.label][name]
     invalid = [
@@ -216,9 +168,10 @@ def _change(a: Side, b: Side, case: Case, candidate: WorkerSpec) -> Change:
     if invalid:
         return Change(case, candidate.label, None, None, None, None, "; ".join(invalid))
     logs = [_logs(run, mine, candidate) for run, mine in zip((a, b), sides, strict=True)]
-    slots = [next((s for s in run.run.plan.workers if s.role == "again"), None) for run in (a, b)]
     floors = [
-        _logs(run, mine, slot) for run, mine, slot in zip((a, b), sides, slots, strict=True) if slot
+        _logs(run, mine, run.run.again)
+        for run, mine in zip((a, b), sides, strict=True)
+        if run.run.again
     ]
     return Change(
         case,
@@ -231,8 +184,8 @@ def _change(a: Side, b: Side, case: Case, candidate: WorkerSpec) -> Change:
     )
 
 
-def _logs(run: Side, mine: Readings, other: WorkerSpec) -> Floats:
-    return log_ratios(run.run, mine.invocations.values(), run.baseline, other)
+def _logs(run: RunAnalysis, mine: Readings, other: WorkerSpec) -> Floats:
+    return log_ratios(run.run, mine.invocations.values(), run.run.baseline, other)
 
 
 def _with_verdict(change: Change, p_holm: float | None, cells: int, edge: float) -> Change:
@@ -240,29 +193,5 @@ def _with_verdict(change: Change, p_holm: float | None, cells: int, edge: float)
         return replace(change, verdict=Verdict("INVALID", change.invalid))
     if p_holm is None or change.shift is None:
         return replace(change, verdict=Verdict("UNRESOLVED", change.lacking))
-    return replace(change, verdict=_judge(change.shift, change.floor, p_holm, cells, edge))
-
-
-def _judge(shift: Shift, floor: float, p_holm: float, cells: int, edge: float) -> Verdict:
-    """Give the verdict by the rules of `bench.analysis.verdicts`; `edge` is the end of the band."""
-    interval = f"the interval {ends_text(shift)}"
-    floor_text = f"the noise floor of {math.expm1(floor):.1%}"
-    inside = max(-shift.low, shift.high) <= edge
-    if inside and floor <= edge:
-        return Verdict("EQUIVALENT", f"{interval} lies inside the band of ±{math.expm1(edge):.0%}")
-    if inside:
-        return Verdict(
-            "UNRESOLVED", f"{floor_text} is wider than the band of ±{math.expm1(edge):.0%}"
-        )
-    if p_holm < 1 - CONFIDENCE and abs(shift.mean) > floor:
-        side = "above" if shift.mean > 0 else "below"
-        kind: VerdictKind = "FASTER" if shift.mean > 0 else "SLOWER"
-        return Verdict(kind, f"{interval} lies {side} 1, by more than {floor_text}")
-    if shift.low <= 0 <= shift.high:
-        return Verdict("UNRESOLVED", f"{interval} includes 1")
-    if abs(shift.mean) <= floor:
-        change = f"{math.expm1(abs(shift.mean)):.1%}"
-        return Verdict("UNRESOLVED", f"the change of {change} is below {floor_text}")
-    return Verdict(
-        "UNRESOLVED", f"{interval} excludes 1, but not after Holm's correction over {cells} cells"
-    )
+    verdict = verdict_of(change.shift, change.floor, p_holm, cells=cells, band=edge, what="change")
+    return replace(change, verdict=verdict)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bench.analysis.comparable import Differences
-from bench.analysis.comparison import Change, Side, corrected
-from bench.analysis.intervals import CONFIDENCE
+from bench.analysis.comparison import Change, corrected
+from bench.analysis.judge import judge
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.records import Case, Phase
 
 Answer = Literal["PASS", "FAIL", "UNRESOLVED"]
@@ -67,7 +68,9 @@ def exit_code(outcomes: Iterable[Outcome]) -> int:
     return UNRESOLVED if "UNRESOLVED" in answers or not answers else PASSED
 
 
-def obstacles(a: Side, b: Side, found: Differences, phases: Collection[Phase]) -> tuple[str, ...]:
+def obstacles(
+    a: RunAnalysis, b: RunAnalysis, found: Differences, phases: Collection[Phase]
+) -> tuple[str, ...]:
     """Say why run B may not be held against run A; empty if it may.
 
     Stricter than a comparison that a person reads: the baseline must be the same, both runs must
@@ -101,13 +104,13 @@ def obstacles(a: Side, b: Side, found: Differences, phases: Collection[Phase]) -
     slots = {spec.label for spec in b.run.plan.workers}
     reasons += [
         f"the candidate {spec.label} is in A and not in B"
-        for spec in a.run.plan.workers
-        if spec.role == "candidate" and spec.label not in slots
+        for spec in a.run.candidates
+        if spec.label not in slots
     ]
     return tuple(dict.fromkeys(reasons))
 
 
-def new_cases(a: Side, b: Side, phases: Collection[Phase]) -> list[Case]:
+def new_cases(a: RunAnalysis, b: RunAnalysis, phases: Collection[Phase]) -> list[Case]:
     """List the cases that only B has: nothing holds them yet."""
     return [c for name, c in b.cases.items() if name not in a.cases and c.phase in phases]
 
@@ -116,14 +119,15 @@ def _outcome(change: Change, p_holm: float | None, edge: float, cells: int) -> O
     shift = change.shift
     if p_holm is None or shift is None:
         return Outcome(change, "UNRESOLVED", change.invalid or change.lacking)
-    if abs(shift.mean - edge) <= change.floor:
+    judgement = judge(shift, change.floor, p_holm, mark=edge)
+    if "floor" in judgement.obstacles:
         floor_text = f"the noise floor of {math.expm1(change.floor):.1%}"
         return Outcome(change, "UNRESOLVED", f"it lies nearer to the limit than {floor_text}")
-    if shift.low <= edge <= shift.high:
+    if "interval" in judgement.obstacles:
         return Outcome(change, "UNRESOLVED", "its interval includes the limit")
-    if shift.low > edge:
+    if shift.low > edge:  # that all must PASS needs no correction
         return Outcome(change, "PASS", "its whole interval keeps the limit")
-    if p_holm < 1 - CONFIDENCE:
+    if judgement.answer == "below":
         return Outcome(change, "FAIL", "its whole interval lies beyond the limit")
     return Outcome(
         change,

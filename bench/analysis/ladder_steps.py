@@ -14,22 +14,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.analysis.intervals import estimate
-from bench.analysis.readings import Readings, Times, read_each
+from bench.analysis.readings import Readings, Times
 from bench.analysis.verdicts import log_ratios
 from bench.model.cases import case_id
 from bench.model.records import (
     PHASES,
     Case,
     Estimate,
-    Fault,
-    ParityResult,
     Phase,
     Problem,
     Run,
-    Sample,
     WorkerSpec,
 )
-from bench.model.slots import candidates_of
 
 ORDER = (
     *("python", "numpy", "numpy-tuned", "mojo-port", "mojo-simd", "mojo", "mojo-max", "mojo-exe"),
@@ -69,18 +65,12 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
 
-def steps_of(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> tuple[Step, ...]:
+def steps_of(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> tuple[Step, ...]:
     """Form every step of which a run has both variants, by phase, in the order of `STEPS`.
 
     A case that is INVALID for one of the two, or has no invocation that both completed, has no
     ratio; a step without any is left out.
     """
-    each = read_each(run, samples, parity, faults)
     found: list[Step] = []
     for phase in PHASES:
         cases = [case for case in run.plan.cases if case.phase == phase]
@@ -118,7 +108,7 @@ def _readings(
     """
     labels = [spec.label]
     if spec.role == "baseline":
-        labels = [candidate.label for candidate in candidates_of(run)]
+        labels = [candidate.label for candidate in run.candidates]
     found: dict[int, Times] = {}
     for label in labels:
         mine = each[label].get(case_id(case))

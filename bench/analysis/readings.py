@@ -1,4 +1,4 @@
-"""Sorts what was recorded of a run by case, invocation and worker. Pure: no clock, no files.
+"""Sorts what was recorded of a run: readings by case, invocation and worker; disturbances. Pure.
 
 An invocation counts where it is complete. A case of which nothing may be said has a reason. Where
 there are several candidates, what one leaves out or does wrong is its own.
@@ -7,14 +7,26 @@ there are several candidates, what one leaves out or does wrong is its own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
+from typing import TypeVar
 
 import numpy as np
 
 from bench.analysis.intervals import Floats
 from bench.model.cases import case_id, problem_id
-from bench.model.records import PHASES, PROBES, Case, Fault, ParityResult, Run, Sample, WorkerSpec
+from bench.model.records import (
+    BREAKDOWN,
+    PHASES,
+    PROBES,
+    Case,
+    Fault,
+    ParityResult,
+    Run,
+    Sample,
+    WorkerSpec,
+)
 from bench.model.slots import narrowed, slots_of
 
 Times = Mapping[str, Floats]
@@ -22,7 +34,14 @@ Times = Mapping[str, Floats]
 ReadTimes = Mapping[str, Mapping[int, Times]]
 """All that was read, without warm-ups: `Times` by case id and invocation."""
 
+Record = TypeVar("Record", Sample, Fault, ParityResult)
+
 UNCHECKED = "parity was not checked"
+PREEMPTED_SHARE, PREEMPTED_LEAST = 0.05, 3
+"""A case counts as disturbed if a larger share of its readings lost their core to another process,
+and so many at least: of few readings a single one is a large share."""
+KEPT = 0.98
+"""A reading lost its core if it was preempted and worked for less than this share of its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,73 +53,8 @@ class Readings:
     invalid: str  # why nothing may be said of the case; empty if something may
 
 
-def slots(run: Run) -> tuple[WorkerSpec, WorkerSpec | None, list[WorkerSpec]]:
-    """Return baseline, its second slot if it has one, and the candidates."""
-    slots = {spec.role: spec for spec in run.plan.workers}
-    candidates = [spec for spec in run.plan.workers if spec.role == "candidate"]
-    return slots["baseline"], slots.get("again"), candidates
-
-
-def read(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> dict[str, Readings]:
-    """Sort what was recorded by case id, of all workers together."""
-    return _sorted(run, _times_of(samples), _invalid(run, parity, faults))
-
-
-def read_each(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> dict[str, dict[str, Readings]]:
-    """Sort what was recorded by candidate, then by case id: each beside the baseline alone.
-
-    A case in which a candidate takes no part is left out of its own. What stopped the case before
-    a candidate had a reading of it stands for that candidate too, whoever did it.
-    """
-    return sorted_by_candidate(run, _times_of(samples), parity, faults)
-
-
-def sorted_by_candidate(
-    run: Run,
-    times: ReadTimes,
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> dict[str, dict[str, Readings]]:
-    """Do what `read_each` does with readings that are sorted into arrays already."""
-    candidates, parity, faults = slots(run)[2], tuple(parity), tuple(faults)
-    whole, of_any = _sorted(run, times, {}), _invalid(run, parity, faults)
-    found: dict[str, dict[str, Readings]] = {}
-    for candidate in candidates:
-        others = [spec for spec in candidates if spec != candidate]
-        labels = {spec.label for spec in others}
-        names = {spec.implementation for spec in others} - {candidate.implementation}
-        invalid = _invalid(
-            run,
-            [result for result in parity if result.candidate not in names],
-            [fault for fault in faults if fault.worker not in labels],
-        )
-        mine = _sorted(narrowed(run, candidate), times, invalid)
-        for case in run.plan.cases:
-            name = case_id(case)
-            mine_of = times.get(name, {}).values()
-            if case.phase in PROBES or any(candidate.label in one for one in mine_of):
-                continue  # probes are taken by whoever can, and stand for all
-            own = invalid.get(name, UNCHECKED)
-            has_turn = candidate in slots_of(case, candidates)
-            if not has_turn or (whole[name].invocations and own == UNCHECKED):
-                mine.pop(name)  # others have complete readings, and nothing went wrong with it
-            elif name in of_any:
-                mine[name] = replace(mine[name], invalid=invalid.get(name) or of_any[name])
-        found[candidate.label] = mine
-    return found
-
-
-def _times_of(samples: Iterable[Sample]) -> ReadTimes:
+def sort_samples(samples: Iterable[Sample]) -> ReadTimes:
+    """Sort samples by case, invocation and worker, in the order of their rounds."""
     times: defaultdict[str, defaultdict[int, defaultdict[str, dict[int, float]]]]
     times = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     for sample in samples:
@@ -119,7 +73,61 @@ def _times_of(samples: Iterable[Sample]) -> ReadTimes:
     }
 
 
-def _sorted(run: Run, times: ReadTimes, invalid: Mapping[str, str]) -> dict[str, Readings]:
+def readings_of(
+    run: Run, times: ReadTimes, parity: Iterable[ParityResult], faults: Iterable[Fault]
+) -> dict[str, Readings]:
+    """Find the complete invocations by case id, of all workers together."""
+    return _complete(run, times, _invalid(run, parity, faults))
+
+
+def readings_by_candidate(
+    run: Run, times: ReadTimes, parity: Sequence[ParityResult], faults: Sequence[Fault]
+) -> dict[str, dict[str, Readings]]:
+    """Find the complete invocations by candidate, then by case id: each beside the baseline alone.
+
+    A case in which a candidate takes no part is left out of its own. What stopped the case before
+    a candidate had a reading of it stands for that candidate too, whoever did it.
+    """
+    whole, of_any = _complete(run, times, {}), _invalid(run, parity, faults)
+    found: dict[str, dict[str, Readings]] = {}
+    for candidate in run.candidates:
+        others = Others(run, candidate)
+        invalid = _invalid(run, others.left_out(parity), others.left_out(faults))
+        mine = _complete(narrowed(run, candidate), times, invalid)
+        for case in run.plan.cases:
+            name = case_id(case)
+            mine_of = times.get(name, {}).values()
+            if case.phase in PROBES or any(candidate.label in one for one in mine_of):
+                continue  # probes are taken by whoever can, and stand for all
+            own = invalid.get(name, UNCHECKED)
+            has_turn = candidate in slots_of(case, run.candidates)
+            if not has_turn or (whole[name].invocations and own == UNCHECKED):
+                mine.pop(name)  # others have complete readings, and nothing went wrong with it
+            elif name in of_any:
+                mine[name] = replace(mine[name], invalid=invalid.get(name) or of_any[name])
+        found[candidate.label] = mine
+    return found
+
+
+class Others:
+    """The candidates of a run besides one."""
+
+    def __init__(self, run: Run, candidate: WorkerSpec) -> None:
+        specs = [spec for spec in run.candidates if spec != candidate]
+        self.labels = {spec.label for spec in specs}
+        self._names = {spec.implementation for spec in specs} - {candidate.implementation}
+
+    def left_out(self, records: Iterable[Record]) -> tuple[Record, ...]:
+        """Return the records that are not of them."""
+        return tuple(one for one in records if not self._have(one))
+
+    def _have(self, record: Sample | Fault | ParityResult) -> bool:
+        if isinstance(record, ParityResult):
+            return record.candidate in self._names
+        return record.worker in self.labels
+
+
+def _complete(run: Run, times: ReadTimes, invalid: Mapping[str, str]) -> dict[str, Readings]:
     """Find the complete invocations of every case."""
     found: dict[str, Readings] = {}
     for case in run.plan.cases:
@@ -161,3 +169,40 @@ def _invalid(run: Run, parity: Iterable[ParityResult], faults: Iterable[Fault]) 
         if failed and case.phase in PHASES:
             reasons.setdefault(case_id(case), failed)
     return reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What the system says of the readings that count; cases of the breakdown are left out."""
+
+    preempted: Mapping[str, tuple[int, int]]  # by case id: lost their core, of all; worst first
+    page_faults: Mapping[tuple[str, str], float]  # of one repetition; by case id and label
+
+    @property
+    def disturbed(self) -> list[str]:
+        """Ids of the cases that lost too many readings, the worst first."""
+        return [
+            name
+            for name, (lost, of) in self.preempted.items()
+            if lost > PREEMPTED_SHARE * of and lost >= PREEMPTED_LEAST
+        ]
+
+
+def disturbance_of(samples: Iterable[Sample]) -> Disturbance:
+    """Count what the system did; nothing where an older version did not record it."""
+    lost: defaultdict[str, list[bool]] = defaultdict(list)
+    page_faults: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for sample in samples:
+        if sample.warmup or sample.case.partition("/")[0] in BREAKDOWN:
+            continue
+        if sample.preempted is not None:
+            # A long reading always sees some switch; what counts is that it cost time.
+            worked = sample.elapsed_ns if sample.cpu_ns is None else sample.cpu_ns
+            lost[sample.case].append(bool(sample.preempted) and worked < KEPT * sample.elapsed_ns)
+        if sample.page_faults is not None:
+            page_faults[sample.case, sample.worker].append(sample.page_faults / sample.loops)
+    found = {name: (sum(hits), len(hits)) for name, hits in lost.items()}
+    return Disturbance(
+        dict(sorted(found.items(), key=lambda pair: -pair[1][0] / pair[1][1])),
+        {key: median(values) for key, values in page_faults.items()},
+    )

@@ -6,35 +6,32 @@ slower for a while is so for both. What a rate is and what the probes do is in d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 
 from bench.analysis.intervals import Floats, estimate
-from bench.analysis.readings import read
+from bench.analysis.readings import Readings
 from bench.model.arithmetic import flops, triad_bytes
 from bench.model.cases import case_id
-from bench.model.records import PHASES, PROBES, Case, Fault, ParityResult, Rate, Run, Sample, Share
+from bench.model.records import PHASES, PROBES, Case, Rate, Run, Share
 from bench.model.slots import slots_of
 
+LogRates = Mapping[str, Mapping[str, Mapping[int, float]]]
+"""Logarithms of operations (or bytes) per nanosecond, by case id, worker and invocation."""
 
-def shares(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> tuple[Share, ...]:
+
+def shares_of(run: Run, log_rates: LogRates) -> tuple[Share, ...]:
     """Derive the part of the peak that each worker reaches in each case that has one.
 
     Per invocation the rate of the case, by its median time, over the rate of the peak beside it;
     over invocations Student's t of the logarithms, as for ratios. A case that is INVALID has no
     share, nor has one whose peak was not read.
     """
-    rates = _rates(run, samples, parity, faults)
     found = []
     for case in run.plan.cases:
-        peak = next(iter(rates.get(case_id(Case("peak", case.problem)), {}).values()), {})
-        for worker, rate in rates[case_id(case)].items() if case.phase in PHASES else ():
+        peak = next(iter(log_rates.get(case_id(Case("peak", case.problem)), {}).values()), {})
+        for worker, rate in log_rates[case_id(case)].items() if case.phase in PHASES else ():
             both = [number for number in rate if number in peak]
             if both:
                 logs = np.array([rate[number] - peak[number] for number in both])
@@ -42,17 +39,11 @@ def shares(
     return tuple(found)
 
 
-def rates(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> tuple[Rate, ...]:
+def rates_of(run: Run, log_rates: LogRates) -> tuple[Rate, ...]:
     """Derive what the probes found, by phase, dtype and threads, in the order of the plan.
 
     Where a peak was read beside several networks of an invocation, their median counts.
     """
-    found = _rates(run, samples, parity, faults)
     groups: dict[tuple[str, str, int], list[Case]] = {}
     for case in run.plan.cases:
         if case.phase in PROBES:
@@ -62,7 +53,7 @@ def rates(
     for cases in groups.values():
         readings: dict[int, list[float]] = {}
         for case in cases:
-            for by_invocation in found[case_id(case)].values():
+            for by_invocation in log_rates[case_id(case)].values():
                 for number, log in by_invocation.items():
                     readings.setdefault(number, []).append(log)
         if readings:
@@ -74,17 +65,11 @@ def rates(
     return tuple(results)
 
 
-def _rates(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> dict[str, dict[str, dict[int, float]]]:
+def log_rates_of(run: Run, readings: Mapping[str, Readings]) -> LogRates:
     """Take logarithms of operations (or bytes) per nanosecond, by case id, worker, invocation."""
     found: dict[str, dict[str, dict[int, float]]] = {case_id(case): {} for case in run.plan.cases}
     if not any(case.phase in PROBES for case in run.plan.cases):
         return found  # nothing to hold a rate against
-    readings = read(run, samples, parity, faults)
     for case in run.plan.cases:
         mine = readings[case_id(case)]
         amount = flops(case) or triad_bytes(case)

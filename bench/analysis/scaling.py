@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from bench.analysis.intervals import Floats, estimate, t_interval
-from bench.analysis.readings import read
+from bench.analysis.readings import Readings
 from bench.analysis.verdicts import log_ratios
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id
@@ -26,13 +25,10 @@ from bench.model.records import (
     Case,
     DType,
     Estimate,
-    Fault,
-    ParityResult,
     Phase,
     Problem,
     Result,
     Run,
-    Sample,
 )
 from bench.model.slots import has_phase
 from bench.model.workload import AXES, Axis, along
@@ -121,20 +117,14 @@ class Sweep:
 
 
 def settings_of(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-    results: Sequence[Result],
+    run: Run, readings: Mapping[str, Readings], results: Iterable[Result]
 ) -> tuple[Setting, ...]:
     """Sort what was compared by phase, dtype and threads, in the order of the plan.
 
     A case that is INVALID, or has no complete invocation, takes no part. Where a run has several
     candidates, the first counts.
     """
-    baseline = next(spec for spec in run.plan.workers if spec.role == "baseline")
-    candidate = next(spec for spec in run.plan.workers if spec.role == "candidate")
-    readings = read(run, samples, parity, faults)
+    baseline, candidate = run.baseline, run.candidates[0]
     groups: dict[tuple[Phase, DType, int], list[Measured]] = {}
     seen = set()
     for result in results:
@@ -197,6 +187,8 @@ def crossover(setting: Setting) -> Crossover:
 
 def _crossing(sizes: Mapping[int, Sequence[Measured]], side: int) -> Crossing:
     """Interpolate one change of sides per invocation; NaN where no invocation has all sizes."""
+    from scipy.optimize import isotonic_regression  # heavy, and most runs have no crossing
+
     at = np.log(np.array(list(sizes), np.float64))
     shared = _shared([one.ratio for cases in sizes.values() for one in cases])
     found, outside = [], 0

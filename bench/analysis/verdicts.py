@@ -11,10 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy import stats as distributions
 
 from bench.analysis.intervals import (
     CONFIDENCE,
@@ -24,22 +22,21 @@ from bench.analysis.intervals import (
     p_value,
     quantile,
     t_interval,
+    trend_p_value,
 )
-from bench.analysis.readings import Readings, Times, read_each, slots
+from bench.analysis.judge import Interval, claims, verdict_of
+from bench.analysis.readings import Readings, Times
 from bench.model.cases import case_id
+from bench.model.numbers import count_text
 from bench.model.records import (
     PHASES,
     Case,
-    Fault,
-    ParityResult,
     Ratio,
     Result,
     Run,
-    Sample,
     Spread,
     TimeEstimate,
     Verdict,
-    VerdictKind,
     WorkerSpec,
 )
 
@@ -52,29 +49,23 @@ DRIFT_LEVEL = 0.01
 """Chance that an invocation without drift is marked as drifting."""
 
 
-def results(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-    band: float = BAND,
+def results_of(
+    run: Run, each: Mapping[str, Mapping[str, Readings]], band: float = BAND
 ) -> tuple[Result, ...]:
     """Derive one result per case and candidate that takes part in it, in the order of the plan.
 
-    Floors have times only. A case that failed parity, was never checked, or had a fault is
+    Overheads have times only. A case that failed parity, was never checked, or had a fault is
     INVALID and has no ratio. A run from pytest-benchmark has ratios of medians without an
     interval, and no verdicts. An invocation counts for a case and a candidate when that and both
     slots of the baseline finished every planned round of it; others are counted in `incomplete`.
     What one of several candidates does wrong or leaves out says nothing of the others.
+
+    Args:
+        run: The run.
+        each: What `bench.analysis.readings` sorted by candidate and case.
+        band: Differences up to this count as equal.
     """
-    return results_of(run, read_each(run, samples, parity, faults), band)
-
-
-def results_of(
-    run: Run, each: Mapping[str, Mapping[str, Readings]], band: float = BAND
-) -> tuple[Result, ...]:
-    """Derive the same from what `bench.analysis.readings` sorted by candidate and case."""
-    baseline, again, _ = slots(run)
+    baseline, again = run.baseline, run.again
     compared = _compare(run, each)
     judged = [one for one in compared if one.enough and run.source == "bench"]
     corrected = holm([p_value(one.logs) for one in judged])
@@ -114,12 +105,7 @@ def results_of(
     return tuple(found)
 
 
-def geometric_means(
-    run: Run,
-    samples: Iterable[Sample],
-    parity: Iterable[ParityResult],
-    faults: Iterable[Fault],
-) -> tuple[Ratio, ...]:
+def geometric_means(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> tuple[Ratio, ...]:
     """Average the ratios of each phase over its problems; `Ratio.case` is the phase.
 
     Per invocation the mean over cells of the log-ratio, across invocations Student's t: cells of
@@ -127,12 +113,11 @@ def geometric_means(
     invocations in which all of them are complete take part; a phase with fewer than two such
     cells has no mean. It says nothing that the cells do not say: show it beside them.
     """
-    baseline, _, candidates = slots(run)
-    each = read_each(run, samples, parity, faults)
+    baseline = run.baseline
     found = []
     for phase in dict.fromkeys(case.phase for case in run.plan.cases if case.phase in PHASES):
         names = [case_id(case) for case in run.plan.cases if case.phase == phase]
-        for candidate in candidates:
+        for candidate in run.candidates:
             mine = [one for name in names if (one := each[candidate.label].get(name))]
             cells = [one.invocations for one in mine if one.invocations and not one.invalid]
             shared = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []
@@ -167,7 +152,7 @@ def spreads(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> dict[str, S
     for one in _compare(run, each):
         if len(one.logs) < 2:
             continue
-        baseline = slots(run)[0].label
+        baseline = run.baseline.label
         rounds = [
             np.log(times[baseline] / times[one.candidate.label])
             for times in one.readings.invocations.values()
@@ -203,9 +188,8 @@ def drifts(log_ratios: Floats, band: float = BAND) -> bool:
     half = len(log_ratios) // 2
     moved = abs(np.median(log_ratios[-half:]) - np.median(log_ratios[:half]))
     if not moved > math.log1p(band):
-        return False  # as nearly always; the test below takes a hundred times as long
-    trend = distributions.kendalltau(np.arange(len(log_ratios)), log_ratios)
-    return bool(trend.pvalue < DRIFT_LEVEL)
+        return False  # as nearly always; the test below takes long
+    return trend_p_value(log_ratios) < DRIFT_LEVEL
 
 
 def _drifting(invocations: Sequence[Times], baseline: str, other: str, band: float) -> int:
@@ -249,10 +233,10 @@ class _Comparison:
 
 
 def _compare(run: Run, each: Mapping[str, Mapping[str, Readings]]) -> list[_Comparison]:
-    baseline, again, candidates = slots(run)
+    baseline, again = run.baseline, run.again
     compared = []
     for case in run.plan.cases:
-        for candidate in candidates:
+        for candidate in run.candidates:
             mine = each[candidate.label].get(case_id(case))
             if mine is None:
                 continue
@@ -305,40 +289,16 @@ def _times(invocations: Sequence[Times]) -> dict[str, TimeEstimate]:
 
 
 def _judge(logs: Floats, floor_logs: Floats, p_holm: float, cells: int, band: float) -> Verdict:
-    """Give the verdict of docs/method.md on at least ten invocations.
-
-    EQUIVALENT stands on the plain interval, FASTER and SLOWER on the p corrected by Holm over
-    the cells of the run. Where the noise floor is wider than the band, nothing is EQUIVALENT.
-    """
-    mean, low, high = (float(value) for value in t_interval(logs))
-    floor = float(np.abs(t_interval(floor_logs)[1:]).max())
+    """Give the verdict on at least ten invocations, with what would settle an open question."""
     edge = math.log1p(band)
-    interval = f"the interval {math.exp(low):.4g} to {math.exp(high):.4g}"
-    floor_text = f"the noise floor of {math.expm1(floor):.1%}"
-    equal, different = _claims(mean, (high - low) / 2, p_holm < 1 - CONFIDENCE, floor, edge)
-    if equal:
-        return Verdict("EQUIVALENT", f"{interval} lies inside the band of ±{band:.0%}")
-    if different:
-        kind: VerdictKind = "FASTER" if mean > 0 else "SLOWER"
-        side = "above" if mean > 0 else "below"
-        return Verdict(kind, f"{interval} lies {side} 1, by more than {floor_text}")
-    if max(-low, high) <= edge:
-        reason = f"{floor_text} is wider than the band of ±{band:.0%}"
-    elif low <= 0 <= high:
-        reason = f"{interval} includes 1"
-    elif abs(mean) <= floor:
-        reason = f"the difference of {math.expm1(abs(mean)):.1%} is below {floor_text}"
-    else:
-        reason = f"{interval} excludes 1, but not after Holm's correction over {cells} cells"
-    return Verdict("UNRESOLVED", f"{reason}; {_outlook(logs, floor_logs, cells, edge)}")
-
-
-def _claims(mean: Any, half: Any, excludes_1: Any, floor: Any, edge: float) -> tuple[Any, Any]:
-    """Tell which claim holds, equal or different; all in logarithms, also for whole arrays."""
-    inside = np.abs(mean) + half <= edge
-    equal = np.logical_and(inside, floor <= edge)
-    return equal, np.logical_and(
-        np.logical_and(excludes_1, np.logical_not(inside)), np.abs(mean) > floor
+    return verdict_of(
+        Interval(*(float(value) for value in t_interval(logs))),
+        float(np.abs(t_interval(floor_logs)[1:]).max()),
+        p_holm,
+        cells=cells,
+        band=edge,
+        what="difference",
+        outlook=lambda: _outlook(logs, floor_logs, cells, edge),
     )
 
 
@@ -352,20 +312,15 @@ def _outlook(logs: Floats, floor_logs: Floats, cells: int, edge: float) -> str:
     strict = quantile(counts, 1 - (1 - CONFIDENCE) / cells) / np.sqrt(counts)
     spread, mean = logs.std(ddof=1), abs(logs.mean())
     floor = abs(floor_logs.mean()) + width * floor_logs.std(ddof=1)
-    claims = _claims(mean, width * spread, mean > strict * spread, floor, edge)
-    settled = np.logical_or(*claims)
+    settled = np.logical_or(*claims(mean, width * spread, mean > strict * spread, floor, edge))
     if not settled.any():
         return f"even {MOST_WORTH_NAMING} invocations would not settle it"
     more = int(counts[settled.argmax()]) - len(logs)
-    return f"about {_count(more, 'more invocation')} would settle it"
+    return f"about {count_text(more, 'more invocation')} would settle it"
 
 
 def _too_few(count: int, *, has_floor: bool) -> str:
     if not has_floor:
         return "the run has no A/A pair, so its noise floor is not known"
-    only = f"only {_count(count, 'invocation')}" if count else "no complete invocation"
+    only = f"only {count_text(count, 'invocation')}" if count else "no complete invocation"
     return f"{only}; a verdict needs {LEAST_FOR_VERDICT}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"

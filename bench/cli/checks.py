@@ -88,12 +88,14 @@ def list_command(
     layers / batch / rows / dtype / threads. Of a variant that is not installed it says how to.
     """
     from bench.cli.terminal.text import show_table, show_variants
+    from bench.model.tables import Table
 
     cases = planned(problems_of(options), phases_of(options.phase), PRESETS[options.preset])
     if as_json:
         emit([listed(case) for case in cases])
         return
-    show_table(("case", "FLOPs"), [(case_id(case), f"{flops(case):,}") for case in cases])
+    lines = [(case_id(case), f"{flops(case):,}") for case in cases]
+    show_table(Table(("case", "FLOPs"), lines))
     show_variants()
 
 
@@ -155,6 +157,7 @@ def validate(
     from bench.measuring.validation.page import summary
     from bench.measuring.validation.trials_run import LONG, SHORT
     from bench.measuring.validation.trials_run import validate as put_to_the_test
+    from bench.model.tables import Table
     from bench.storage.atomic_files import write_whole
 
     build_mojo()
@@ -169,10 +172,8 @@ def validate(
 
         emit(Validated(ok, tuple(lines), tuple(found.refusals)))
     else:
-        show_table(
-            ("", "found", "goal", ""),
-            [(one.what, one.found, one.goal, one.state) for one in lines],
-        )
+        rows = [(one.what, one.found, one.goal, one.state) for one in lines]
+        show_table(Table(("", "found", "goal", ""), rows))
         show_lines(f"{one.name}: {one.reason or 'passes'}" for one in found.refusals if not one.ok)
     if page is not None:
         try:

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench.analysis import verdicts
 from bench.analysis.comparable import Difference
 from bench.analysis.comparison import Change, changes
 from bench.analysis.gate import Answer as GateAnswer
 from bench.analysis.gate import Limit, exit_code, gate, new_cases, obstacles
-from bench.analysis.roofline import rates, shares
+from bench.analysis.run_analysis import RunAnalysis, analyse_stored
 from bench.cli.output import ListedCase
 from bench.cli.terminal.comparison import load_pair, refused
 from bench.measuring.doctor import Finding
@@ -45,7 +44,6 @@ from bench.report.multi_run.runs import Group
 from bench.report.sections.provenance import roofline_of
 from bench.storage import runs as store
 from bench.storage.atomic_files import write_whole
-from bench.storage.runs import Stored
 from bench.workers.findings import Check
 
 if TYPE_CHECKING:  # they need pyarrow, which not everybody has
@@ -329,26 +327,24 @@ def planned(plan: Plan, faults: Sequence[Fault]) -> Planned:
     )
 
 
-def judged_run(path: Path) -> JudgedRun:
+def judged_run(path: Path, analysis: RunAnalysis | None = None) -> JudgedRun:
     """Tell what a stored run came to."""
-    stored = store.load(path)
-    results = verdicts.results(stored.run, stored.samples, stored.parity, stored.faults)
-    errors = roofline_of(stored, results).errors
-    return _judged(stored, results, errors)
+    analysis = analysis or analyse_stored(store.load(path))
+    return _judged(path, analysis, roofline_of(analysis).errors)
 
 
-def _judged(stored: Stored, results: Sequence[Result], errors: Sequence[str]) -> JudgedRun:
-    run, page = stored.run, stored.path / "report.html"
-    invalid = any(one.verdict and one.verdict.kind == "INVALID" for one in results)
+def _judged(path: Path, analysis: RunAnalysis, errors: Sequence[str]) -> JudgedRun:
+    run, page = analysis.run, path / "report.html"
+    invalid = any(one.verdict and one.verdict.kind == "INVALID" for one in analysis.results)
     return JudgedRun(
         run.name,
         run.started,
         run.status,
         run.plan.request.preset,
         not invalid and not errors,
-        tuple(map(_case_result, results)),
-        stored.faults,
-        (*stored.notes, *errors),
+        tuple(map(_case_result, analysis.results)),
+        tuple(analysis.faults),
+        (*analysis.notes, *errors),
         str(page) if page.is_file() else None,
     )
 
@@ -400,17 +396,15 @@ def roofline(path: Path) -> Roofline:
     Raises:
         UsageError: It holds no probes.
     """
-    stored = store.load(path)
-    readings = stored.run, stored.samples, stored.parity, stored.faults
-    results = verdicts.results(*readings)
-    found = shares(*readings)
+    analysis = analyse_stored(store.load(path))
+    found = analysis.shares
     if not found:
         raise UsageError(f"{path} holds no probes of the machine; `bench roofline` takes them")
-    errors = tuple(roofline_of(stored, results).errors)
+    errors = tuple(roofline_of(analysis).errors)
     return Roofline(
-        stored.run.name,
-        _judged(stored, results, errors).ok,
-        rates(*readings),
+        analysis.run.name,
+        _judged(path, analysis, errors).ok,
+        analysis.rates,
         tuple(ReachedShare(case_id(one.case), one.worker, one.estimate) for one in found),
         errors,
     )
@@ -437,7 +431,7 @@ def comparison(path_a: Path, path_b: Path, *, force: bool) -> Comparison:
         tuple(blocked),
         pair.found.told,
         {
-            letter: {name: dict(times) for name, times in side.times.items()}
+            letter: {name: dict(times) for name, times in side.estimates.items()}
             for letter, side in zip("AB", sides, strict=True)
         },
         () if blocked else tuple(map(_case_change, changes(pair.a, pair.b))),

@@ -296,22 +296,21 @@ def _show(
     """Say what came of it and where it is."""
     from bench.cli.terminal.text import show_lines, show_table
     from bench.model.numbers import significant
+    from bench.model.tables import Table
     from bench.report.charts.training import outcome
     from bench.training.train import has_run_away
 
     heads = ("network", "wall time", "last training loss", "last validation loss", "test rows")
-    show_table(
-        heads,
-        [
-            (
-                side.name,
-                f"{significant(side.seconds)} s",
-                *map(significant, _last_losses(task, settings, side)),
-                outcome(task, side),
-            )
-            for side in sides
-        ],
-    )
+    rows = [
+        (
+            side.name,
+            f"{significant(side.seconds)} s",
+            *map(significant, _last_losses(task, settings, side)),
+            outcome(task, side),
+        )
+        for side in sides
+    ]
+    show_table(Table(heads, rows))
     ran_away = [
         f"{side.name}'s training ran away: a loss is not finite; give a smaller --rate"
         for side in sides

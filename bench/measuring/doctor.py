@@ -16,7 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import analyse_stored
+from bench.analysis.verdicts import noise_floor
 from bench.measuring.run_state import Progress
 from bench.measuring.runner import measure
 from bench.model.cases import NETWORKS, case_text
@@ -235,13 +236,12 @@ def examine(
     with TemporaryDirectory() as folder:
         run = measure(request, Path(folder) / "doctor", datetime.now(UTC), progress)
         stored = store.load(Path(folder) / "doctor")
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
     measured = Measured(
         time.perf_counter() - began,
         clock_step_ns(),
         {
-            case_text(result.case): stats.noise_floor(result.again)
-            for result in results
+            case_text(result.case): noise_floor(result.again)
+            for result in analyse_stored(stored).results
             if result.case.phase in PHASES
         },
     )

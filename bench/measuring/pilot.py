@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bench.analysis.readings import read_each
+from bench.analysis.run_analysis import analyse_stored
 from bench.analysis.verdicts import spread_of_invocations, spreads
 from bench.measuring.preconditions import on_trial
 from bench.measuring.run_state import SETTLE_S, Edges, Progress, Record, Session, timeout_s
@@ -147,7 +147,7 @@ def aim(session: Session, stored: Stored) -> Plan:
         session: The run.
         stored: What was read so far.
     """
-    each = read_each(stored.run, stored.samples, stored.parity, stored.faults)
+    each = analyse_stored(stored).each
     plan = replace(stored.run.plan, spreads=spreads(stored.run, each))
     target, budget_s = plan.request.target, plan.request.budget_s
     if target is None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.comparable import differences
-from bench.analysis.readings import read
+from bench.analysis.run_analysis import analyse_stored
 from bench.measuring.costs import PROBLEM as TRAINING
 from bench.measuring.costs import take_costs
 from bench.measuring.pilot import aim, pilot
@@ -156,7 +156,7 @@ def _done(stored: Stored, session: Session) -> Done:
         problem_id(problem): {spec.implementation for spec in session.slots_of(problem)[1:]}
         for problem in compared(stored.run.plan.cases)
     }
-    readings = read(stored.run, stored.samples, stored.parity, stored.faults)
+    readings = analyse_stored(stored).readings
     return Done(
         frozenset(name for name, found in had.items() if due.get(name, found) <= found),
         {name: len(mine.invocations) for name, mine in readings.items()},

@@ -90,6 +90,9 @@ a process to its answer, the import included; the import and the first two forwa
 its own clock; its memory; `libraries loaded`: the files of those that the import brought; what lies
 on disk; `compile`: that of the library in use, whatever the compiler had kept in its caches."""
 
+MAIN = "mojo"
+"""The implementation that a report is about, where a run has it."""
+
 SCHEMA_VERSION = 5
 """Version of the files of a run. History: 1, the first (2026-11); 2, cases may be probes of the
 machine, with readings of one worker only (2026-11): a run of version 1 reads as one without; 3, the
@@ -319,6 +322,27 @@ class Run:
     environment_after: Environment | None = None
     resumed: tuple[str, ...] = ()  # when it went on after it was cut short; ISO 8601, UTC
     spent: Spent | None = None  # not of a run that was cut short
+
+    @property
+    def baseline(self) -> WorkerSpec:
+        """The slot that ratios are formed against."""
+        return next(spec for spec in self.plan.workers if spec.role == "baseline")
+
+    @property
+    def again(self) -> WorkerSpec | None:
+        """The second slot of the baseline; None where the run has no A/A pair."""
+        return next((spec for spec in self.plan.workers if spec.role == "again"), None)
+
+    @property
+    def candidates(self) -> tuple[WorkerSpec, ...]:
+        """The slots that are held against the baseline, in the order of the plan."""
+        return tuple(spec for spec in self.plan.workers if spec.role == "candidate")
+
+    @property
+    def main(self) -> WorkerSpec:
+        """The candidate that a report is about: `MAIN` where the run has it, else the first."""
+        found = self.candidates
+        return next((spec for spec in found if spec.implementation == MAIN), found[0])
 
 
 @dataclass(frozen=True, slots=True)

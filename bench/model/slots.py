@@ -1,4 +1,4 @@
-"""Who takes part in a case, and which candidate of a run is the main one. Pure."""
+"""Who takes part in a case. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench.model.arithmetic import flops
-from bench.model.records import BREAKDOWN, PROBES, Case, Phase, Problem, Result, Run, WorkerSpec
+from bench.model.records import BREAKDOWN, PROBES, Case, Phase, Problem, Run, WorkerSpec
 from bench.model.registry import offers
 
 PROBER = "mojo"
 """The implementation that holds the probes of the machine."""
-MAIN = "mojo"
-"""The implementation that a report is about, where a run has it."""
 
 
 def compared(cases: Iterable[Case]) -> tuple[Problem, ...]:
@@ -55,23 +53,6 @@ def group_of(cases: Iterable[Case], workers: Sequence[WorkerSpec]) -> tuple[Work
     """Choose the workers that have a turn in any of these cases."""
     needed = {worker for case in cases for worker in slots_of(case, workers)}
     return tuple(worker for worker in workers if worker in needed)
-
-
-def candidates_of(run: Run) -> list[WorkerSpec]:
-    """List the candidates of a run, in the order of its plan."""
-    return [spec for spec in run.plan.workers if spec.role == "candidate"]
-
-
-def main_candidate(run: Run) -> WorkerSpec | None:
-    """Choose the candidate that is spoken of where one must be; None where there is none."""
-    found = candidates_of(run)
-    return next((spec for spec in found if spec.implementation == MAIN), next(iter(found), None))
-
-
-def main_results(run: Run, results: Iterable[Result]) -> list[Result]:
-    """Take the results of the candidate that is spoken of; all, where they name none."""
-    main = main_candidate(run)
-    return [one for one in results if main is None or one.candidate in ("", main.label)]
 
 
 def narrowed(run: Run, candidate: WorkerSpec) -> Run:

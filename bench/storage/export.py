@@ -18,11 +18,10 @@ import msgspec
 import pandas as pd
 from pytest_benchmark.stats import Stats
 
-from bench.analysis.readings import read_each
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.cases import case_id, case_text, problem_id
 from bench.model.errors import StoreError, UsageError
 from bench.model.records import Case, Sample, WorkerSpec
-from bench.model.slots import candidates_of
 from bench.model.workload import columns_of
 from bench.storage import runs as store
 from bench.storage.pytest_import import EXTRA, Extra
@@ -240,7 +239,7 @@ def _invalid(stored: Stored) -> dict[tuple[str, str], str]:
 
     A candidate's fault is its own; the baseline has one where no candidate is left.
     """
-    each = read_each(stored.run, stored.samples, stored.parity, stored.faults)
+    each = analyse_stored(stored).each
     found = {
         (name, label): mine.invalid
         for label, cases in each.items()
@@ -282,7 +281,7 @@ def _left_out(stored: Stored, to: str) -> list[str]:
     """Say what a format cannot hold or should not."""
     if to in ("csv", "parquet"):
         return []
-    several = len(candidates_of(stored.run)) > 1
+    several = len(stored.run.candidates) > 1
     whose = {
         f"{name}: {label}" if several else name: why
         for (name, label), why in _invalid(stored).items()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from known_truth import FORWARD, SMALL, Time, agreed, make_run, make_samples, spread_around
 from scipy import stats as scipy_stats
 
-from bench.analysis.comparison import Change, Side, changes, side, welch
+from bench.analysis.comparison import Change, Side, changes, welch
+from bench.analysis.run_analysis import analyse
 from bench.model.cases import case_id
 from bench.model.presets import cases_of
 from bench.model.records import Case, Fault, Run
@@ -26,7 +27,7 @@ def side_of(
     time: Time, *cases: Case, invocations: int = 10, faults: tuple[Fault, ...] = ()
 ) -> Side:
     run = make_run(*(cases or (FORWARD,)), invocations=invocations)
-    return side(run, make_samples(run, time), agreed(run), faults)
+    return analyse(run, make_samples(run, time), agreed(run), faults)
 
 
 def compared(before: Time, after: Time, *cases: Case) -> tuple[Change, ...]:

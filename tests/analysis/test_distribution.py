@@ -23,8 +23,8 @@ from sample_run import (
     write_run,
 )
 
-from bench.analysis.distribution import fences, histories_of, in_order_of_telling
-from bench.analysis.verdicts import results
+from bench.analysis.distribution import fences, in_order_of_telling
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.cases import case_id, case_text
 from bench.model.records import PHASES, Case, Fault, Sample
 from bench.report.charts.distribution import distribution_chart, names_of
@@ -44,16 +44,12 @@ def stored_of(truth: Truth, samples: list[Sample] | None = None) -> Stored:
     return Stored(Path("run"), run, tuple(samples), parity, tuple(truth.faults), {})
 
 
-def derived(stored: Stored):
-    return results(stored.run, stored.samples, stored.parity, stored.faults)
-
-
 def histories(stored: Stored):
-    return histories_of(stored.run, stored.samples, derived(stored))
+    return analyse_stored(stored).histories
 
 
 def section_of(stored: Stored, **changes):
-    return distribution_section(stored, derived(stored), **changes)
+    return distribution_section(analyse_stored(stored), **changes)
 
 
 def test_every_reading_is_there_in_the_order_of_taking():

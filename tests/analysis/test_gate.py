@@ -16,9 +16,10 @@ from sample_run import SMALL as SECOND
 from test_pytest_import import speed_file, write
 from test_store import change
 
-from bench.analysis.comparison import Change, changes, side, welch
+from bench.analysis.comparison import Change, changes, welch
 from bench.analysis.gate import FAILED, PASSED, UNRESOLVED, Limit, exit_code, gate
 from bench.analysis.intervals import Floats
+from bench.analysis.run_analysis import analyse
 from bench.cli.options import parse_fraction
 from bench.model.cases import case_id
 from bench.model.records import Case, Estimate, Fault
@@ -32,7 +33,7 @@ CASES = tuple(Case(phase, SMALL) for phase in ("forward", "backprop", "epoch"))
 def answers(before: Time, after: Time, limit: Limit, *cases: Case) -> list[tuple[str, str]]:
     runs = [make_run(*(cases or (FORWARD,))) for _ in range(2)]
     sides = [
-        side(run, make_samples(run, time), agreed(run), [])
+        analyse(run, make_samples(run, time), agreed(run), [])
         for run, time in zip(runs, (before, after), strict=True)
     ]
     return [(outcome.answer, outcome.reason) for outcome in gate(changes(*sides), limit)]
@@ -95,7 +96,7 @@ def test_a_fail_must_stand_after_holm_and_a_pass_need_not() -> None:
 
 def test_few_invocations_stay_open() -> None:
     runs = [make_run(FORWARD, invocations=count) for count in (10, 9)]
-    sides = [side(run, make_samples(run, spread_around(2)), agreed(run), []) for run in runs]
+    sides = [analyse(run, make_samples(run, spread_around(2)), agreed(run), []) for run in runs]
     (outcome,) = gate(changes(*sides), slowdown(50))
     assert (outcome.answer, outcome.reason) == (
         "UNRESOLVED",

@@ -16,8 +16,7 @@ from pretence import SMALL as PRETENDED
 from pretence import World, request_of
 
 import mojo_impl
-from bench.analysis.roofline import rates, shares
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse, analyse_stored
 from bench.cli.terminal.console import show_below_one, show_roofline
 from bench.model.arithmetic import PEAK_FLOPS, TRIAD_ELEMENTS, flops, triad_bytes
 from bench.model.cases import case_id
@@ -64,7 +63,7 @@ def reaching(share: float, drift: float = 0.0) -> Time:
 def derive(time: Time, run: Run | None = None, **changes: Any) -> dict[tuple[str, str], Any]:
     run = run or make_run(*CASES)
     recorded = {"parity": agreed(run), "faults": []} | changes
-    found = shares(run, samples_of(run, time), recorded["parity"], recorded["faults"])
+    found = analyse(run, samples_of(run, time), recorded["parity"], recorded["faults"]).shares
     return {(case_id(share.case), share.worker): share for share in found}
 
 
@@ -117,7 +116,7 @@ def test_no_share_without_a_peak_without_parity_or_after_a_fault() -> None:
 
 def test_the_rates_of_the_probes_are_in_their_units() -> None:
     run = make_run(*CASES)
-    found = rates(run, samples_of(run, lambda *_: 1e6), agreed(run), [])
+    found = analyse(run, samples_of(run, lambda *_: 1e6), agreed(run), []).rates
     assert [(rate.phase, rate.dtype, rate.threads) for rate in found] == [
         (phase, "float64", 1) for phase in PROBES
     ]
@@ -131,7 +130,7 @@ def stored_of(time: Time) -> Stored:
 
 
 def derived(stored: Stored) -> Any:
-    return results(stored.run, stored.samples, stored.parity, stored.faults)
+    return analyse_stored(stored).results
 
 
 def test_the_table_fits_80_columns_and_an_error_is_marked(
@@ -142,7 +141,7 @@ def test_the_table_fits_80_columns_and_an_error_is_marked(
         return reaching(0.8)(case, label, invocation, turn) * noise
 
     stored = stored_of(shaky)
-    found = roofline_of(stored, derived(stored))
+    found = roofline_of(analyse_stored(stored))
     assert found.errors == []
     assert [row[4] for row in found.table.rows] == ["40.0 (39.7–40.3)"] * 2
     assert found.limits[0].startswith("peak, float64, 1 thread: ")
@@ -151,7 +150,7 @@ def test_the_table_fits_80_columns_and_an_error_is_marked(
     assert max(map(len, table.splitlines())) <= 80
 
     stored = stored_of(reaching(1.3))
-    found = roofline_of(stored, derived(stored))
+    found = roofline_of(analyse_stored(stored))
     (error,) = found.errors
     assert error.startswith("ERROR: 2 of 6 rates above the measured peak, marked ✕; ")
     assert "the furthest is mojo's forward" in error
@@ -161,14 +160,14 @@ def test_the_table_fits_80_columns_and_an_error_is_marked(
 
 def test_cells_below_1_are_named_the_slowest_first(capsys: pytest.CaptureFixture[str]) -> None:
     stored = stored_of(reaching(0.8))
-    show_below_one(stored.run, derived(stored))
+    show_below_one(analyse_stored(stored))
     assert "none of 2 cells" in capsys.readouterr().out
 
     def time(case: Case, label: str, invocation: int, turn: int) -> float:
         return 1e6 if label != "mojo" else 2e6 if case.problem == WIDE else 1.5e6
 
     stored = stored_of(time)
-    show_below_one(stored.run, derived(stored))
+    show_below_one(analyse_stored(stored))
     head, first, second = capsys.readouterr().out.splitlines()
     assert head == "ratio below 1: 2 of 2 cells, 2 by the whole interval"
     assert ("0.5" in first, "256x3" in first, "64x3" in second) == (True, True, True)

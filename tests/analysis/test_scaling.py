@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 from known_truth import SLOTS, agreed, make_run
 from sample_run import NETWORKS
 
-from bench.analysis.scaling import Crossover, Setting, crossover, fitted, settings_of, sweeps
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse_stored
+from bench.analysis.scaling import Crossover, Setting, crossover, fitted, sweeps
 from bench.model.arithmetic import flops, least_bytes
 from bench.model.cases import case_id
 from bench.model.presets import PRESETS, SWEPT, cases_of, preset_problems
-from bench.model.records import PHASES, Case, Problem, Result, Sample
+from bench.model.records import PHASES, Case, Problem, Sample
 from bench.report.elements.scaling_text import (
     crossover_line,
     crossover_lines,
     crossover_text,
     flop_text,
 )
-from bench.report.sections.scaling import COMMAND, crossovers_of, scaling_section
+from bench.report.sections.scaling import COMMAND, scaling_section
 from bench.storage.runs import Stored, load
 
 ALL = tuple(Problem(*network, "float64", 1) for network in NETWORKS)
@@ -72,17 +72,12 @@ def made(
     return Stored(Path("run"), run, tuple(samples), tuple(parity), (), {})
 
 
-def derived(stored: Stored) -> tuple[Result, ...]:
-    return results(stored.run, stored.samples, stored.parity, stored.faults)
-
-
 def settings_in(stored: Stored) -> tuple[Setting, ...]:
-    readings = stored.run, stored.samples, stored.parity, stored.faults
-    return settings_of(*readings, derived(stored))
+    return analyse_stored(stored).settings
 
 
 def crossover_of(stored: Stored) -> Crossover:
-    (found,) = crossovers_of(stored, derived(stored))
+    (found,) = analyse_stored(stored).crossovers
     return found
 
 
@@ -222,7 +217,7 @@ def test_nothing_is_said_without_verdicts() -> None:
 def test_invalid_cases_take_no_part() -> None:
     stored = made(ALL, falling(3e8), failed=ALL)
     assert settings_in(stored) == ()
-    assert scaling_section(stored, derived(stored)) is None
+    assert scaling_section(analyse_stored(stored)) is None
     part = made(ALL, falling(3e8), failed=ALL[:1])
     assert [len(one.cases) for one in settings_in(part)] == [4]
 
@@ -290,7 +285,7 @@ def test_a_sweep_gives_its_exponent_back() -> None:
 
 def test_the_section_says_what_the_numbers_say() -> None:
     stored = made(SWEEPS, falling(3e7), spread=0.004, phases=PHASES)
-    section = scaling_section(stored, derived(stored))
+    section = scaling_section(analyse_stored(stored))
     assert section
     assert [chart.name for chart in section.charts] == ["scaling_float64_t1"]
     assert len(section.folded) == 4
@@ -305,24 +300,22 @@ def test_the_section_says_what_the_numbers_say() -> None:
             fit.slope.point, abs=fit.slope.high - fit.slope.low
         )
         assert row[5] in section.charts[0].caption
-    lines = crossover_lines(crossovers_of(stored, derived(stored)), "NumPy", "Mojo")
+    lines = crossover_lines(analyse_stored(stored).crossovers, "NumPy", "Mojo")
     assert list(section.points)[:3] == [f"{line}." for line in lines]
     for chart in (*section.charts, *section.folded):
         ElementTree.fromstring(chart.svg)
         assert "Exponents: " in chart.alt
         assert "#010203" not in chart.svg
-    assert scaling_section(stored, derived(stored)) == section
+    assert scaling_section(analyse_stored(stored)) == section
 
 
 def test_the_section_names_the_command_for_what_is_missing() -> None:
     stored = made(ALL, falling(3e8))
-    section = scaling_section(stored, derived(stored))
+    section = scaling_section(analyse_stored(stored))
     assert section
     assert any(COMMAND in line and "width, depth, batch and rows" in line for line in section.text)
     assert section.folded == []
-    assert (
-        scaling_section(made(ALL[:1], falling(3e8)), derived(made(ALL[:1], falling(3e8)))) is None
-    )
+    assert scaling_section(analyse_stored(made(ALL[:1], falling(3e8)))) is None
 
 
 @settings(max_examples=25, deadline=None)
@@ -343,11 +336,11 @@ def test_any_times_make_a_section(
         invocations=invocations,
         spread=spread,
     )
-    section = scaling_section(stored, derived(stored))
+    section = scaling_section(analyse_stored(stored))
     assert section
     for chart in section.charts:
         ElementTree.fromstring(chart.svg)
-    for found in crossovers_of(stored, derived(stored)):
+    for found in analyse_stored(stored).crossovers:
         for one in found.crossings:
             assert not one.at.low < one.below
             assert not one.at.high > one.above
@@ -378,8 +371,7 @@ def test_a_run_whose_parity_was_never_checked_says_nothing() -> None:
 def test_networks_one_wide_are_the_floor_of_dispatch(tmp_path: Path, parts: bool) -> None:
     truth = sample_run.Truth(problems=sample_run.problems("float64"), parts=parts)
     stored = load(sample_run.write_run(tmp_path / "run", truth))
-    found = results(stored.run, stored.samples, stored.parity, stored.faults)
-    section = scaling_section(stored, found)
+    section = scaling_section(analyse_stored(stored))
     assert section is not None
     (chart,) = section.charts
     told = "Networks as deep and one wide, which is dispatch alone, take: forward NumPy"

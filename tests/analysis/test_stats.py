@@ -24,7 +24,8 @@ from known_truth import (
 )
 
 from bench.analysis.intervals import holm, p_value, t_interval
-from bench.analysis.verdicts import drifts, geometric_means, noise_floor, results
+from bench.analysis.run_analysis import analyse
+from bench.analysis.verdicts import drifts, noise_floor
 from bench.model.cases import case_id
 from bench.model.records import Case, Fault
 
@@ -35,7 +36,7 @@ def test_the_worked_example_of_the_method() -> None:
     run = make_run(FORWARD, invocations=4)
     ratios = (2.00, 2.10, 1.95, 2.05)
     samples = make_samples(run, lambda _, label, i, __: 1e9 / (ratios[i] if label == "mojo" else 1))
-    (result,) = results(run, samples, agreed(run), [])
+    (result,) = analyse(run, samples, agreed(run), []).results
     assert result.ratio is not None
     estimate = result.ratio.estimate
     assert (round(estimate.point, 2), estimate.count) == (2.02, 4)
@@ -51,7 +52,7 @@ def test_within_an_invocation_the_median_over_rounds_of_paired_ratios_counts() -
     def time(_: Case, label: str, __: int, turn: int) -> float:
         return (candidate if label == "mojo" else baseline)[turn - 1]
 
-    (result,) = results(run, make_samples(run, time), agreed(run), [])
+    (result,) = analyse(run, make_samples(run, time), agreed(run), []).results
     assert result.ratio is not None
     assert result.ratio.estimate.point == pytest.approx(4)
     assert math.isnan(result.ratio.estimate.low)
@@ -65,7 +66,7 @@ def test_a_time_is_the_median_with_its_interval_and_the_minimum_stands_beside() 
     def time(_: Case, label: str, invocation: int, turn: int) -> float:
         return readings.get((invocation, turn), 1)
 
-    (result,) = results(run, make_samples(run, time), agreed(run), [])
+    (result,) = analyse(run, make_samples(run, time), agreed(run), []).results
     found = result.times["mojo"]
     assert found.minimum_ns == 100
     assert found.median_ns.point == pytest.approx(math.sqrt(200 * 400))
@@ -112,7 +113,7 @@ def test_drifting_invocations_are_marked_and_kept() -> None:
         warming = 1 + 0.5 / turn if label == "mojo" and invocation < 3 and turn else 1.0
         return spread_around(2)(case, label, invocation, turn) * warming
 
-    (result,) = results(run, make_samples(run, time), agreed(run), [])
+    (result,) = analyse(run, make_samples(run, time), agreed(run), []).results
     assert result.drifting == 3
     assert result.ratio is not None
     assert result.ratio.estimate.count == 10
@@ -127,17 +128,17 @@ def test_the_geometric_mean_goes_over_the_cells_of_a_phase() -> None:
         return spread_around(speed[case])(case, label, invocation, turn)
 
     samples = make_samples(run, time)
-    (mean,) = geometric_means(run, samples, agreed(run), [])  # one epoch has no mean
+    (mean,) = analyse(run, samples, agreed(run), []).means  # one epoch has no mean
     assert (mean.case, mean.candidate) == ("forward", "mojo")
     assert mean.estimate.point == pytest.approx(4, rel=1e-6)
     # Both cells move together from invocation to invocation, so the mean moves as each does.
-    (cell, *_) = results(run, samples, agreed(run), [])
+    (cell, *_) = analyse(run, samples, agreed(run), []).results
     assert cell.ratio is not None
     assert mean.estimate.high / mean.estimate.point == pytest.approx(
         cell.ratio.estimate.high / cell.ratio.estimate.point, rel=1e-6
     )
     fault = Fault(case_id(FORWARD), "mojo", 0, "died")
-    assert geometric_means(run, samples, agreed(run), [fault]) == ()
+    assert analyse(run, samples, agreed(run), [fault]).means == ()
 
 
 # By property
@@ -179,7 +180,10 @@ def test_the_order_of_samples_does_not_matter(readings: list[tuple[int, ...]], s
     run = make_run(FORWARD)
     samples = make_samples(run, from_list(readings))
     mixed = Random(seed).sample(samples, len(samples))
-    assert results(run, mixed, agreed(run), []) == results(run, samples, agreed(run), [])
+    assert (
+        analyse(run, mixed, agreed(run), []).results
+        == analyse(run, samples, agreed(run), []).results
+    )
 
 
 @given(times_of_runs)

@@ -19,7 +19,7 @@ from known_truth import (
     verdict,
 )
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse
 from bench.model.cases import case_id, problem_id
 from bench.model.presets import cases_of
 from bench.model.records import Case, Fault, ParityResult, Sample
@@ -100,7 +100,7 @@ def test_failed_parity_is_invalid_and_has_no_ratio() -> None:
         ParityResult(problem_id(SMALL), "numpy", "mojo", (), "grads_w[0] differs"),
         ParityResult(problem_id(WIDE), "numpy", "mojo", ()),
     ]
-    failed, fine = results(run, make_samples(run, spread_around(2)), parity, [])
+    failed, fine = analyse(run, make_samples(run, spread_around(2)), parity, []).results
     assert (failed.ratio, failed.again) == (None, None)
     assert failed.verdict is not None
     assert (failed.verdict.kind, failed.verdict.reason) == ("INVALID", "grads_w[0] differs")
@@ -110,7 +110,7 @@ def test_failed_parity_is_invalid_and_has_no_ratio() -> None:
 
 def test_without_a_parity_check_nothing_is_said() -> None:
     run = make_run(FORWARD)
-    (result,) = results(run, make_samples(run, spread_around(2)), [], [])
+    (result,) = analyse(run, make_samples(run, spread_around(2)), [], []).results
     assert result.ratio is None
     assert result.verdict is not None
     assert (result.verdict.kind, result.verdict.reason) == ("INVALID", "parity was not checked")
@@ -131,8 +131,8 @@ def test_incomplete_invocations_are_left_out_and_counted() -> None:
     run = make_run(FORWARD, invocations=11)
     samples = make_samples(run, spread_around(2))
     cut = [s for s in samples if not (s.invocation == 4 and s.worker == "mojo" and s.round == 2)]
-    (whole,) = results(run, samples, agreed(run), [])
-    (result,) = results(run, cut, agreed(run), [])
+    (whole,) = analyse(run, samples, agreed(run), []).results
+    (result,) = analyse(run, cut, agreed(run), []).results
     assert (whole.incomplete, result.incomplete) == (0, 1)
     assert result.ratio is not None
     assert result.ratio.estimate.count == 10
@@ -158,7 +158,7 @@ def test_an_imported_run_has_ratios_of_medians_and_no_verdict() -> None:
         for label, readings in times.items()
         for turn, elapsed in enumerate(readings)
     ]
-    (result,) = results(run, samples, [], [])
+    (result,) = analyse(run, samples, [], []).results
     assert result.ratio is not None
     assert result.ratio.estimate.point == pytest.approx(200 / 100)
     assert math.isnan(result.ratio.estimate.low)

@@ -15,8 +15,8 @@ from pretence import NOW, Event, World, dies, request_of
 from pretence import SMALL as PRETENDED
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
-from bench.analysis import verdicts as stats
 from bench.analysis.intervals import estimate
+from bench.analysis.run_analysis import analyse_stored
 from bench.measuring.costs import BY_PROCESS, PROBLEM
 from bench.measuring.runner import resume
 from bench.model.cases import case_id
@@ -32,9 +32,10 @@ from bench.model.records import (
     TimeEstimate,
     Verdict,
 )
-from bench.report.elements.section import Facts, Section
+from bench.model.tables import Table
+from bench.report.elements.section import Section
 from bench.report.run.build import build
-from bench.report.sections.costs import MEASURE, Even, break_even, ledger
+from bench.report.sections.costs import MEASURE, Even, break_even, cost_section
 from bench.storage.runs import load
 from bench.workers import meters as process
 from bench.workers.datasets import data_folder
@@ -256,11 +257,11 @@ def costs(*, compiled: bool = True, told: bool = True) -> list[Cost]:
 
 def section_of(folder: Path, truth: Truth) -> tuple[Section | None, tuple[Result, ...]]:
     stored = load(write_run(folder, truth))
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
-    return ledger(stored, results), results
+    analysis = analyse_stored(stored)
+    return cost_section(analysis), analysis.results
 
 
-def rows(table: Facts) -> dict[str, list[str]]:
+def rows(table: Table) -> dict[str, list[str]]:
     return {row[0]: list(row[1:]) for row in table.rows}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pretence import NOW, SMALL, WIDE, Actor, Event, World, request_of
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse_stored
 from bench.measuring.runner import measure, resume
 from bench.model.cases import case_id
 from bench.model.errors import StoreError, UsageError
@@ -61,7 +61,7 @@ def whole(stored: Stored) -> None:
     plan = stored.run.plan
     keys = Counter((s.case, s.invocation, s.round, s.worker) for s in stored.samples)
     assert max(keys.values()) == 1, "a reading was taken twice"
-    found = results(stored.run, stored.samples, stored.parity, stored.faults)
+    found = analyse_stored(stored).results
     for result in found:
         times = result.times.values()
         assert {time.median_ns.count for time in times} == {plan.invocations}, case_id(result.case)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pretence import EACH_NS, NOW, SLOTS, SMALL, START_NS, WIDE, World, request_of
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse
 from bench.measuring.preconditions import check_parity
 from bench.measuring.run_state import SETTLE_S, Edges
 from bench.measuring.runner import measure
@@ -232,7 +232,7 @@ def test_real_workers_of_numpy_make_a_run(
     assert (run.status, stored.faults) == ("finished", ())
     assert [result.ok for result in stored.parity] == [True]
     assert {check.error for check in stored.parity[0].tensors} == {0.0}
-    for result in results(run, stored.samples, stored.parity, stored.faults):
+    for result in analyse(run, stored.samples, stored.parity, stored.faults).results:
         assert result.times.keys() == {"numpy", "numpy-again", "numpy-too"}
     assert {worker["threads"] for worker in run.environment.workers.values()} == {1}
     assert np.array_equal(stored.training["numpy/curve"].shape, (601, 1))

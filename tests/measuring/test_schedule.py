@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pretence import SMALL, World
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse
 from bench.cli.app import workers_of
 from bench.measuring.schedule import (
     LEAST_ROUNDS,
@@ -160,7 +160,7 @@ def test_a_much_slower_candidate_repeats_less_in_a_run(tmp_path: Path) -> None:
     assert run.plan.pilot[name].fewer == {"mojo": 1}
     loops = {one.worker: one.loops for one in stored.samples if one.case == name}
     assert loops == {"numpy": 200, "numpy-again": 200, "mojo": 1, "quick": 200}
-    found = results(run, stored.samples, stored.parity, stored.faults)
+    found = analyse(run, stored.samples, stored.parity, stored.faults).results
     ratios = {one.candidate: one.ratio for one in found if one.case.phase == "forward"}
     assert ratios["mojo"]
     assert ratios["mojo"].estimate.point == pytest.approx(1 / 200, rel=0.05)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pretence import SMALL, WIDE, Actor, World, request_of
 
 from bench.analysis.intervals import CONFIDENCE, quantile
-from bench.analysis.readings import read_each
-from bench.analysis.verdicts import results, spreads
+from bench.analysis.run_analysis import analyse
+from bench.analysis.verdicts import spreads
 from bench.cli.options import parse_duration
 from bench.measuring.pilot import eta_s, plan_only
 from bench.measuring.runner import measure
@@ -104,7 +104,7 @@ def test_a_run_adds_invocations_to_what_varies(world: World, tmp_path: Path) -> 
     assert run.plan.spreads[wide].between == pytest.approx(math.log(1.1) / 2, rel=0.1)
     assert run.plan.spreads[small].between == 0
     stored = load(tmp_path / "run")
-    found = {case_id(r.case): r for r in results(run, stored.samples, stored.parity, ())}
+    found = {case_id(r.case): r for r in analyse(run, stored.samples, stored.parity, ()).results}
     counts = {name: r.ratio.estimate.count for name, r in found.items() if r.ratio}
     assert counts == {small: 10, wide: 10 + run.plan.more[wide]}
     assert any(note.startswith("target ±3.0%: ") for note in world.notes)
@@ -121,7 +121,7 @@ def test_what_missed_the_target_is_said_with_what_it_would_take(
     run = measure(order, tmp_path / "run", __import__("pretence").NOW, world, edges)
     assert run.plan.more == {}
     stored = load(tmp_path / "run")
-    (line,) = shortfalls(run, results(run, stored.samples, stored.parity, ()))
+    (line,) = shortfalls(run, analyse(run, stored.samples, stored.parity, ()).results)
     assert line.startswith("forward · 1,8,1 batch 5, 20 rows · float64 · 1 thread: ±3.")
     assert "not ±3.0%; about " in line
     assert line.endswith("would do")
@@ -130,7 +130,7 @@ def test_what_missed_the_target_is_said_with_what_it_would_take(
 
 def test_spreads_tell_the_levels_apart(world: World) -> None:
     run, stored = world.run(request_of(SMALL, invocations=3))
-    found = spreads(run, read_each(run, stored.samples, stored.parity, stored.faults))
+    found = spreads(run, analyse(run, stored.samples, stored.parity, stored.faults).each)
     assert {(one.within, one.between) for one in found.values()} == {(0.0, 0.0)}
 
 

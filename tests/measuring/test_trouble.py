@@ -10,7 +10,7 @@ import pytest
 from pretence import SMALL, WIDE, Event, World, dies, request_of
 from test_hostile_files import npy
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse, analyse_stored
 from bench.measuring.runner import TRAINING
 from bench.model.cases import case_id, problem_id
 from bench.model.records import Case
@@ -28,7 +28,7 @@ def test_what_fails_parity_is_not_timed(world: World) -> None:
     assert not stored.parity[0].ok
     assert {sample.case for sample in stored.samples} == {"call/t1", "timer/t1"}
     assert world.notes[0].startswith(f"parity failed: {problem_id(SMALL)}: y_hat of mojo differs")
-    first, *_ = results(stored.run, stored.samples, stored.parity, stored.faults)
+    first, *_ = analyse_stored(stored).results
     assert first.verdict is not None
     assert first.verdict.kind == "INVALID"
     assert "y_hat" in first.verdict.reason
@@ -57,7 +57,7 @@ def test_a_worker_that_dies_costs_its_case_and_no_more(world: World) -> None:
     assert all(slot.ended for slot in world.slots)
     kinds = {
         result.case.phase: result.verdict.kind
-        for result in results(run, stored.samples, stored.parity, stored.faults)
+        for result in analyse(run, stored.samples, stored.parity, stored.faults).results
         if result.verdict
     }
     assert kinds == {"forward": "UNRESOLVED", "epoch": "INVALID"}
@@ -213,7 +213,7 @@ def test_ctrl_c_keeps_what_was_measured_and_ends_the_workers(world: World, stage
     assert stored.training == {}
     assert world.notes[-1] == "interrupted: what was measured so far is kept"
     if stage == "timing":  # one whole invocation, and one sample of the next
-        (result,) = results(run, stored.samples, stored.parity, stored.faults)
+        (result,) = analyse(run, stored.samples, stored.parity, stored.faults).results
         assert result.ratio is not None
         assert (result.ratio.estimate.point, result.ratio.estimate.count) == (2.0, 1)
 

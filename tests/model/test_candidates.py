@@ -12,13 +12,11 @@ from known_truth import FORWARD, SMALL, agreed
 from known_truth import make_run as bare_run
 from sample_run import LADDER, SEED_NETWORK, make_parity, make_run, make_samples, write_run
 
-from bench.analysis.ladder_steps import STEPS, in_order, steps_of
-from bench.analysis.verdicts import geometric_means, results
+from bench.analysis.ladder_steps import STEPS, in_order
+from bench.analysis.run_analysis import analyse
 from bench.model.cases import case_id, problem_id
 from bench.model.records import Case, Fault, ParityResult, Result, Run, Sample, WorkerSpec
-from bench.model.slots import main_candidate, main_results
 from bench.report.charts.ladder import family_of
-from bench.report.elements.focus import focused
 from bench.report.elements.sentences import slot_names
 from bench.storage import runs as store
 from bench.storage.export import sample_table
@@ -79,7 +77,7 @@ def test_a_step_is_the_paired_ratio_of_two_variants_with_students_interval() -> 
         "mojo": [500, 500, 500],
         "python": [100_000, 100_000, 100_000],
     }
-    found = steps_of(run, samples_of(run, times), parity_of(run), [])
+    found = analyse(run, samples_of(run, times), parity_of(run), []).steps
     by_pair = {(step.before, step.after): step for step in found}
     step = by_pair["mojo-port", "mojo-simd"].ratios[SMALL]
     half = T_OF_THREE * math.log(2) / math.sqrt(3)
@@ -103,7 +101,7 @@ def test_a_step_counts_only_invocations_that_both_have() -> None:
         "mojo-simd": [100, 100, gap],
         "mojo": [gap, 50, 50],
     }
-    found = steps_of(run, samples_of(run, times), parity_of(run), [])
+    found = analyse(run, samples_of(run, times), parity_of(run), []).steps
     ratios = {(step.before, step.after): step.ratios[SMALL] for step in found}
     assert ratios["mojo-port", "mojo-simd"].count == 2
     assert ratios["mojo-port", "mojo-simd"].point == pytest.approx(math.sqrt(3 * 7))
@@ -117,7 +115,7 @@ def test_from_one_thread_to_several_is_a_step_of_each() -> None:
     run = run_of("mojo", cases=(FORWARD, two))
     alone = samples_of(run, {**EVEN, "mojo": [800, 800, 800]})
     both = {"numpy": [500] * 3, "numpy-again": [500] * 3, "mojo": [400, 200, 100]}
-    found = steps_of(run, [*alone, *samples_of(run, both, two)], parity_of(run), [])
+    found = analyse(run, [*alone, *samples_of(run, both, two)], parity_of(run), []).steps
     threads = {step.before: step for step in found if step.before == step.after}
     assert threads.keys() == {"numpy", "mojo"}
     assert threads["numpy"].ratios[two.problem].point == pytest.approx(2)
@@ -128,19 +126,19 @@ def test_from_one_thread_to_several_is_a_step_of_each() -> None:
 def test_a_variant_without_a_turn_has_no_result_and_takes_nothing_from_the_others() -> None:
     run = run_of("python", "mojo")
     times = {**EVEN, "mojo": [500, 500, 500]}
-    (only,) = results(run, samples_of(run, times), parity_of(run), [])
+    (only,) = analyse(run, samples_of(run, times), parity_of(run), []).results
     assert only.candidate == "mojo"
     assert only.incomplete == 0
     assert only.ratio is not None
     assert only.ratio.estimate.point == pytest.approx(2)
     checked = [one for one in parity_of(run) if one.candidate != "python"]  # nor was it compared
-    assert len(results(run, samples_of(run, times), checked, [])) == 1
+    assert len(analyse(run, samples_of(run, times), checked, []).results) == 1
 
 
 def test_an_invocation_that_one_lacks_counts_for_the_others() -> None:
     run = run_of("python", "mojo")
     times = {**EVEN, "python": [9000, math.nan, 9000], "mojo": [500, 500, 500]}
-    found = by_candidate(results(run, samples_of(run, times), parity_of(run), []))
+    found = by_candidate(analyse(run, samples_of(run, times), parity_of(run), []).results)
     assert (found["python"].incomplete, found["mojo"].incomplete) == (1, 0)
     counts = [one.ratio.estimate.count for one in found.values() if one.ratio]
     assert counts == [2, 3]
@@ -155,14 +153,14 @@ def test_what_one_does_wrong_is_its_own(how: str) -> None:
     times = {**EVEN, "python": [9000] * 3, "mojo": [500] * 3}
     faults = [Fault(case_id(FORWARD), "python", 1, "died")] if how == "fault" else []
     parity = parity_of(run, "python" if how == "parity" else "")
-    found = by_candidate(results(run, samples_of(run, times), parity, faults))
+    found = by_candidate(analyse(run, samples_of(run, times), parity, faults).results)
     assert found["python"].verdict is not None
     assert found["python"].verdict.kind == "INVALID"
     assert found["python"].ratio is None
     assert found["mojo"].verdict is not None
     assert found["mojo"].verdict.kind == "UNRESOLVED"  # of three invocations
     assert found["mojo"].ratio is not None
-    steps = steps_of(run, samples_of(run, times), parity, faults)
+    steps = analyse(run, samples_of(run, times), parity, faults).steps
     assert [(step.before, step.after) for step in steps] == [("numpy", "mojo")]
 
 
@@ -170,23 +168,23 @@ def test_what_the_baseline_does_wrong_is_everybodys() -> None:
     run = run_of("python", "mojo")
     times = {**EVEN, "python": [9000] * 3, "mojo": [500] * 3}
     fault = Fault(case_id(FORWARD), "numpy", 1, "died")
-    found = results(run, samples_of(run, times), parity_of(run), [fault])
+    found = analyse(run, samples_of(run, times), parity_of(run), [fault]).results
     assert [one.verdict.kind for one in found if one.verdict] == ["INVALID"] * 2
-    assert steps_of(run, samples_of(run, times), parity_of(run), [fault]) == ()
+    assert analyse(run, samples_of(run, times), parity_of(run), [fault]).steps == ()
 
 
 def test_a_case_that_nobody_could_begin_says_why_for_all() -> None:
     run = run_of("python", "mojo")
-    found = by_candidate(results(run, [], parity_of(run, "python"), []))
+    found = by_candidate(analyse(run, [], parity_of(run, "python"), []).results)
     assert {one.verdict.reason for one in found.values() if one.verdict} == {"y_hat differs"}
-    found = by_candidate(results(run, [], parity_of(run), []))
+    found = by_candidate(analyse(run, [], parity_of(run), []).results)
     assert {one.verdict.kind for one in found.values() if one.verdict} == {"UNRESOLVED"}
 
 
 def test_a_candidate_that_was_planned_and_never_compared_is_not_believed() -> None:
     run = run_of("mojo")
     times = {**EVEN, "mojo": [500] * 3}
-    (found,) = results(run, samples_of(run, times), [], [])
+    (found,) = analyse(run, samples_of(run, times), [], []).results
     assert found.verdict is not None
     assert found.verdict.reason == "parity was not checked"
     assert len(agreed(run)) == 1
@@ -194,7 +192,7 @@ def test_a_candidate_that_was_planned_and_never_compared_is_not_believed() -> No
 
 def test_geometric_means_are_each_candidates_own() -> None:
     readings = make_run(LADDER), make_samples(LADDER), make_parity(LADDER), ()
-    means = {(one.case, one.candidate): one.estimate.point for one in geometric_means(*readings)}
+    means = {(one.case, one.candidate): one.estimate.point for one in analyse(*readings).means}
     assert means["epoch", "sklearn"] == pytest.approx(0.2, rel=0.02)
     assert ("forward", "sklearn") not in means
     assert means["forward", "mojo-port"] == pytest.approx(0.3, rel=0.02)  # over two networks
@@ -208,20 +206,21 @@ def test_geometric_means_are_each_candidates_own() -> None:
 def test_mojo_is_spoken_of_where_it_is_and_else_the_first() -> None:
     assert slot_names(run_of("python", "mojo")) == ("NumPy", "Mojo")
     assert slot_names(run_of("numba", "jax")) == ("NumPy", "numba")
-    assert main_candidate(run_of("numba", "jax")) == candidates("numba")[0]
+    assert run_of("numba", "jax").main == candidates("numba")[0]
 
 
 def test_a_focused_run_gives_the_same_figures() -> None:
     readings = make_run(LADDER), make_samples(LADDER), make_parity(LADDER), ()
-    stored = store.Stored(Path(), *readings[:2], tuple(readings[2]), (), {})  # type: ignore[arg-type]
-    one = focused(stored)
+    analysis = analyse(*readings)
+    one = analysis.of_main
     assert [spec.label for spec in one.run.plan.workers] == ["numpy", "numpy-again", "mojo"]
-    alone = results(one.run, one.samples, one.parity, one.faults)
-    whole = main_results(stored.run, results(*readings))
+    alone = analyse(one.run, one.samples, one.parity, one.faults).results
+    whole = [result for result in analysis.results if result.candidate == "mojo"]
+    assert list(one.results) == whole
     assert [(a.case, a.ratio) for a in alone] == [(b.case, b.ratio) for b in whole]
     for a, b in zip(alone, whole, strict=True):
         assert a.times == {label: time for label, time in b.times.items() if label in a.times}
-    assert focused(one) is one
+    assert one.of_main is one
 
 
 def test_variants_stand_in_the_order_of_the_ladder_and_strangers_last() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from pretence import NOW, World
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse_stored
 from bench.cli import app as command
 from bench.cli.app import build_mojo, workers_of
 from bench.measuring.preconditions import check_parity
@@ -204,7 +204,7 @@ def test_it_takes_turns_beside_mojo_and_goes_on_by_name_alone(tmp_path: Path) ->
     taken = {(one.case.split("/")[0], one.worker) for one in stored.samples}
     assert {phase for phase, worker in taken if worker == NAME} == {*PHASES, "timer"}
     assert f"{NAME}/training_loss" in stored.training
-    found = results(stored.run, stored.samples, stored.parity, stored.faults)
+    found = analyse_stored(stored).results
     mine = [one for one in found if one.candidate == NAME and one.case.phase in PHASES]
     assert len(mine) == 3
     assert all(one.ratio is not None for one in mine)

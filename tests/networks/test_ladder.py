@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from pretence import NOW, SMALL, WIDE, Event, World, dies
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse, analyse_stored
 from bench.cli.app import build_mojo, workers_of
 from bench.measuring.preconditions import check_parity
 from bench.measuring.run_state import Edges
@@ -126,7 +126,7 @@ def test_several_variants_take_turns(tmp_path: Path) -> None:
         for turn in range(3):
             slots = [taken[case, turn, place] for place in range(len(labels))]
             assert set(slots) == labels
-    found = results(stored.run, stored.samples, stored.parity, stored.faults)
+    found = analyse_stored(stored).results
     expected = [(case, name) for case in cases for name in names]
     assert [(result.case, result.candidate) for result in found] == expected
     for result in found:
@@ -157,7 +157,7 @@ def test_who_has_no_slot_has_no_turn_no_parity_and_no_result(
     assert ("forward", "1-4-1", "sklearn") not in turns
     assert ("forward", "1-4-1", "python") in turns
     assert not any(shape == "1-8-1" and who == "python" for _, shape, who in turns)
-    found = results(run, stored.samples, stored.parity, stored.faults)
+    found = analyse(run, stored.samples, stored.parity, stored.faults).results
     pairs = {(one.case, one.candidate) for one in found}
     slots = {(case, slot.label) for case in order.cases for slot in slots_of(case, workers[2:])}
     assert pairs == slots
@@ -188,7 +188,7 @@ def order_of_three() -> Request:
 def complete(stored: Stored) -> dict[str, set[str]]:
     """Name by candidate the phases in which it has a ratio of all three invocations."""
     found: dict[str, set[str]] = {name: set() for name in NAMES}
-    for one in results(stored.run, stored.samples, stored.parity, stored.faults):
+    for one in analyse_stored(stored).results:
         if one.ratio and one.ratio.estimate.count == 3:
             found[one.candidate].add(one.case.phase)
     return found
@@ -208,7 +208,7 @@ def test_a_variant_that_does_not_work_leaves_the_others_alone(op: str, tmp_path:
     everything = set(PHASES)
     assert complete(stored) == {"mojo": everything, "numpy-tuned": everything, "torch": set()}
     invalid = [
-        one for one in results(stored.run, stored.samples, stored.parity, stored.faults)
+        one for one in analyse_stored(stored).results
         if one.verdict and one.verdict.kind == "INVALID"
     ]  # fmt: skip
     assert {one.candidate for one in invalid} == {"torch"}

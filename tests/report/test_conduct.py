@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.cases import case_id, problem_id
 from bench.model.records import Case, FairnessCheck, Spent
 from bench.report.run.build import build
@@ -15,13 +15,9 @@ from bench.report.sections.diagnostics import NOT_KNOWN, diagnostics_of, disturb
 from bench.storage.runs import Stored, load
 
 
-def of(stored: Stored) -> list:  # type: ignore[type-arg]
-    return list(results(stored.run, stored.samples, stored.parity, stored.faults))
-
-
 def test_a_contract_that_was_kept(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run"))
-    found = diagnostics_of(stored, of(stored))
+    found = diagnostics_of(analyse_stored(stored))
     assert found.contract_text == (
         "Before the first sample 6 checks were made inside the workers: all were kept."
     )
@@ -35,7 +31,7 @@ def test_a_contract_that_was_kept(tmp_path: Path) -> None:
 
 def test_a_contract_that_was_broken(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run", Truth(failed=[SMALL])))
-    found = diagnostics_of(stored, of(stored))
+    found = diagnostics_of(analyse_stored(stored))
     assert found.contract_text.endswith("1 were broken, and their cases are INVALID.")
     rows = {row[0]: row[2:] for row in found.contract.rows}
     assert rows["inputs"] == ("1 of 2", "mojo holds other data than numpy")
@@ -45,21 +41,21 @@ def test_of_two_looks_at_one_line_the_last_counts(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run"))
     again = FairnessCheck(problem_id(SEED_NETWORK), "threads", "1")
     twice = replace(stored, contract=(*stored.contract, again))
-    assert diagnostics_of(twice, of(stored)) == diagnostics_of(stored, of(stored))
+    assert diagnostics_of(analyse_stored(twice)) == diagnostics_of(analyse_stored(stored))
 
 
 def test_an_older_run_did_not_record_it(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run"))
     old = replace(stored, run=replace(stored.run, schema=2), contract=())
-    found = diagnostics_of(old, of(stored))
+    found = diagnostics_of(analyse_stored(old))
     assert (found.contract_text, found.system_text) == (NOT_KNOWN, NOT_KNOWN)
     assert not [*found.contract.rows, *found.system.rows]
-    assert disturbed(old) == []
+    assert disturbed(analyse_stored(old)) == []
 
 
 def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run", Truth(meters=True)))
-    quiet = diagnostics_of(stored, of(stored))
+    quiet = diagnostics_of(analyse_stored(stored))
     # One reading of 4 in 2 invocations of 12: a twenty-fourth.
     assert {row[1] for row in quiet.system.rows} == {"4.2%"}
     assert {row[2:] for row in quiet.system.rows} == {("2", "2")}  # 20 in ten repetitions
@@ -70,10 +66,10 @@ def test_what_the_system_did_is_told_and_cases_are_marked(tmp_path: Path) -> Non
         for s in stored.samples
     )
     noisy = replace(stored, samples=samples)
-    (line,) = disturbed(noisy)
+    (line,) = disturbed(analyse_stored(noisy))
     assert line.startswith("disturbed: in 1 case more than 5% of the readings lost their core")
     assert "forward · 1,50x9,1 batch 20" in line
-    assert diagnostics_of(noisy, of(noisy)).system_text.endswith(f"{line}.")
+    assert diagnostics_of(analyse_stored(noisy)).system_text.endswith(f"{line}.")
 
 
 def test_a_run_says_how_much_of_its_time_went_into_samples(tmp_path: Path) -> None:
@@ -96,8 +92,8 @@ def test_one_reading_of_few_is_no_disturbed_case(tmp_path: Path) -> None:
         return replace(stored, samples=(*lost, *mine[count:]))
 
     assert len(mine) == 6
-    assert disturbed(lose(2)) == []
-    assert len(disturbed(lose(3))) == 1
+    assert disturbed(analyse_stored(lose(2))) == []
+    assert len(disturbed(analyse_stored(lose(3)))) == 1
 
 
 def test_the_report_shows_it(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sample_run import SEED_NETWORK, SMALL, Truth, problems, write_run
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.cases import case_id
 from bench.model.numbers import NARROW_SPACE
 from bench.model.records import PHASES, Case
@@ -17,8 +17,7 @@ from bench.storage.runs import load
 
 def said(folder: Path, truth: Truth) -> str:
     stored = load(write_run(folder / "run", truth))
-    found = results(stored.run, stored.samples, stored.parity, stored.faults)
-    return ". ".join(would_change(stored.run, found))
+    return ". ".join(would_change(analyse_stored(stored)))
 
 
 def test_the_nearest_difference_and_the_scope(tmp_path: Path) -> None:
@@ -59,5 +58,5 @@ def test_all_that_was_measured_is_not_called_missing(tmp_path: Path) -> None:
 
 
 def test_nothing_measured_nothing_said(tmp_path: Path) -> None:
-    stored = load(write_run(tmp_path / "run"))
-    assert would_change(stored.run, []) == []
+    stored = load(write_run(tmp_path / "run", Truth(problems=[])))
+    assert would_change(analyse_stored(stored)) == []

@@ -14,12 +14,12 @@ from sample_run import LADDER, SEED_NETWORK, Truth, write_run
 from sample_run import SMALL as MIDDLE
 from test_report import Page
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.cases import case_id, file_stem
 from bench.model.records import PHASES, Case, Cost, Fault
 from bench.report.elements.sentences import problem_text
 from bench.report.run.build import build
-from bench.report.sections.costs import ledger
+from bench.report.sections.costs import cost_section
 from bench.report.sections.ladder import ladder_section
 from bench.storage import runs as store
 
@@ -119,8 +119,7 @@ def test_costs_have_a_column_for_each_and_one_is_paid_back(tmp_path: Path) -> No
     )
     truth = Truth(variants={"numba": 1.5, "jax": 0.5, "mojo": 2.0}, costs=costs, training_epochs=0)
     stored = store.load(write_run(tmp_path / "run", truth))
-    found = results(stored.run, stored.samples, stored.parity, stored.faults)
-    section = ledger(stored, found)
+    section = cost_section(analyse_stored(stored))
     assert section is not None
     assert section.tables[0].heads == ("what", "NumPy", "numba", "Mojo")  # jax told nothing
     assert section.tables[0].rows[0][1:] == ["100 ms", "900 ms", "200 ms"]
@@ -132,8 +131,7 @@ def test_costs_have_a_column_for_each_and_one_is_paid_back(tmp_path: Path) -> No
 
 def test_with_one_candidate_there_is_no_ladder(tmp_path: Path) -> None:
     stored = store.load(write_run(tmp_path / "run", Truth()))
-    found = results(stored.run, stored.samples, stored.parity, stored.faults)
-    assert ladder_section(stored, found) is None
+    assert ladder_section(analyse_stored(stored)) is None
 
 
 @pytest.mark.parametrize("names", [("numba", "jax"), ("mojo", "theirs"), ("mojo-simd", "mojo")])

@@ -18,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_run import SEED_NETWORK, SMALL, Truth, write_run
 
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.cases import case_id, file_stem
 from bench.model.errors import StoreError
 from bench.model.numbers import DASH, NARROW_SPACE
 from bench.model.records import PHASES, Case, Fault
 from bench.report.elements.files import markdown_code, markdown_text
-from bench.report.run.build import build, conclusion
+from bench.report.elements.sentences import conclude
+from bench.report.run.build import build
 from bench.report.sections.provenance import flatten
 from bench.storage import runs as store
 
@@ -114,7 +115,7 @@ def page(mixed) -> Page:
 
 def results_of(run_dir: Path):
     stored = store.load(run_dir)
-    return stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    return analyse_stored(stored).results
 
 
 def numbers(text: str) -> list[float]:
@@ -179,7 +180,7 @@ def test_the_page_has_every_part(page):
     for part in (
         "Example CPU 9000 · Linux 6.1 · Python 3.11.9 · NumPy 2.4.6 · Mojo 1.2.0",
         "1 fault: see Faults and disturbances.",
-        "call: an empty crossing",
+        "call: an empty",
         "timer: two readings",
         "GFLOP/s",
         "can run in",
@@ -372,7 +373,8 @@ def test_curve_is_drawn_over_the_sinc_only(tmp_path):
 
 
 def test_conclusion_is_the_sentence_of_the_page(mixed, page):
-    sentence = conclusion(store.load(mixed), results_of(mixed))
+    analysis = analyse_stored(store.load(mixed))
+    sentence = str(conclude(analysis.run, analysis.results))
     whole, _, phases = sentence.partition(": ")
     assert whole in page.all_text()
     for phase in phases.removesuffix(".").split("; "):

@@ -12,7 +12,6 @@ import pytest
 from known_truth import SLOTS, agreed, make_run
 from sample_run import SMALL, Truth, write_run
 
-from bench.analysis import verdicts as stats
 from bench.analysis.breakdown import (
     ELEMENTWISE,
     LOSS,
@@ -22,16 +21,16 @@ from bench.analysis.breakdown import (
     SHUFFLE,
     UPDATE,
     Split,
-    splits,
     sums_of,
 )
+from bench.analysis.run_analysis import analyse, analyse_stored
 from bench.model.cases import case_id
 from bench.model.presets import cases_of
 from bench.model.records import PHASES, Case, Fault, ParityResult, Phase, Problem, Run, Sample
 from bench.model.slots import slots_of
-from bench.report.charts.breakdown import pairs_of, where_charts
+from bench.report.charts.breakdown import breakdown_charts, pairs_of
 from bench.report.run.build import build
-from bench.report.sections.breakdown import where_section
+from bench.report.sections.breakdown import breakdown_section
 from bench.report.sections.provenance import environment_facts
 from bench.storage import runs as store
 
@@ -74,7 +73,7 @@ def read_run(
 def taken_apart(run: Run | None = None, **changes: object) -> dict[tuple[str, str], Split]:
     run = run or make_run(*CASES)
     recorded = {"samples": read_run(run), "parity": agreed(run), "faults": []} | changes
-    found = splits(run, recorded["samples"], recorded["parity"], recorded["faults"])  # type: ignore[arg-type]
+    found = analyse(run, recorded["samples"], recorded["parity"], recorded["faults"]).splits  # type: ignore[arg-type]
     return {(split.case.phase, split.worker): split for split in found}
 
 
@@ -154,8 +153,8 @@ def test_what_is_not_known_is_left_out() -> None:
 def test_parts_have_times_and_no_verdict_and_do_not_change_what_is_said_of_phases() -> None:
     run = make_run(*CASES)
     without = make_run(*cases_of((TINY,)))
-    found = stats.results(run, read_run(run), agreed(run), [])
-    plain = stats.results(without, read_run(without), agreed(without), [])
+    found = analyse(run, read_run(run), agreed(run), []).results
+    plain = analyse(without, read_run(without), agreed(without), []).results
     assert [one for one in found if one.case in without.plan.cases] == list(plain)
     for result in found:
         if result.case.phase in ("call", "timer", *PHASES):
@@ -214,16 +213,16 @@ def test_the_page_names_every_limit_of_the_machine(shown: Path) -> None:
 def test_without_parts_there_is_no_section(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", Truth())
     stored = store.load(run_dir)
-    assert where_charts(stored) == []
-    assert where_section(stored, {}) is None
-    assert pairs_of(stored) == ()
+    assert breakdown_charts(analyse_stored(stored)) == []
+    assert breakdown_section(analyse_stored(stored), {}) is None
+    assert pairs_of(analyse_stored(stored)) == ()
 
 
 @pytest.mark.parametrize("ratio", [0.01, 0.4, 1.0, 300.0])
 def test_what_is_said_holds_whoever_is_ahead(tmp_path: Path, ratio: float) -> None:
     truth = Truth(problems=(SMALL,), parts=True, ratio=ratio, invocations=3)
     stored = store.load(write_run(tmp_path / "run", truth))
-    section = where_section(stored, {})
+    section = breakdown_section(analyse_stored(stored), {})
     assert section is not None
     text = " ".join(section.text)
     if ratio < 1:
@@ -237,10 +236,10 @@ def test_what_is_said_holds_whoever_is_ahead(tmp_path: Path, ratio: float) -> No
 def test_one_invocation_has_no_interval_and_a_section_all_the_same(tmp_path: Path) -> None:
     truth = Truth(parts=True, invocations=1, rounds=2, training_epochs=0)
     stored = store.load(write_run(tmp_path / "run", truth))
-    section = where_section(stored, {})
+    section = breakdown_section(analyse_stored(stored), {})
     assert section is not None
     assert "no interval" in section.tables[0].rows[0][1]
-    assert len(where_charts(stored)) == 3
+    assert len(breakdown_charts(analyse_stored(stored))) == 3
 
 
 def test_a_worker_with_other_threads_is_not_said_to_differ() -> None:

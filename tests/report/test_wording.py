@@ -24,7 +24,7 @@ from bench.model.numbers import (
     unit_for,
 )
 from bench.model.records import Case, Estimate, Phase, Problem, Ratio, Result, Verdict, VerdictKind
-from bench.report.elements.sentences import conclusion
+from bench.report.elements.sentences import conclude
 
 sizes = st.floats(1e-9, 1e9)
 
@@ -105,8 +105,8 @@ def result(
     return Result(case, {}, ratio, None, Verdict(kind, "because") if kind else None)
 
 
-def conclude(*results: Result, **changes: object) -> str:
-    return conclusion(replace(make_run(Truth()), **changes), results)
+def concluded(*results: Result, **changes: object) -> str:
+    return str(conclude(replace(make_run(Truth()), **changes), results))
 
 
 def test_a_blas_that_was_changed_is_named_in_the_conclusion():
@@ -117,13 +117,13 @@ def test_a_blas_that_was_changed_is_named_in_the_conclusion():
     ):
         workers = {"numpy": {"facts": {"blas changed by": said}}, "mojo": {"facts": {}}}
         environment = replace(run.environment, workers=workers)
-        text = conclude(result("epoch", SMALL, "FASTER", 2.0), environment=environment)
+        text = concluded(result("epoch", SMALL, "FASTER", 2.0), environment=environment)
         assert words in text
         assert ("BLAS CHANGED BY" in text) == (said != "nothing")
 
 
 def test_conclusion_when_all_are_faster():
-    sentence = conclude(
+    sentence = concluded(
         result("forward", SEED_NETWORK, "FASTER", 3.2), result("forward", SMALL, "FASTER", 1.4)
     )
     assert sentence == (
@@ -134,7 +134,7 @@ def test_conclusion_when_all_are_faster():
 
 
 def test_conclusion_when_mixed_names_losers_and_invalid_as_plainly():
-    sentence = conclude(
+    sentence = concluded(
         result("forward", SEED_NETWORK, "FASTER", 3.2),
         result("forward", SMALL, "SLOWER", 0.7),
         result("backprop", SEED_NETWORK, "EQUIVALENT", 1.0),
@@ -149,7 +149,7 @@ def test_conclusion_when_mixed_names_losers_and_invalid_as_plainly():
 
 
 def test_conclusion_claims_nothing_where_nothing_is_resolved():
-    sentence = conclude(
+    sentence = concluded(
         *(result(p, SEED_NETWORK, "UNRESOLVED", 1.2) for p in ("forward", "backprop", "epoch"))
     )
     assert "the comparison of Mojo with NumPy is unresolved in all 3 cases" in sentence
@@ -158,26 +158,26 @@ def test_conclusion_claims_nothing_where_nothing_is_resolved():
 
 
 def test_conclusion_gives_no_ratio_without_interval():
-    sentence = conclude(result("forward", SEED_NETWORK, "UNRESOLVED", 1.5, half=math.nan))
+    sentence = concluded(result("forward", SEED_NETWORK, "UNRESOLVED", 1.5, half=math.nan))
     assert "1.5" not in sentence
     assert sentence.endswith("forward unresolved.")
 
 
 def test_conclusion_without_results_or_verdicts():
-    assert "nothing was measured" in conclude()
-    assert "nothing was measured" in conclude(result("forward", SMALL, None, 2.0))
-    assert "nothing was measured" in conclude(result("call", SMALL, None, 2.0))
+    assert "nothing was measured" in concluded()
+    assert "nothing was measured" in concluded(result("forward", SMALL, None, 2.0))
+    assert "nothing was measured" in concluded(result("call", SMALL, None, 2.0))
 
 
 def test_conclusion_of_an_imported_run_gives_no_verdict():
-    sentence = conclude(result("forward", SMALL, None, 2.0), source="pytest-benchmark")
+    sentence = concluded(result("forward", SMALL, None, 2.0), source="pytest-benchmark")
     assert "supports no verdict" in sentence
     assert "2.0" not in sentence
 
 
 def test_conclusion_where_the_processor_is_not_known():
     run = make_run(Truth(machine={"cpu": "unavailable (no cpuinfo)"}))
-    assert conclusion(run, ()).startswith("On an unnamed processor (no cases)")
+    assert str(conclude(run, ())).startswith("On an unnamed processor (no cases)")
 
 
 def test_a_ratio_that_excludes_1_does_not_read_as_if_it_held_it() -> None:

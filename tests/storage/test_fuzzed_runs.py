@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_report import Page, assert_runs_nothing_but_our_script
 
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import analyse_stored
 from bench.cli.terminal.results import show_run
 from bench.model.errors import StoreError
 from bench.report.run.build import build
@@ -72,7 +72,7 @@ def test_a_changed_run_is_refused_or_shown_on_the_terminal(
         stored = loaded(run_dir)
         if stored is None:
             return
-        stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+        assert analyse_stored(stored).results is not None
         before = sorted(run_dir.parent.rglob("*"))
         capsys.readouterr()
         show_run(run_dir)

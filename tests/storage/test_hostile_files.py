@@ -19,10 +19,10 @@ import pandas as pd
 import pytest
 from sample_run import write_run
 
+from bench.analysis.run_analysis import analyse_stored
 from bench.cli.main import main
 from bench.cli.terminal.results import show_run
 from bench.model.errors import StoreError, UsageError
-from bench.report.elements.result_table import result_table
 from bench.report.run.build import build, make_charts
 from bench.storage import limits as sanity
 from bench.storage import runs as store
@@ -306,7 +306,7 @@ def test_whatever_is_in_the_arrays_charts_are_drawn_or_left_out(
         np.testing.assert_array_equal(array, arrays[name])
         assert array.dtype.isnative
     stored = load(run_dir)
-    make_charts(stored, result_table(stored.run, []))
+    make_charts(analyse_stored(stored))
 
 
 def test_a_link_in_place_of_charts_leads_nowhere(run_dir: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import analyse_stored
 from bench.cli.terminal.results import show_run
 from bench.model.records import BREAKDOWN, PROBES, SCHEMA_VERSION
 from bench.report.run.build import build
@@ -47,7 +47,7 @@ def test_an_old_run_loads_and_what_it_lacks_is_not_known(run_dir: Path) -> None:
 
 def test_an_old_run_gives_the_figures_it_gave(run_dir: Path) -> None:
     stored = load(run_dir)
-    found = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    found = analyse_stored(stored).results
     assert not [result for result in found if result.verdict and result.verdict.kind == "INVALID"]
     build(run_dir)
     table = pd.read_csv(run_dir / "results.csv").set_index("case")

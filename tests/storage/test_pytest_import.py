@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_run import SEED_NETWORK, SMALL, Truth, make_parity
 
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.cases import case_id
 from bench.model.errors import UsageError
 from bench.model.records import PHASES, Case
@@ -88,7 +88,7 @@ def test_readings_arrive_unchanged(tmp_path):
 def test_report_has_times_the_line_why_and_no_verdict(tmp_path):
     run_dir = import_file(write(tmp_path, speed_file()), tmp_path)
     stored = store.load(run_dir)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    results = analyse_stored(stored).results
     assert all(result.verdict is None for result in results)
     paths = build(run_dir)
     for page in (paths.html.read_text("utf-8"), paths.markdown.read_text("utf-8")):
@@ -203,7 +203,7 @@ def test_any_damage_is_refused_in_words_or_harmless(tmp_path_factory, data):
     except UsageError:
         return
     stored = store.load(run_dir)
-    stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+    assert analyse_stored(stored).results is not None
 
 
 def test_from_pytest_to_the_report(tmp_path):

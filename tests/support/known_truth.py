@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from itertools import product
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse
 from bench.model.cases import case_id, problem_id
 from bench.model.records import (
     Case,
@@ -79,7 +79,7 @@ def judge(
     time: Time, *cases: Case, invocations: int = 10, faults: Iterable[Fault] = ()
 ) -> tuple[Result, ...]:
     run = make_run(*(cases or (FORWARD,)), invocations=invocations)
-    return results(run, make_samples(run, time), agreed(run), faults)
+    return analyse(run, make_samples(run, time), agreed(run), faults).results
 
 
 def verdict(time: Time, *cases: Case, invocations: int = 10) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pretence import SMALL, Event, World, request_of
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse
 from bench.model.cases import case_id, problem_id
 from bench.model.instruction_sets import ISAS, environment_of, other_than
 from bench.model.records import Case, FairnessCheck
@@ -208,7 +208,7 @@ def test_a_broken_line_makes_its_cases_invalid(
 ) -> None:
     change(world)
     run, stored = world.run(request_of(SMALL, invocations=1))
-    (result,) = results(run, stored.samples, stored.parity, stored.faults)
+    (result,) = analyse(run, stored.samples, stored.parity, stored.faults).results
     assert result.verdict is not None
     assert result.verdict.kind == "INVALID"
     assert result.verdict.reason.startswith(f"the contract: {words}")
@@ -222,6 +222,6 @@ def test_what_is_above_the_peak_is_not_timed(world: World) -> None:
     world.each_ns = {"numpy": 400_000, "mojo": 200_000}
     wide = request_of(type(SMALL)((1, 4096, 4096, 1), 512, 512, "float64", 1), invocations=1)
     run, stored = world.run(wide)
-    (result,) = results(run, stored.samples, stored.parity, stored.faults)
+    (result,) = analyse(run, stored.samples, stored.parity, stored.faults).results
     assert result.verdict is not None
     assert result.verdict.reason.startswith("the contract: rate: numpy would compute")

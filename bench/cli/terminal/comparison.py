@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis.comparable import Differences, differences
-from bench.analysis.comparison import Change, Side, changes, side
+from bench.analysis.comparison import Change, changes
 from bench.analysis.gate import ANSWERS, Limit, Outcome, exit_code, gate, new_cases, obstacles
+from bench.analysis.run_analysis import RunAnalysis, analyse_stored
 from bench.cli.terminal.console import UNFINISHED
 from bench.cli.terminal.text import show_lines, show_table
-from bench.model.cases import case_text
 from bench.model.errors import UsageError
 from bench.model.numbers import DASH, change_text, count_text, listing, ratio_text, time_text
 from bench.model.records import Case, Estimate, Phase, TimeEstimate
-from bench.report.elements.case_names import short_text
+from bench.model.tables import Table
+from bench.report.elements.case_names import CaseNames
 from bench.report.elements.sentences import MARKS, counts_text, implementation_name, slot_names
 from bench.storage import runs as store
 
@@ -36,14 +37,9 @@ class _Pair:
 
     names: tuple[Path, Path]
     notes: tuple[str, ...]
-    a: Side
-    b: Side
+    a: RunAnalysis
+    b: RunAnalysis
     found: Differences
-
-    def text(self, cases: Iterable[Case]) -> Callable[[Case], str]:
-        """Choose how to write these cases: short where dtype and threads need no saying."""
-        settings = {(case.problem.dtype, case.problem.threads) for case in cases}
-        return case_text if len(settings) > 1 else short_text
 
 
 def show_comparison(path_a: Path, path_b: Path, *, force: bool = False) -> bool:
@@ -99,7 +95,7 @@ def show_gate(baseline: Path, path: Path, limit: Limit, phases: Collection[Phase
     outcomes = gate(gated, limit)
     _show_heads(pair)
     _show_outcomes(pair, outcomes, limit)
-    text = pair.text(one.case for one in gated)
+    text = CaseNames.of(one.case for one in gated).case
     new = new_cases(pair.a, pair.b, phases)
     show_lines([f"only in B, so not held against anything: {text(case)}" for case in new])
     code = exit_code(outcomes)
@@ -112,7 +108,7 @@ def show_gate(baseline: Path, path: Path, limit: Limit, phases: Collection[Phase
 def load_pair(path_a: Path, path_b: Path) -> _Pair:
     """Read two runs, and tell in what they differ."""
     stored = [store.load(path) for path in (path_a, path_b)]
-    sides = [side(one.run, one.samples, one.parity, one.faults) for one in stored]
+    sides = [analyse_stored(one) for one in stored]
     notes = [
         f"{letter}: {note}"
         for letter, one in zip("AB", stored, strict=True)
@@ -166,16 +162,17 @@ def _cautions(pair: _Pair) -> list[str]:
 
 
 def _show_times(pair: _Pair, shared: Sequence[Case], *, with_change: bool) -> None:
-    text = pair.text(shared)
+    text = CaseNames.of(shared).case
     names = [name for name in pair.b.cases if name in pair.a.cases]
     rows = []
     for name, case in zip(names, shared, strict=True):
         for spec in pair.b.run.plan.workers:
-            times = [one.times.get(name, {}).get(spec.label) for one in (pair.a, pair.b)]
+            times = [one.estimates.get(name, {}).get(spec.label) for one in (pair.a, pair.b)]
             if any(times):
                 change = [_time_change(*times)] if with_change else []
                 rows.append((text(case), spec.label, *map(_time, times), *change))
-    show_table(("case", "worker", "A", "B", *(["B beside A"] if with_change else [])), rows)
+    heads = ("case", "worker", "A", "B", *(["B beside A"] if with_change else []))
+    show_table(Table(heads, rows))
     show_lines(
         [
             "The two runs did not take turns: a change of times may be the machine's, and is no "
@@ -198,7 +195,7 @@ def _show_changes(pair: _Pair, found: Sequence[Change]) -> None:
     if not found:
         return
     baseline, candidate = slot_names(pair.b.run)
-    text = _namer(pair, found)
+    text = _namer(found)
     rows = []
     for change in found:
         verdict = change.verdict
@@ -212,7 +209,8 @@ def _show_changes(pair: _Pair, found: Sequence[Change]) -> None:
                 f"{MARKS[verdict.kind]} {verdict.kind}" if verdict else DASH,
             )
         )
-    show_table(("case", "ratio in A", "ratio in B", "B over A (95 %)", "A/A", "verdict"), rows)
+    heads = ("case", "ratio in A", "ratio in B", "B over A (95 %)", "A/A", "verdict")
+    show_table(Table(heads, rows))
     _show_reasons(
         (text(c), c.verdict.kind, c.verdict.reason)
         for c in found
@@ -231,7 +229,7 @@ def _show_changes(pair: _Pair, found: Sequence[Change]) -> None:
 
 def _show_outcomes(pair: _Pair, outcomes: Sequence[Outcome], limit: Limit) -> None:
     slowdown = limit.kind == "max-slowdown"
-    text = _namer(pair, [outcome.change for outcome in outcomes])
+    text = _namer([outcome.change for outcome in outcomes])
     rows = []
     for outcome in outcomes:
         change = outcome.change
@@ -243,7 +241,7 @@ def _show_outcomes(pair: _Pair, outcomes: Sequence[Outcome], limit: Limit) -> No
         rows.append((text(change), _ratio(change.a), _ratio(change.b), changed, answer))
     word = "slowdown" if slowdown else "speed-up"
     bound = "at most" if slowdown else "at least"
-    show_table(("case", "ratio in A", "ratio in B", f"{word} (95 %)", "verdict"), rows)
+    show_table(Table(("case", "ratio in A", "ratio in B", f"{word} (95 %)", "verdict"), rows))
     _show_reasons(
         (text(o.change), o.answer, o.reason) for o in outcomes if o.answer == "UNRESOLVED"
     )
@@ -256,9 +254,9 @@ def _show_outcomes(pair: _Pair, outcomes: Sequence[Outcome], limit: Limit) -> No
     )
 
 
-def _namer(pair: _Pair, found: Sequence[Change]) -> Callable[[Change], str]:
+def _namer(found: Sequence[Change]) -> Callable[[Change], str]:
     """Choose how to name changes: with the candidate where there are several."""
-    text = pair.text(change.case for change in found)
+    text = CaseNames.of(change.case for change in found).case
     several = len({change.candidate for change in found}) > 1
     return lambda change: (
         text(change.case) + (f" · {implementation_name(change.candidate)}" if several else "")

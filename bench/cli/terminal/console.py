@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bench.analysis.run_analysis import RunAnalysis
 from bench.analysis.verdicts import noise_floor
 from bench.cli.terminal.text import show_lines, show_table
 from bench.model.cases import case_text
@@ -17,16 +18,14 @@ from bench.model.records import (
     Fault,
     ParityResult,
     Result,
-    Run,
     WorkerSpec,
 )
-from bench.model.slots import candidates_of, main_results
+from bench.model.tables import Table
 from bench.model.workload import problem_label
-from bench.report.elements.case_names import short_text
-from bench.report.elements.result_table import error_share
+from bench.report.elements.case_names import CaseNames
+from bench.report.elements.case_rows import error_share
 from bench.report.elements.sentences import MARKS, implementation_name, slot_names
 from bench.report.sections.provenance import Roofline
-from bench.storage.runs import Stored
 
 UNFINISHED = {
     "running": ("this run did not come to its end: what is complete was judged",),
@@ -34,29 +33,27 @@ UNFINISHED = {
 }
 
 
-def show_results(stored: Stored, results: Sequence[Result]) -> None:
+def show_results(analysis: RunAnalysis) -> None:
     """Print a run's table, and below it why cases have no verdict.
 
     Where there are several candidates, each has a line of its own below the network, after the
-    baseline's; floors are left to the page.
+    baseline's; overheads are left to the page.
     """
-    run = stored.run
+    run = analysis.run
     slots = {spec.label: spec for spec in run.plan.workers}
-    baseline = next(spec for spec in run.plan.workers if spec.role == "baseline")
-    several = len(candidates_of(run)) > 1
+    baseline, several = run.baseline, len(run.candidates) > 1
     names = slot_names(run)
     hidden = (*PROBES, *BREAKDOWN, *(OVERHEADS if several else ()))
-    results = [one for one in results if one.case.phase not in hidden]
+    results = [one for one in analysis.results if one.case.phase not in hidden]
     # What all cases have in common is said once, in the sentence below the table.
-    settings = {(result.case.problem.dtype, result.case.problem.threads) for result in results}
-    text = case_text if len(settings) > 1 else short_text
+    case_names = CaseNames.of(result.case for result in results)
     groups: dict[str, list[tuple[str, ...]]] = {}
     reasons: dict[str, list[str]] = {}
     last = None
     for result in results:
         candidate = slots[result.candidate]
         verdict = result.verdict
-        lines = groups.setdefault(_group_name(result.case, several=len(settings) > 1), [])
+        lines = groups.setdefault(_group_name(result.case, case_names), [])
         floor = _floor_text(noise_floor(result.again))
         told = (
             _time(result, candidate),
@@ -77,20 +74,17 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
         if verdict and verdict.kind in ("UNRESOLVED", "INVALID"):
             whose = f"{implementation_name(candidate.implementation)}, " if several else ""
             names_of = reasons.setdefault(f"{verdict.kind}: {verdict.reason}", [])
-            names_of.append(f"{whose}{text(result.case)}")
+            names_of.append(f"{whose}{case_names.case(result.case)}")
     heads: tuple[str, ...] = ("network", *names, "ratio (95 %)", "A/A", "verdict")
     heads = ("network", "time", "ratio (95 %)", "verdict") if several else heads
     nothing = ("",) * (len(heads) - 1)
     # A phase stands above its rows, so that what is told of a case fits into eighty columns.
-    show_table(
-        heads,
-        [
-            line
-            for phase, rows in groups.items()
-            for line in ((phase, *nothing), *((f" {name}", *cells) for name, *cells in rows))
-        ],
-        tight=True,
-    )
+    lines = [
+        line
+        for phase, rows in groups.items()
+        for line in ((phase, *nothing), *((f" {name}", *cells) for name, *cells in rows))
+    ]
+    show_table(Table(heads, lines), tight=True)
     for reason, cases in reasons.items():
         show_lines([f"{cases[0] if len(cases) == 1 else f'{len(cases)} cases'}: {reason}"])
     whose = "that of the implementation" if several else f"{names[1]}'s"
@@ -99,16 +93,16 @@ def show_results(stored: Stored, results: Sequence[Result]) -> None:
         [
             f"ratio: {names[0]}'s time over {whose}, above 1 {faster} is faster; "
             f"A/A: {names[0]} against itself, the noise floor",
-            *stored.notes,
-            *UNFINISHED.get(stored.run.status, ()),
+            *analysis.notes,
+            *UNFINISHED.get(run.status, ()),
         ]
     )
 
 
-def _group_name(case: Case, *, several: bool) -> str:
+def _group_name(case: Case, names: CaseNames) -> str:
     """Say below which line a case stands: its phase, and its setting if there are several."""
-    name = "floors" if case.phase in OVERHEADS else case.phase
-    if not several:
+    name = "overheads" if case.phase in OVERHEADS else case.phase
+    if not (names.dtypes or names.threads):
         return name
     dtype = "" if case.phase in OVERHEADS else f" f{case.problem.dtype[-2:]}"
     return f"{name}{dtype} t{case.problem.threads}"
@@ -134,14 +128,11 @@ def show_roofline(found: Roofline) -> None:
     show_lines(["", *found.limits, "", found.text, *found.errors])
 
 
-def show_below_one(run: Run, results: Sequence[Result]) -> None:
-    """Print the cells in which the candidate is not ahead, the slowest first, or that none is.
-
-    Of several candidates the one that is spoken of; the table above has all.
-    """
-    mine = main_results(run, results)
-    ratios = [(result.ratio.estimate, result.case) for result in mine if result.ratio]
-    what = f"{slot_names(run)[1]}'s ratio" if len(candidates_of(run)) > 1 else "ratio"
+def show_below_one(analysis: RunAnalysis) -> None:
+    """Print the cells in which the main candidate is slower, the slowest first, or that none is."""
+    run, results = analysis.run, analysis.of_main.results
+    ratios = [(result.ratio.estimate, result.case) for result in results if result.ratio]
+    what = f"{slot_names(run)[1]}'s ratio" if len(run.candidates) > 1 else "ratio"
     below = [pair for pair in ratios if pair[0].point < 1]
     sure = sum(estimate.high < 1 for estimate, _ in below)
     if not below:
@@ -174,7 +165,8 @@ def show_parity(results: Sequence[ParityResult], faults: Sequence[Fault]) -> Non
             if not check.ok
         ]
     lines += [f"{fault.case}: {fault.worker}: {fault.reason}" for fault in faults]
-    show_table(("problem", "tensors", "worst tensor", "error/tolerance", "parity"), rows)
+    heads = ("problem", "tensors", "worst tensor", "error/tolerance", "parity")
+    show_table(Table(heads, rows))
     show_lines(lines)
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.cli.terminal.text import console, show_lines, show_table
 from bench.model.numbers import count_text
+from bench.model.tables import Table
 from bench.report.elements.files import ReportPaths
 from bench.report.fleet.machines import Fleet
 from bench.report.fleet.page import notices, over_machines, verdicts_text
@@ -83,7 +84,7 @@ def show_answer(answer: Answer, form: str) -> None:
     widths = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
     one_line = not any("\n" in cell for row in rows for cell in row)
     if one_line and sum(widths) + len(widths) + 1 <= console().width:
-        show_table(heads, rows, tight=True)
+        show_table(Table(heads, rows), tight=True)
     else:
         console().print(_records(heads, rows))
     more = sum(1 for _ in texts)
@@ -93,9 +94,9 @@ def show_answer(answer: Answer, form: str) -> None:
         )
 
 
-def _records(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _records(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> RichTable:
     """Lay out what is too wide for a table: row by row, a line for each column."""
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = RichTable.grid(padding=(0, 2, 0, 0))
     table.add_column(overflow="fold", max_width=max(1, console().width // 2))
     table.add_column(overflow="fold")
     for number, row in enumerate(rows, start=1):
@@ -110,7 +111,7 @@ def show_fleet(fleet: Fleet, paths: ReportPaths) -> None:
     over = over_machines(fleet)
     # Of verdicts only the marks, so that a line fits into eighty columns.
     heads = [head.split()[0] if " " in head else head for head in over.heads]
-    show_table(heads, over.rows, tight=True)
+    show_table(Table(heads, over.rows), tight=True)
     count = count_text(len(fleet.machines), "machine")
     conclusion = f"On {count}, {verdicts_text(fleet, fleet.cells)}."
     show_lines([conclusion, *notices(fleet), f"Report: {paths.html}"])

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TextIO
 
+from bench.analysis.run_analysis import RunAnalysis
 from bench.analysis.verdicts import noise_floor
 from bench.model.cases import case_id
 from bench.model.records import PROBES, Estimate, Result, Run
-from bench.model.slots import candidates_of
-from bench.report.elements.sentences import conclusion, machine_text, slot_names
+from bench.report.elements.sentences import conclude, machine_text, slot_names
 
 BARE = re.compile(r"[A-Za-z0-9.,:+\-/_%]+")
 WRITTEN: Mapping[int, str] = str.maketrans(
@@ -70,15 +70,15 @@ def value_text(value: Any) -> str:
     return text if BARE.fullmatch(text) and text != "-" else json.dumps(text)
 
 
-def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report: str) -> list[str]:
+def run_lines(analysis: RunAnalysis, notes: Iterable[str], report: str) -> list[str]:
     """Say what a run came to: one line of the run, one for each case, then notes and conclusion.
 
     Args:
-        run: The run.
-        results: What `bench.analysis.verdicts` derives from it.
+        analysis: The run.
         notes: What else is to be told, a line each.
         report: Where the page is.
     """
+    run = analysis.run
     names = slot_names(run)
     head = {
         "name": run.name,
@@ -90,9 +90,9 @@ def run_lines(run: Run, results: Sequence[Result], notes: Iterable[str], report:
     }
     return [
         line("run", head),
-        *case_lines(run, results),
+        *case_lines(run, analysis.results),
         *(line("note", {"text": note}) for note in notes),
-        line("conclusion", {"text": conclusion(run, results)}),
+        line("conclusion", {"text": conclude(run, analysis.of_main.results)}),
         line("report", {"path": report}),
     ]
 
@@ -109,16 +109,15 @@ def case_lines(
         results: What `bench.analysis.verdicts` derives from it; probes are left out here.
         more: Fields to stand first.
     """
-    slots = {spec.role: spec.label for spec in reversed(run.plan.workers)}
     lines = []
-    several = len(candidates_of(run)) > 1
+    several = len(run.candidates) > 1
     for result in results:
         if result.case.phase in PROBES:
             continue
         fields: dict[str, Any] = {**more, "case": case_id(result.case)}
         if several:
             fields["candidate"] = result.candidate
-        for role, label in (("baseline", slots["baseline"]), ("candidate", result.candidate)):
+        for role, label in (("baseline", run.baseline.label), ("candidate", result.candidate)):
             time = result.times.get(label)
             fields[f"{role}_ns"] = time.median_ns.point if time else None
         ratio: Estimate | None = result.ratio.estimate if result.ratio else None

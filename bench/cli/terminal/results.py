@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import RunAnalysis, analyse_stored
 from bench.cli.terminal.console import UNFINISHED, show_below_one, show_results, show_roofline
 from bench.cli.terminal.plain import run_lines
 from bench.cli.terminal.text import show_lines, show_table
@@ -14,7 +14,8 @@ from bench.measuring.pilot import eta_s
 from bench.model.errors import UsageError
 from bench.model.numbers import duration_text
 from bench.model.records import Fault, Plan, Result
-from bench.report.elements import sentences as wording
+from bench.model.tables import Table
+from bench.report.elements.sentences import conclude
 from bench.report.sections.diagnostics import disturbed, shortfalls
 from bench.report.sections.provenance import roofline_of
 from bench.storage import runs as store
@@ -22,58 +23,56 @@ from bench.storage import runs as store
 GRADES = {"good": "ok  ", "note": "note", "bad": "BAD "}
 
 
-def show_run(path: Path, *, plain: bool = False) -> bool:
+def show_run(path: Path, analysis: RunAnalysis | None = None, *, plain: bool = False) -> bool:
     """Print the short report of a run; tell whether a case is INVALID or a rate impossible.
 
     Args:
         path: Its folder.
+        analysis: The run, where it was read already.
         plain: Whether it is for a log.
     """
-    stored = store.load(path)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
-    errors = roofline_of(stored, results).errors
+    analysis = analysis or analyse_stored(store.load(path))
+    errors = roofline_of(analysis).errors
+    told = [*errors, *disturbed(analysis), *shortfalls(analysis)]
+    report = str(path / "report.html")
     if plain:
-        notes = [*stored.notes, *UNFINISHED.get(stored.run.status, ()), *errors]
-        notes += [*disturbed(stored), *shortfalls(stored.run, results)]
-        show_lines(run_lines(stored.run, results, notes, str(path / "report.html")), whole=True)
-        return bool(errors) or _has_invalid(results)
-    show_results(stored, results)
-    show_lines([*errors, *disturbed(stored), *shortfalls(stored.run, results)])
-    show_below_one(stored.run, results)
-    sentence = wording.conclusion(stored.run, results)
-    show_lines(["", sentence, "", f"Report: {path / 'report.html'}"])
-    return bool(errors) or _has_invalid(results)
+        notes = [*analysis.notes, *UNFINISHED.get(analysis.run.status, ()), *told]
+        show_lines(run_lines(analysis, notes, report), whole=True)
+    else:
+        show_results(analysis)
+        show_lines(told)
+        show_below_one(analysis)
+        sentence = str(conclude(analysis.run, analysis.of_main.results))
+        show_lines(["", sentence, "", f"Report: {report}"])
+    return bool(errors) or _has_invalid(analysis.results)
 
 
 def show_roofline_of(path: Path) -> bool:
     """Print how near a run came to the machine's peak; tell whether something is wrong in it."""
-    stored = store.load(path)
-    results = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
-    found = roofline_of(stored, results)
+    analysis = analyse_stored(store.load(path))
+    found = roofline_of(analysis)
     if not found.groups:
         raise UsageError(f"{path} holds no probes of the machine; `bench roofline` takes them")
     show_roofline(found)
     show_lines(["", f"Report: {path / 'report.html'}"])
-    return bool(found.errors) or _has_invalid(results)
+    return bool(found.errors) or _has_invalid(analysis.results)
 
 
 def show_plan(plan: Plan, faults: Sequence[Fault]) -> None:
     """Print what a run would do and how long it would take."""
     parts = eta_s(plan)
     heads = ("case", "loops", "rounds", "invocations", "round")
-    show_table(
-        heads,
-        [
-            (
-                name,
-                str(plan.loops[name]),
-                str(rounds),
-                str(plan.invocations),
-                f"{plan.pilot[name].round_ns / 1e6:.1f} ms",
-            )
-            for name, rounds in plan.rounds.items()
-        ],
-    )
+    lines = [
+        (
+            name,
+            str(plan.loops[name]),
+            str(rounds),
+            str(plan.invocations),
+            f"{plan.pilot[name].round_ns / 1e6:.1f} ms",
+        )
+        for name, rounds in plan.rounds.items()
+    ]
+    show_table(Table(heads, lines))
     total = duration_text(sum(parts.values()))
     text = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in parts.items())
     show_lines(

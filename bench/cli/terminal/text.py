@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import IO, TextIO, cast
 
 from rich import box
 from rich.console import Console, JustifyMethod
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.model.registry import VARIANTS, missing
+from bench.model.tables import Table
 from bench.storage.limits import plain
 
 WIDTH_OF_FILES = 160
@@ -37,19 +38,20 @@ def console(file: TextIO | None = None, *, plain: bool = False) -> Console:
     return Console(file=file, width=None if file.isatty() else WIDTH_OF_FILES, highlight=False)
 
 
-def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, tight: bool = False) -> None:
+def show_table(table: Table, *, tight: bool = False) -> None:
     """Print a table: columns of words to the left, of numbers to the right.
 
     A tight one has a space between columns, and only its first gives way where it is narrow.
     """
-    table = Table(box=box.SIMPLE_HEAD, padding=0 if tight else (0, 1, 0, 0), pad_edge=not tight)
-    for place, head in enumerate(heads):
+    padding = 0 if tight else (0, 1, 0, 0)
+    drawn = RichTable(box=box.SIMPLE_HEAD, padding=padding, pad_edge=not tight)
+    for place, head in enumerate(table.heads):
         justify: JustifyMethod = "left" if head in WORDS else "right"
         kept = tight and place > 0
-        table.add_column(Text(head), justify=justify, overflow="fold", no_wrap=kept)
-    for row in rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
-    console().print(table)
+        drawn.add_column(Text(head), justify=justify, overflow="fold", no_wrap=kept)
+    for row in table.rows:
+        drawn.add_row(*(Text(plain(cell)) for cell in row))
+    console().print(drawn)
 
 
 def show_lines(lines: Iterable[str], *, whole: bool = False) -> None:
@@ -71,7 +73,7 @@ def show_variants() -> None:
     for variant in VARIANTS.values():
         words = missing(variant).partition(": ")[2]
         lines.append((variant.name, variant.text, words or "installed"))
-    show_table(("variant", "what it is", "here"), lines)
+    show_table(Table(("variant", "what it is", "here"), lines))
 
 
 def _folded(line: str, width: int) -> list[str]:

@@ -15,6 +15,7 @@ from bench.measuring.validation.simulation import MODELS, ROUNDS, Share
 from bench.measuring.validation.trials import CASES
 from bench.measuring.validation.trials_run import Claims, Validity
 from bench.model.cases import case_text
+from bench.model.tables import Table, markdown_lines
 
 COVERAGE_GOAL = (0.93, 0.97)
 EXCLUDING_GOAL = (0.03, 0.07)
@@ -254,9 +255,6 @@ def _sizes(claims: Iterable[Claims]) -> list[Claims]:
     return list({claim.size: claim for claim in claims}.values())
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield from markdown_lines(Table(heads, rows))
     yield ""

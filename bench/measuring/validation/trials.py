@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from bench.analysis.verdicts import LEAST_FOR_VERDICT, results
+from bench.analysis.run_analysis import analyse
+from bench.analysis.verdicts import LEAST_FOR_VERDICT
 from bench.measuring.validation.simulation import Share
 from bench.measuring.validation.slowed import HANDICAPS, true_ratio
 from bench.model.cases import NETWORKS, case_id
@@ -80,7 +81,7 @@ def trials(stored: Stored, candidate: str, size: int = LEAST_FOR_VERDICT) -> lis
     return [
         result
         for group in groups
-        for result in results(run, group, stored.parity, stored.faults)
+        for result in analyse(run, group, stored.parity, stored.faults).results
         if result.ratio is not None and result.ratio.estimate.count == size
     ]
 

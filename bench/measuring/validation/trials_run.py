@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import analyse_stored
 from bench.analysis.verdicts import LEAST_FOR_VERDICT
 from bench.measuring.run_state import Edges, Progress
 from bench.measuring.runner import measure
@@ -149,7 +149,7 @@ def refusals(progress: Progress, edges: Edges, faults: Sequence[Seeded]) -> list
         slots = (BASELINE, AGAIN, candidate, WorkerSpec("mojo", "mojo", "candidate"))
         case = Case(fault.phase, problem_of(fault.dtype))
         stored = run_of(case, slots, 1, 0.05, _Quiet(progress), edges)
-        first, *_ = stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+        first, *_ = analyse_stored(stored).results
         invalid = first.verdict is not None and first.verdict.kind == "INVALID"
         about = (fault.make.__doc__ or "").strip()
         reason = first.verdict.reason if invalid and first.verdict else ""

@@ -20,12 +20,12 @@ from bench.analysis.breakdown import (
     SHUFFLE,
     UPDATE,
     Split,
-    splits,
 )
-from bench.model.arithmetic import flops
-from bench.model.cases import network_text
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.numbers import DASH, NARROW_SPACE, listing, significant, time_text
-from bench.model.records import PHASES, Case, Phase, Problem
+from bench.model.records import PHASES, Case, Phase
+from bench.report.elements.case_names import CaseNames, cut
+from bench.report.elements.case_rows import size_of
 from bench.report.elements.chart import (
     INK,
     ROW_INCHES,
@@ -38,7 +38,6 @@ from bench.report.elements.chart import (
     style,
 )
 from bench.report.elements.sentences import slot_names
-from bench.storage.runs import Stored
 
 ANCHOR = "where"
 # Okabe and Ito's colours; a pattern each as well, so that colour does not carry it alone.
@@ -71,27 +70,27 @@ class Pair:
         return self.baseline, self.candidate
 
 
-def pairs_of(stored: Stored) -> tuple[Pair, ...]:
+def pairs_of(analysis: RunAnalysis) -> tuple[Pair, ...]:
     """Take apart what was timed on both sides, small networks first."""
-    run = stored.run
-    labels = {spec.role: spec.label for spec in reversed(run.plan.workers)}
+    run = analysis.run
+    baseline, candidate = run.baseline.label, run.candidates[0].label
     found: dict[Case, dict[str, Split]] = {}
-    for split in splits(run, stored.samples, stored.parity, stored.faults):
+    for split in analysis.splits:
         found.setdefault(split.case, {})[split.worker] = split
     pairs = [
-        Pair(case, of[labels["baseline"]], of[labels["candidate"]])
+        Pair(case, of[baseline], of[candidate])
         for case, of in found.items()
-        if labels["baseline"] in of and labels["candidate"] in of
+        if baseline in of and candidate in of
     ]
     return tuple(
-        sorted(pairs, key=lambda pair: (PHASES.index(pair.case.phase), *_size(pair.case.problem)))
+        sorted(pairs, key=lambda pair: (PHASES.index(pair.case.phase), *size_of(pair.case)))
     )
 
 
-def where_charts(stored: Stored) -> list[Chart]:
+def breakdown_charts(analysis: RunAnalysis) -> list[Chart]:
     """Draw a chart for each phase that was taken apart."""
-    pairs = pairs_of(stored)
-    names = slot_names(stored.run)
+    pairs = pairs_of(analysis)
+    names = slot_names(analysis.run)
     return [
         _chart(phase, mine, *names)
         for phase in PHASES
@@ -99,22 +98,13 @@ def where_charts(stored: Stored) -> list[Chart]:
     ]
 
 
-def _size(problem: Problem) -> tuple[int, bool, int]:
-    return flops(Case("forward", problem)), problem.dtype != "float64", problem.threads
-
-
-def _name(phase: Phase) -> str:
+def chart_name(phase: Phase) -> str:
+    """Name the chart of a phase."""
     return f"{ANCHOR}-{phase}"
 
 
-def _network(pair: Pair, pairs: Sequence[Pair]) -> str:
-    """Name a network, and its dtype where not all share one."""
-    problem = pair.case.problem
-    several = len({one.case.problem.dtype for one in pairs}) > 1
-    return f"{network_text(problem)} · {problem.dtype}" if several else network_text(problem)
-
-
-def _percent(share: float) -> str:
+def percent_text(share: float) -> str:
+    """Write a part of a time in percent."""
     if not math.isfinite(share):
         return f"{DASH} %"
     if 0 < share < LEAST_SHARE:
@@ -124,7 +114,8 @@ def _percent(share: float) -> str:
 
 def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -> Chart:
     """Draw the bars of both for every network, as parts of the baseline's time."""
-    with style(_name(phase)):
+    names_of = CaseNames.of(pair.case for pair in pairs)
+    with style(chart_name(phase)):
         height = ROW_INCHES * 0.62 * PAIR * len(pairs) + 1.25
         figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
         ax = figure.subplots()
@@ -132,7 +123,7 @@ def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
         farthest = 1.0
         for place, pair in enumerate(pairs):
             top = place * PAIR
-            ax.text(0, top - 0.8, _network(pair, pairs), fontsize=SMALL, va="center")
+            ax.text(0, top - 0.8, names_of.network(pair.case.problem), fontsize=SMALL, va="center")
             for row, split in enumerate(pair.sides):
                 whole = pair.baseline.total_ns.point
                 farthest = max(farthest, _draw(ax, top + row, split, whole))
@@ -141,7 +132,11 @@ def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
         handles += ax.plot([], [], "D", color=INK, markersize=3.5, label="one wide")
         legend(figure, handles, columns=2)
         places = [place * PAIR + row for place in range(len(pairs)) for row in (0, 1)]
-        ax.set_yticks(places, [*map(_short, (baseline, candidate))] * len(pairs), fontsize=SMALL)
+        ax.set_yticks(
+            places,
+            [cut(name, LONGEST_SLOT) for name in (baseline, candidate)] * len(pairs),
+            fontsize=SMALL,
+        )
         ax.set_ylim(len(pairs) * PAIR - 1.6, -1.4)
         ax.set_xlim(0, 102 * farthest)
         ax.tick_params(axis="y", length=0)
@@ -156,14 +151,14 @@ def _chart(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
             f"the parts then reach beyond the outline. {_floors(pairs, baseline, candidate)}"
         )
         words = [
-            f"{_network(pair, pairs)}: "
+            f"{names_of.network(pair.case.problem)}: "
             + "; ".join(
                 _words(name, split, pair.baseline.total_ns.point)
                 for name, split in zip((baseline, candidate), pair.sides, strict=True)
             )
             for pair in pairs
         ]
-        return finish(_name(phase), title, figure, caption, f"{title}. {'. '.join(words)}.")
+        return finish(chart_name(phase), title, figure, caption, f"{title}. {'. '.join(words)}.")
 
 
 def _floors(pairs: Sequence[Pair], baseline: str, candidate: str) -> str:
@@ -176,7 +171,7 @@ def _floors(pairs: Sequence[Pair], baseline: str, candidate: str) -> str:
         known = [(one.floor_ns.point, one.total_ns.point) for one in splits_ if one.floor_ns]
         if known:
             shares = [floor / total for floor, total in known]
-            ends = list(dict.fromkeys(map(_percent, (min(shares), max(shares)))))
+            ends = list(dict.fromkeys(map(percent_text, (min(shares), max(shares)))))
             times = list(dict.fromkeys(time_text(end) for end in (min(known)[0], max(known)[0])))
             told.append(f"{name} {' to '.join(times)}, {' to '.join(ends)} of its own time")
     made = (
@@ -207,20 +202,12 @@ def _draw(ax: Axes, y: float, split: Split, whole_ns: float) -> float:
     ax.text(
         1.02,
         y,
-        f"{_percent(total)} · {time_text(split.total_ns.point)}",
+        f"{percent_text(total)} · {time_text(split.total_ns.point)}",
         fontsize=SMALL,
         va="center",
         transform=ax.get_yaxis_transform(),
     )
     return max(reach)
-
-
-def _short(name: str) -> str:
-    """Cut a name so that it leaves room for bars: it may be anybody's."""
-    name = " ".join(name.split())
-    return (
-        name if len(name) <= LONGEST_SLOT else f"{name[: LONGEST_SLOT - 1]}\N{HORIZONTAL ELLIPSIS}"
-    )
 
 
 def _patch(name: str) -> Patch:
@@ -229,5 +216,5 @@ def _patch(name: str) -> Patch:
 
 
 def _words(name: str, split: Split, whole_ns: float) -> str:
-    parts = [f"{part.name} {_percent(part.time_ns.point / whole_ns)}" for part in split.parts]
-    return f"{name} {_percent(split.total_ns.point / whole_ns)}, of it {listing(parts)}"
+    parts = [f"{part.name} {percent_text(part.time_ns.point / whole_ns)}" for part in split.parts]
+    return f"{name} {percent_text(split.total_ns.point / whole_ns)}, of it {listing(parts)}"

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.model.numbers import count_text, ratio_text, significant, unit_for
 from bench.model.records import Estimate, Phase
+from bench.report.elements.case_names import cut
 from bench.report.elements.chart import (
     BASELINE_COLOUR,
     CANDIDATE_COLOUR,
@@ -103,7 +104,7 @@ def ladder_chart(phase: Phase, groups: Sequence[Group], baseline: str) -> Chart 
         log_scale(ax, "x", min(times) / length, max(times) / length)
         handles = _draw(ax, shown, length)
         ax.set_xlabel(f"time of one repetition, {unit} (log scale)")
-        beside = _cut(f"{baseline} time / its own", LONGEST_HEAD)
+        beside = cut(f"{baseline} time / its own", LONGEST_HEAD)
         figure.text(RIGHT + 0.02, top, beside, fontsize=SMALL, va="bottom")
         _legend(figure, handles, baseline)
         title = f"The ladder: {phase}"
@@ -144,7 +145,7 @@ def _draw(ax: Axes, groups: Sequence[Group], length: float) -> Mapping[str, obje
     top = 0.0
     beside = ax.get_yaxis_transform()
     for group in groups:
-        network = _cut(group.network, LONGEST_NETWORK)
+        network = cut(group.network, LONGEST_NETWORK)
         ax.text(
             -(LEFT - 0.02) / (RIGHT - LEFT), top + 0.6 * step, network, fontsize=SMALL,
             fontweight="bold", va="center", transform=beside,
@@ -152,7 +153,7 @@ def _draw(ax: Axes, groups: Sequence[Group], length: float) -> Mapping[str, obje
         first = top + step
         for place, variant in enumerate(group.variants):
             y = first + place + 0.5
-            labels.append(_cut(variant.name, LONGEST_NAME))
+            labels.append(cut(variant.name, LONGEST_NAME))
             places.append(y)
             colour, marker = looks[variant.family]
             time = variant.time_ns
@@ -208,8 +209,3 @@ def _words(variant: Variant, unit: str, length: float) -> str:
         )
     )
     return f"{variant.name}{time} ({told or 'no ratio'})"
-
-
-def _cut(name: str, longest: int) -> str:
-    name = " ".join(name.split())
-    return name if len(name) <= longest else f"{name[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.model.numbers import interval, significant, unit_for
 from bench.model.records import PHASES
+from bench.report.elements.case_names import CaseNames
+from bench.report.elements.case_rows import CaseRow
 from bench.report.elements.chart import (
     BASELINE_COLOUR,
     CANDIDATE_COLOUR,
@@ -23,6 +24,7 @@ from bench.report.elements.chart import (
     TRUTH_COLOUR,
     WIDTH_INCHES,
     Chart,
+    ends_of,
     finish,
     label_rows,
     legend,
@@ -30,35 +32,37 @@ from bench.report.elements.chart import (
     stack,
     style,
 )
-from bench.report.elements.result_table import rows_of
 from bench.workers.datasets import true_sinc
 
 MOST_ROWS = 40
 """Networks of a panel; of more, so many from the smallest to the largest are drawn."""
 
 
-def speedup_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | None:
+def speedup_chart(cases: Sequence[CaseRow], baseline: str, candidate: str) -> Chart | None:
     """Draw the ratio of every case with its interval, a panel per phase, small networks first.
 
     Args:
-        table: What `bench.report.elements.result_table.result_table` returns.
+        cases: Small networks first.
         baseline: Display name.
         candidate: Display name.
 
     Returns:
         The chart, or None where no case has a ratio with an interval.
     """
-    panels = _panels(table)
-    if not panels or not table["ratio_low"].notna().any():
+    panels = _panels(cases)
+    if not panels or not any(math.isfinite(row.ratio_low) for row in cases):
         return None
-    columns = ["ratio", "ratio_low", "ratio_high", "again_low", "again_high"]
-    low, high = _ends(table[columns].to_numpy(float))
+    low, high = ends_of(
+        end
+        for row in cases
+        for end in (row.ratio, row.ratio_low, row.ratio_high, row.again_low, row.again_high)
+    )
     with style("speedup"):
         figure, axes = stack([len(rows) for _, rows in panels])
         for ax, (phase, rows) in zip(axes, panels, strict=True):
             label_rows(ax, phase, _labels(rows))
             ax.axvline(1, color=INK, linewidth=0.9, zorder=1)
-            for place, row in enumerate(rows_of(rows)):
+            for place, row in enumerate(rows):
                 _draw_ratio(ax, place, row)
             log_scale(ax, "x", min(low, 0.97), max(high, 1.03))
         (point,) = axes[0].plot([], [], "o-", color=INK, label="ratio, 95 % interval")
@@ -71,28 +75,29 @@ def speedup_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart |
             f"Right of the line at 1 {candidate} is faster, left of it {baseline}. Bars are 95 % "
             "intervals (where none is seen it is narrower than the point); grey is "
             f"{baseline} against itself, the A/A floor. Networks are in the order of their "
-            f"arithmetic per batch.{_left_out(table)}"
+            f"arithmetic per batch.{_left_out(cases)}"
         )
         words = [
-            f"{phase}: "
-            + ", ".join(f"{r.network} {r.dtype} {_ratio_words(r)}" for r in rows_of(rows))
+            f"{phase}: " + ", ".join(f"{r.network} {r.dtype} {_ratio_words(r)}" for r in rows)
             for phase, rows in panels
         ]
         return finish("speedup", title, figure, caption, f"{title}. {'. '.join(words)}.")
 
 
-def time_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | None:
+def time_chart(cases: Sequence[CaseRow], baseline: str, candidate: str) -> Chart | None:
     """Draw the time of one repetition of both, a panel per phase, on log axes.
 
     Args:
-        table: What `bench.report.elements.result_table.result_table` returns.
+        cases: Small networks first.
         baseline: Display name.
         candidate: Display name.
 
     Returns:
         The chart, or None where nothing was timed.
     """
-    panels = _panels(table[table["baseline_ns"].notna() | table["candidate_ns"].notna()])
+    panels = _panels(
+        [row for row in cases if not (math.isnan(row.baseline_ns) and math.isnan(row.candidate_ns))]
+    )
     if not panels:
         return None
     words = []
@@ -104,25 +109,25 @@ def time_chart(table: pd.DataFrame, baseline: str, candidate: str) -> Chart | No
     with style("times"):
         figure, axes = stack([len(rows) for _, rows in panels])
         for ax, (phase, rows) in zip(axes, panels, strict=True):
-            unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
+            times = {role: np.array([row.times(role) for row in rows]) for role, *_ in sides}
+            unit, length = unit_for([end for of in times.values() for end in of[:, 0]])
             label_rows(ax, phase, _labels(rows))
             places = np.arange(len(rows))
-            ends = rows["baseline_ns"] / length, rows["candidate_ns"] / length
-            ax.hlines(places, *ends, color=INK, alpha=0.3, linewidth=1)
+            ours, theirs = (of[:, 0] / length for of in times.values())
+            ax.hlines(places, ours, theirs, color=INK, alpha=0.3, linewidth=1)
             for role, name, look in sides:
-                ends = rows[f"{role}_low_ns"] / length, rows[f"{role}_high_ns"] / length
-                ax.hlines(places, *ends, color=look["color"], linewidth=2)
-                ax.plot(rows[f"{role}_ns"] / length, places, linestyle="", label=name, **look)
-            columns = [f"{role}{end}_ns" for role, *_ in sides for end in ("", "_low", "_high")]
-            log_scale(ax, "x", *_ends(rows[columns].to_numpy(float) / length))
+                point, low, high = (times[role] / length).T
+                ax.hlines(places, low, high, color=look["color"], linewidth=2)
+                ax.plot(point, places, linestyle="", label=name, **look)
+            log_scale(ax, "x", *ends_of(np.array([*times.values()]).ravel() / length))
             ax.set_xlabel(f"time of one repetition, {unit} (log scale)")
-            words += [_time_words(row, unit, length, baseline, candidate) for row in rows_of(rows)]
+            words += [_time_words(row, unit, length, baseline, candidate) for row in rows]
         legend(figure, axes[0].get_legend_handles_labels()[0])
         title = f"Times of {baseline} and {candidate}, by phase and network"
-        bars = "with 95 %" if table["baseline_low_ns"].notna().any() else "without"
+        bars = "with 95 %" if any(math.isfinite(r.baseline_low_ns) for r in cases) else "without"
         caption = (
             f"Medians {bars} intervals; to the left is faster. Each phase has its own axis."
-            f"{_left_out(table)}"
+            f"{_left_out(cases)}"
         )
         return finish("times", title, figure, caption, f"{title}. {'; '.join(words)}.")
 
@@ -158,12 +163,12 @@ def loss_chart(
         top.set_title("training loss, mean over each epoch")
         _twins(top, at, means, baseline, candidate)
         if (np.isfinite(means) & (np.array(means) > 0)).any():
-            log_scale(top, "y", *_ends(np.array(means)))
+            log_scale(top, "y", *ends_of(np.ravel(means)))
         top.legend()
         bottom.set_title("largest relative difference in an epoch")
         if np.isfinite(shown).any():
             bottom.plot(at, shown, ".", color=INK, markersize=2.5)
-            log_scale(bottom, "y", *_ends(shown))
+            log_scale(bottom, "y", *ends_of(shown))
         else:
             text = "none at all" if not apart.any() else "not finite"
             bottom.text(0.5, 0.5, text, ha="center", transform=bottom.transAxes)
@@ -230,22 +235,19 @@ def curve_chart(
         return finish("curve", title, figure, caption, alt)
 
 
-def _panels(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Part a table by phase; of many rows take some, evenly in their order, and both ends."""
-    parts = [(phase, table[table["phase"] == phase]) for phase in PHASES]
+def _panels(cases: Sequence[CaseRow]) -> list[tuple[str, list[CaseRow]]]:
+    """Part cases by phase; of many take some, evenly in their order, and both ends."""
+    parts = [(phase, [row for row in cases if row.phase == phase]) for phase in PHASES]
     return [
-        (
-            phase,
-            rows.iloc[np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int)],
-        )
+        (phase, [rows[place] for place in np.linspace(0, len(rows) - 1, count).round().astype(int)])
         for phase, rows in parts
-        if len(rows)
+        if (count := min(len(rows), MOST_ROWS))
     ]
 
 
-def _left_out(table: pd.DataFrame) -> str:
+def _left_out(cases: Sequence[CaseRow]) -> str:
     """Say that not every case is drawn, if so."""
-    most = max((table["phase"] == phase).sum() for phase in PHASES)
+    most = max(sum(row.phase == phase for row in cases) for phase in PHASES)
     if most <= MOST_ROWS:
         return ""
     return (
@@ -254,18 +256,18 @@ def _left_out(table: pd.DataFrame) -> str:
     )
 
 
-def _labels(rows: pd.DataFrame) -> list[str]:
+def _labels(rows: Sequence[CaseRow]) -> list[str]:
     """Name the networks of a panel on two lines; what all rows share is left out."""
-    dtypes, threads = rows["dtype"].nunique() > 1, rows["threads"].nunique() > 1
+    names = CaseNames.of_settings((row.dtype, row.threads) for row in rows)
     return [
-        row.network.replace(" batch", "\nbatch")
-        + (f" · {row.dtype}" if dtypes else "")
-        + (f" · t{row.threads}" if threads else "")
-        for row in rows_of(rows)
+        " · ".join([row.network, *names.setting(row.dtype, row.threads)]).replace(
+            " batch", "\nbatch"
+        )
+        for row in rows
     ]
 
 
-def _draw_ratio(ax: Axes, place: int, row: Any) -> None:
+def _draw_ratio(ax: Axes, place: int, row: CaseRow) -> None:
     if math.isfinite(row.again_low) and math.isfinite(row.again_high):
         height = [place - 0.38, place + 0.38]
         ax.fill_betweenx(height, row.again_low, row.again_high, color=INK, alpha=0.2, linewidth=0)
@@ -277,17 +279,17 @@ def _draw_ratio(ax: Axes, place: int, row: Any) -> None:
     ax.text(1.02, place, _ratio_words(row), fontsize=SMALL, va="center", transform=beside)
 
 
-def _ratio_words(row: Any) -> str:
+def _ratio_words(row: CaseRow) -> str:
     value = significant(row.ratio) if math.isfinite(row.ratio) else ""
     return f"{value} {row.verdict.lower()}".strip() or "no ratio"
 
 
-def _time_words(row: Any, unit: str, length: float, baseline: str, candidate: str) -> str:
+def _time_words(row: CaseRow, unit: str, length: float, baseline: str, candidate: str) -> str:
     times = [
         f"{name} {interval(point, low, high, length)[0]} {unit}"
-        for name, point, low, high in (
-            (baseline, row.baseline_ns, row.baseline_low_ns, row.baseline_high_ns),
-            (candidate, row.candidate_ns, row.candidate_low_ns, row.candidate_high_ns),
+        for name, (point, low, high) in (
+            (baseline, row.times("baseline")),
+            (candidate, row.times("candidate")),
         )
     ]
     return f"{row.phase} {row.network} {row.dtype}: {', '.join(times)}"
@@ -303,9 +305,3 @@ def _twins(
 
 def _farthest(one: NDArray[Any], other: NDArray[Any]) -> str:
     return significant(float(np.abs(one - other).max()), 2)
-
-
-def _ends(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the least and the largest value that a logarithmic axis can show."""
-    finite = values[np.isfinite(values) & (values > 0)]
-    return float(finite.min()), float(finite.max())

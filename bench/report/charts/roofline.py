@@ -16,11 +16,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.roofline import rates
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.arithmetic import flops, least_bytes
 from bench.model.cases import case_text, network_text
 from bench.model.numbers import NARROW_SPACE, count_text, interval, listing, significant
 from bench.model.records import PHASES, Case, DType, Phase, Rate, Result
+from bench.model.tables import Table
 from bench.report.elements.chart import (
     BASELINE_COLOUR,
     CANDIDATE_COLOUR,
@@ -33,9 +34,7 @@ from bench.report.elements.chart import (
     log_scale,
     style,
 )
-from bench.report.elements.section import Facts
 from bench.report.elements.sentences import slot_names
-from bench.storage.runs import Stored
 
 HEIGHT_INCHES = 4.0
 MOST_CHARTS = 12
@@ -77,13 +76,13 @@ class Point:
         return point, low, high
 
 
-def rooflines(stored: Stored, results: Sequence[Result]) -> tuple[list[Chart], Facts]:
+def rooflines(analysis: RunAnalysis) -> tuple[list[Chart], Table]:
     """Draw and table what a run with probes says; neither has anything without a peak."""
-    run = stored.run
+    run = analysis.run
     names = dict(zip(COLOURS, slot_names(run), strict=True))
-    labels = {str(spec.role): spec.label for spec in reversed(run.plan.workers)}
-    roofs = roofs_of(rates(run, stored.samples, stored.parity, stored.faults))
-    points = points_of(results, labels)
+    labels = {"baseline": run.baseline.label, "candidate": run.candidates[0].label}
+    roofs = roofs_of(analysis.rates)
+    points = points_of(analysis.results, labels)
     return roofline_charts(points, roofs, names), bytes_table(points, roofs, names)
 
 
@@ -227,7 +226,7 @@ def _words(point: Point, names: Mapping[str, str]) -> str:
 
 def bytes_table(
     points: Sequence[Point], roofs: Mapping[tuple[DType, int], Roofs], names: Mapping[str, str]
-) -> Facts:
+) -> Table:
     """Table what each case must move at least once, how fast it did, and its roof."""
     rows = []
     for point in points:
@@ -252,7 +251,7 @@ def bytes_table(
         "roof from memory, GFLOP/s",
         *(f"{names[role]}, % of it" for role in COLOURS),
     )
-    return Facts(heads, rows, "Bytes that must move at least once")
+    return Table(heads, rows, "Bytes that must move at least once")
 
 
 def _bytes_text(count: int) -> str:

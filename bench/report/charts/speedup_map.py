@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -21,6 +20,8 @@ from bench.model.arithmetic import flops
 from bench.model.cases import case_id, network_text
 from bench.model.numbers import count_text, interval, listing, significant
 from bench.model.records import PHASES, Case, DType, Phase, Problem, Run
+from bench.report.elements.case_names import CaseNames, cut
+from bench.report.elements.case_rows import CaseRow
 from bench.report.elements.chart import (
     BASELINE_COLOUR,
     CANDIDATE_COLOUR,
@@ -32,7 +33,6 @@ from bench.report.elements.chart import (
     number_on_axis,
     style,
 )
-from bench.report.elements.result_table import rows_of
 from bench.report.elements.sentences import MARKS, VERDICTS
 
 FAINTEST, STRONGEST = 0.1, 0.55
@@ -57,12 +57,12 @@ Row = tuple[Problem, Setting]
 Column = tuple[Phase, Setting]
 
 
-def map_chart(run: Run, table: pd.DataFrame, baseline: str, candidate: str) -> Chart | None:
+def map_chart(run: Run, cases: Sequence[CaseRow], baseline: str, candidate: str) -> Chart | None:
     """Draw every verdict and ratio of a run at once.
 
     Args:
         run: Its plan names the cases.
-        table: What `bench.report.elements.result_table.result_table` returns.
+        cases: Small networks first.
         baseline: Display name.
         candidate: Display name.
 
@@ -72,7 +72,7 @@ def map_chart(run: Run, table: pd.DataFrame, baseline: str, candidate: str) -> C
     known = {case_id(case): case for case in run.plan.cases if case.phase in PHASES}
     verdicts = {
         known[row.case]: row
-        for row in reversed(rows_of(table))  # of several candidates the first counts
+        for row in reversed(cases)  # of several candidates the first counts
         if row.case in known and row.verdict
     }
     if not verdicts:
@@ -156,19 +156,13 @@ def _left_out(count: int) -> str:
 
 def _row_text(row: Row, among: Sequence[Row]) -> str:
     """Name a network, with what tells it from others."""
-    problem, setting = row
-    others = [other for _, other in among]
-    return " · ".join([network_text(problem), *_setting_texts(setting, others)])
+    return " · ".join([network_text(row[0]), *_setting_texts(row, among)])
 
 
-def _setting_texts(setting: Setting, among: Sequence[Setting]) -> list[str]:
-    """Name dtype and threads, as far as they are not the same all over."""
-    if setting is None:
-        return []
-    known = [other for other in among if other]
-    parts: list[str] = [setting[0]] if len({other[0] for other in known}) > 1 else []
-    differ = len({other[1] for other in known}) > 1
-    return parts + ([count_text(setting[1], "thread")] if differ else [])
+def _setting_texts(one: Row | Column, among: Sequence[Row] | Sequence[Column]) -> list[str]:
+    """Name dtype and threads of a row or column, as far as they are not the same all over."""
+    names = CaseNames.of_settings(setting for _, setting in among if setting)
+    return names.setting(*one[1]) if one[1] else []
 
 
 def _label(name: str, *, two_lines: bool) -> str:
@@ -177,17 +171,15 @@ def _label(name: str, *, two_lines: bool) -> str:
         name = name.replace(word, letters)
     short = name.replace(" batch ", " b").replace(" rows", "")
     parts = name.replace(" batch", "\nbatch").split("\n") if two_lines else [short]
-    return "\n".join(
-        part if len(part) <= LONGEST_LABEL else f"{part[: LONGEST_LABEL - 1]}…" for part in parts
-    )
+    return "\n".join(cut(part, LONGEST_LABEL) for part in parts)
 
 
 def _column_text(column: Column, among: Sequence[Column]) -> str:
     """Name a phase, with dtype and threads where columns do not share them."""
-    return " ".join([column[0], *_setting_texts(column[1], [other[1] for other in among])])
+    return " ".join([column[0], *_setting_texts(column, among)])
 
 
-def _is_coloured(cell: Any) -> bool:
+def _is_coloured(cell: CaseRow) -> bool:
     return cell.verdict in ("FASTER", "SLOWER") and math.isfinite(cell.ratio)
 
 
@@ -195,7 +187,7 @@ def _draw_cells(
     figure: Figure,
     rows: Sequence[Row],
     columns: Sequence[Column],
-    cells: Mapping[tuple[Row, Column], Any],
+    cells: Mapping[tuple[Row, Column], CaseRow],
     farthest: float,
     each: float,
     *,
@@ -219,7 +211,7 @@ def _draw_cells(
 
 
 def _draw_cell(
-    ax: Axes, x: int, y: int, cell: Any, farthest: float, *, with_intervals: bool
+    ax: Axes, x: int, y: int, cell: CaseRow, farthest: float, *, with_intervals: bool
 ) -> None:
     """Draw one cell: its ground by verdict and ratio, its sign and number, its interval."""
     ground: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "linewidth": 0.4, "alpha": 0.3}
@@ -254,7 +246,7 @@ def _add_box(ax: Axes, x: int, y: int, **look: Any) -> None:
     ax.add_patch(Rectangle((x + 0.02, y + 0.04), 0.96, 0.92, **look))
 
 
-def _number(cell: Any) -> tuple[str, str]:
+def _number(cell: CaseRow) -> tuple[str, str]:
     """Write a cell's ratio and its interval; nothing where no ratio may be formed."""
     if cell.verdict == "INVALID" or not math.isfinite(cell.ratio):
         return "", ""
@@ -263,7 +255,7 @@ def _number(cell: Any) -> tuple[str, str]:
     return interval(cell.ratio, cell.ratio_low, cell.ratio_high, apart=1)
 
 
-def _words(cell: Any) -> str:
+def _words(cell: CaseRow) -> str:
     value, ends = _number(cell)
     return " ".join(filter(None, (cell.verdict.lower(), value, f"({ends})" if ends else "")))
 

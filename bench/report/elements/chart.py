@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -34,6 +35,7 @@ WIDTH_INCHES = 4.4
 ROW_INCHES = 0.33
 PANEL_INCHES = 0.75  # title, axis and label of a panel, besides its rows
 SMALL = 7.5  # points
+DPI_OF_SVG = 72  # its unit is the point
 GAP = 4 * "\N{NO-BREAK SPACE}"  # SVG folds plain spaces into one
 
 STYLE: dict[Any, Any] = {
@@ -120,6 +122,12 @@ def log_scale(ax: Axes, which: Literal["x", "y"], low: float, high: float) -> No
     axis.set_minor_locator(NullLocator())
 
 
+def ends_of(values: Iterable[float]) -> tuple[float, float]:
+    """Return the least and the largest value that a logarithmic axis can show."""
+    known = [float(value) for value in values if math.isfinite(value) and value > 0]
+    return min(known), max(known)
+
+
 def round_numbers(low: float, high: float) -> list[float]:
     """Choose up to about six round numbers from low to high, 1 among them if it lies there."""
     if high / low < 4:
@@ -139,10 +147,19 @@ def number_on_axis(value: float) -> str:
 
 
 def finish(name: str, title: str, figure: Figure, caption: str, alt: str) -> Chart:
-    """Write a figure as SVG with ids of its own and words for who cannot see it."""
+    """Write a figure as SVG with ids of its own and words for who cannot see it.
+
+    `savefig` would draw it twice: to nothing, for the layout, and then again.
+    """
     buffer = io.StringIO()
+    canvas = FigureCanvasSVG(figure)
+    figure.dpi = DPI_OF_SVG
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", metadata=nothing)
+    canvas.print_svg(buffer, metadata=nothing)  # type: ignore[no-untyped-call]
     svg = buffer.getvalue()
     svg = compact(svg[svg.index("<svg") :].replace(INK, "currentColor"))
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)

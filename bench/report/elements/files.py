@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import math
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -10,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.model.errors import StoreError
+from bench.model.tables import Table, markdown_lines
+from bench.report.elements.case_rows import COLUMNS, CaseRow
 from bench.report.elements.chart import Chart
 from bench.storage.atomic_files import write_whole
 from bench.storage.limits import FORMULA
@@ -63,7 +67,7 @@ def write_pages(
             old.unlink()
 
 
-def csv_text(table: pd.DataFrame) -> str:
+def csv_text(rows: Iterable[CaseRow]) -> str:
     """Write the results with all digits; no cell of text is a formula to who opens it.
 
     A spreadsheet computes text that begins with one of = + - @, which a stranger may have put into
@@ -71,9 +75,15 @@ def csv_text(table: pd.DataFrame) -> str:
     """
 
     def inert(cell: Any) -> Any:
+        if isinstance(cell, float) and math.isnan(cell):
+            return ""
         return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
-    return table.map(inert).to_csv(index=False, lineterminator="\n")
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([inert(getattr(row, name)) for name in COLUMNS] for row in rows)
+    return file.getvalue()
 
 
 def markdown_text(value: Any) -> Any:
@@ -100,6 +110,10 @@ def script_of(environment: Environment) -> tuple[Markup, Markup]:
     return Markup(text), Markup(f"sha256-{digest}")
 
 
+def _markdown_table(table: Table) -> Markup:
+    return Markup("\n").join(map(Markup, markdown_lines(table, escape=markdown_text)))
+
+
 def _one_line(text: str) -> str:
     return re.sub(r"[\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]+", " ", text)
 
@@ -116,4 +130,5 @@ def templates_for(finalize: Any) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["code"] = markdown_code
+    environment.filters["markdown"] = _markdown_table
     return environment

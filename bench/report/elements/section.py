@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from bench.model.tables import Table
 from bench.report.elements.chart import Chart
 
 
@@ -21,20 +22,11 @@ class Section:
     title: str
     text: Sequence[str] = ()  # a paragraph each
     charts: Sequence[Chart] = ()
-    tables: Sequence[Facts] = ()  # with a heading each, where they have a name
+    tables: Sequence[Table] = ()  # with a heading each, where they have a name
     points: Sequence[str] = ()  # a line each
     folded: Sequence[Chart] = ()  # opened one at a time
     grid: Grid | None = None  # after the charts
     links: Sequence[tuple[str, str]] = ()  # address and words, after the text
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """A plain table of text; the first cell of a row names it."""
-
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import get_args
 
 from bench.analysis.verdicts import BAND, LEAST_FOR_VERDICT
 from bench.model.cases import network_text
 from bench.model.numbers import count_text, listing, ratio_text
-from bench.model.records import PHASES, Case, Problem, Result, Run, VerdictKind
-from bench.model.slots import main_candidate, main_results
+from bench.model.records import (
+    PHASES,
+    Case,
+    Estimate,
+    Phase,
+    Problem,
+    Result,
+    Run,
+    VerdictKind,
+)
 
 VERDICTS: tuple[VerdictKind, ...] = get_args(VerdictKind)
 MARKS: dict[str, str] = {
@@ -121,12 +130,9 @@ def implementation_name(name: str) -> str:
 
 
 def slot_names(run: Run) -> tuple[str, str]:
-    """Name baseline and candidate of a run for people; of several, the one that is spoken of."""
-    baseline = next((w for w in run.plan.workers if w.role == "baseline"), None)
-    candidate = main_candidate(run)
-    return (
-        implementation_name(baseline.implementation) if baseline else "baseline",
-        implementation_name(candidate.implementation) if candidate else "candidate",
+    """Name baseline and candidate of a run for people; of several, the main one."""
+    return implementation_name(run.baseline.implementation), implementation_name(
+        run.main.implementation
     )
 
 
@@ -166,40 +172,85 @@ def changed_blas_text(run: Run) -> str:
     return f", BLAS CHANGED BY {listing(sorted(found))}" if found else ""
 
 
-def conclusion(run: Run, results: Sequence[Result]) -> str:
-    """Say in one sentence what the results support, whatever they are."""
-    whole, phases = conclusion_parts(run, results)
-    return f"{whole}: {'; '.join(phases)}." if phases else f"{whole}."
+@dataclass(frozen=True, slots=True)
+class PhaseConclusion:
+    """What was found in one phase: verdicts, and the smallest and the largest ratio."""
+
+    phase: Phase
+    counts: Counter[VerdictKind]
+    ratios: tuple[Estimate, ...]  # at most two, of those with an interval
 
 
-def conclusion_parts(run: Run, results: Sequence[Result]) -> tuple[str, list[str]]:
-    """Say the conclusion in parts: of the whole, then of each phase; without final stops.
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What the results of a run support, as far as baseline and main candidate are concerned."""
 
-    Of several candidates it speaks of one, by `bench.model.slots`, and names it.
-    """
-    baseline, candidate = slot_names(run)
-    timed = [one for one in main_results(run, results) if one.case.phase in PHASES]
-    setting = setting_text(result.case for result in timed) + changed_blas_text(run)
-    where = f"On {machine_text(run)} ({setting})"
-    if run.source != "bench":
-        return (
-            f"{where}, {baseline} and {candidate} were timed one after the other in a single "
-            "process, which gives times but supports no verdict on which is faster"
-        ), []
-    judged = [result for result in timed if result.verdict is not None]
-    if not judged:
-        return f"{where}, nothing was measured that could tell {candidate} from {baseline}", []
-    total = Counter(result.verdict.kind for result in judged if result.verdict)
-    phases = [
-        f"{phase} {_phase_text(of_phase, baseline)}"
-        for phase in PHASES
-        if (of_phase := [result for result in judged if result.case.phase == phase])
-    ]
-    if total.keys() <= {"UNRESOLVED", "INVALID"}:
-        what = f"the comparison of {candidate} with {baseline} is"
-    else:
-        what = f"{candidate} compared with {baseline} was"
-    return f"{where}, {what} {counts_text(total)}", phases
+    machine: str
+    setting: str  # dtypes, threads, and what changed a BLAS
+    baseline: str
+    candidate: str
+    judged: bool  # whether the kind of run supports verdicts
+    phases: tuple[PhaseConclusion, ...]
+
+    @property
+    def counts(self) -> Counter[VerdictKind]:
+        """The verdicts of all phases."""
+        return sum((one.counts for one in self.phases), Counter())
+
+    @property
+    def parts(self) -> tuple[str, list[str]]:
+        """Say it in parts: of the whole, then of each phase; without final stops."""
+        where = f"On {self.machine} ({self.setting})"
+        if not self.judged:
+            return (
+                f"{where}, {self.baseline} and {self.candidate} were timed one after the other in "
+                "a single process, which gives times but supports no verdict on which is faster"
+            ), []
+        if not self.phases:
+            return (
+                f"{where}, nothing was measured that could tell {self.candidate} from "
+                f"{self.baseline}"
+            ), []
+        what = f"{self.candidate} compared with {self.baseline} was"
+        if self.counts.keys() <= {"UNRESOLVED", "INVALID"}:
+            what = f"the comparison of {self.candidate} with {self.baseline} is"
+        phases = [f"{one.phase} {self._phase_text(one)}" for one in self.phases]
+        return f"{where}, {what} {counts_text(self.counts)}", phases
+
+    def __str__(self) -> str:
+        """Say it in one sentence."""
+        whole, phases = self.parts
+        return f"{whole}: {'; '.join(phases)}." if phases else f"{whole}."
+
+    def _phase_text(self, one: PhaseConclusion) -> str:
+        alone = one.counts.total() == 1
+        verdict = next(iter(one.counts)).lower() if alone else counts_text(one.counts)
+        ends = " to ".join(map(ratio_text, one.ratios))
+        return f"{verdict}, at {ends} times {self.baseline}'s speed" if ends else verdict
+
+
+def conclude(run: Run, results: Iterable[Result]) -> Conclusion:
+    """Sum up the results of a run's main candidate, whatever they are."""
+    timed = [one for one in results if one.case.phase in PHASES]
+    judged = [one for one in timed if one.verdict is not None]
+    phases = [(phase, [one for one in judged if one.case.phase == phase]) for phase in PHASES]
+    return Conclusion(
+        machine_text(run),
+        setting_text(one.case for one in timed) + changed_blas_text(run),
+        *slot_names(run),
+        run.source == "bench",
+        tuple(_of_phase(phase, mine) for phase, mine in phases if mine),
+    )
+
+
+def _of_phase(phase: Phase, results: Sequence[Result]) -> PhaseConclusion:
+    estimates = sorted(
+        (r.ratio.estimate for r in results if r.ratio and math.isfinite(r.ratio.estimate.low)),
+        key=lambda estimate: estimate.point,
+    )
+    ends = estimates if len(estimates) < 2 else (estimates[0], estimates[-1])
+    counts = Counter(one.verdict.kind for one in results if one.verdict)
+    return PhaseConclusion(phase, counts, tuple(ends))
 
 
 def counts_text(counts: Counter[VerdictKind]) -> str:
@@ -214,19 +265,3 @@ def counts_text(counts: Counter[VerdictKind]) -> str:
     return listing(
         [f"{first[0]} in {first[1]} of {total} cases", *(f"{w} in {n}" for w, n in rest)]
     )
-
-
-def _phase_text(results: Sequence[Result], baseline: str) -> str:
-    """Say what happened in one phase: the verdicts and the smallest and largest ratio."""
-    counts = Counter(result.verdict.kind for result in results if result.verdict)
-    estimates = sorted(
-        (r.ratio.estimate for r in results if r.ratio and math.isfinite(r.ratio.estimate.low)),
-        key=lambda estimate: estimate.point,
-    )
-    verdict = next(iter(counts)).lower() if len(results) == 1 else counts_text(counts)
-    if not estimates:
-        return verdict
-    ends = [ratio_text(estimates[0])]
-    if len(estimates) > 1:
-        ends.append(ratio_text(estimates[-1]))
-    return f"{verdict}, at {' to '.join(ends)} times {baseline}'s speed"

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from bench.model.numbers import DASH, count_text, significant, time_text
-from bench.report.elements.section import Facts, Section
+from bench.model.tables import Table
+from bench.report.elements.section import Section
 from bench.report.elements.sentences import MARKS, VERDICTS, counts_text, implementation_name
 from bench.report.fleet.charts import fact_charts, size_text
 from bench.report.fleet.machines import Fleet, Machine, Record, cell_of_row
@@ -85,7 +86,7 @@ def machine_page(
     """
     shown = machine.runs[:MOST_RUNS]
     left = len(machine.runs) - len(shown)
-    facts = Facts(("fact", "value"), _fact_rows(machine.facts), "Machine, by its newest run")
+    facts = Table(("fact", "value"), _fact_rows(machine.facts), "Machine, by its newest run")
     return Page(
         title=f"{machine.cpu}, machine {machine.name}",
         conclusion=verdicts_text(fleet, list(machine.cells.values())),
@@ -105,7 +106,7 @@ def verdicts_text(fleet: Fleet, cells: Sequence[Cell]) -> str:
     return f"{fleet.candidate} compared with {fleet.baseline} was {told}"
 
 
-def over_machines(fleet: Fleet) -> Facts:
+def over_machines(fleet: Fleet) -> Table:
     """Count over machines, and tell between which ratios they lie; NaN where none could tell."""
     name = namer(fleet.columns)
     kinds = [kind for kind in VERDICTS if any(cell.verdict == kind for cell in fleet.cells)]
@@ -129,7 +130,7 @@ def over_machines(fleet: Fleet) -> Facts:
         )
     marks = [f"{MARKS[kind]} {kind.lower()}" for kind in kinds]
     heads = ("case", "machines", *marks, "least ratio", "middle machine", "largest ratio")
-    return Facts(heads, rows, "Over machines, in counts")
+    return Table(heads, rows, "Over machines, in counts")
 
 
 def notices(fleet: Fleet) -> list[str]:
@@ -183,7 +184,7 @@ def _run(run: Record, results: Sequence[Record], report: str) -> Section:
             f"kept as {run['run']}."
         ],
         links=[(report, "The run's own report")] if report else [],
-        tables=[Facts(heads, [_result_row(row) for row in results], f"Results of {run['name']}")],
+        tables=[Table(heads, [_result_row(row) for row in results], f"Results of {run['name']}")],
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from bench.model.numbers import count_text, listing
 from bench.model.records import PHASES
-from bench.model.slots import candidates_of
 from bench.report.elements.chart import Chart
 from bench.report.elements.section import Section
 from bench.report.elements.sentences import setting_text, slot_names
@@ -97,7 +96,7 @@ def _how_to_read(runs: Sequence[Judged], baseline: str, candidate: str) -> list[
         "Whether a ratio changed from one run to another is judged by the command bench compare, "
         "with an interval of the change.",
     ]
-    if any(len(candidates_of(one.run)) > 1 for one in runs):
+    if any(len(one.run.candidates) > 1 for one in runs):
         lines.append(
             f"Where a run has several candidates, the charts and the tables by network are about "
             f"{candidate}; the table of every case has all candidates."

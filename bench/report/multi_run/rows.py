@@ -14,8 +14,8 @@ from bench.model.arithmetic import flops
 from bench.model.cases import network_text
 from bench.model.numbers import DASH, interval
 from bench.model.records import PHASES, Case, Result
-from bench.report.elements.result_table import Shown
-from bench.report.elements.section import Facts
+from bench.model.tables import Table
+from bench.report.elements.case_rows import Shown
 from bench.report.elements.sentences import MARKS, VERDICTS, implementation_name
 from bench.report.multi_run.runs import Group, Judged
 from bench.storage.dates import date_text
@@ -61,7 +61,7 @@ class CaseTable:
         return [name for name in COLUMNS if name not in shared]
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> Table:
         """Write the same as a plain table."""
         cells = [
             (
@@ -71,7 +71,7 @@ class CaseTable:
             )
             for row in self.rows
         ]
-        return Facts(COLUMNS, cells, "Every case of every run")
+        return Table(COLUMNS, cells, "Every case of every run")
 
 
 def case_table(groups: Sequence[Group]) -> CaseTable | None:

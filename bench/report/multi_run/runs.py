@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bench.analysis.comparable import Difference, differences
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id
 from bench.model.records import PHASES, Case, Result, Run
-from bench.model.slots import main_results
 from bench.report.elements.sentences import machine_text, slot_names
 from bench.report.multi_run.cells import Cell, Column, cell_of, column_of
 from bench.storage.dates import when
@@ -50,10 +49,14 @@ class Group:
 
 def judged(stored: Stored) -> Judged:
     """Judge a run on its own."""
-    readings = stored.run, stored.samples, stored.parity, stored.faults
-    found = tuple(one for one in results(*readings) if one.case.phase in PHASES)
-    cells = {column_of(one.case): cell_of(one) for one in main_results(stored.run, found)}
-    return Judged(stored.run, found, cells, stored.notes)
+    run, results = stored.run, analyse_stored(stored).results
+    found = tuple(one for one in results if one.case.phase in PHASES)
+    cells = {column_of(one.case): cell_of(one) for one in _of_main(run, found)}
+    return Judged(run, found, cells, stored.notes)
+
+
+def _of_main(run: Run, results: Sequence[Result]) -> list[Result]:
+    return [one for one in results if one.candidate == run.main.label]
 
 
 def groups_of(runs: Sequence[Judged]) -> list[Group]:
@@ -80,7 +83,7 @@ def groups_of(runs: Sequence[Judged]) -> list[Group]:
 
 def cases_of(runs: Sequence[Judged]) -> list[Case]:
     """List every case of some runs once, by phase, networks in the order of their arithmetic."""
-    cases = {result.case for one in runs for result in main_results(one.run, one.all)}
+    cases = {result.case for one in runs for result in _of_main(one.run, one.all)}
 
     def order(case: Case) -> tuple[object, ...]:
         size = flops(Case("forward", case.problem))

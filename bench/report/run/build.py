@@ -6,20 +6,14 @@ Reads only what is stored, and writes the same bytes for the same input. What is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from bench.analysis import verdicts as stats
+from bench.analysis.run_analysis import RunAnalysis, analyse_stored
 from bench.model.errors import StoreError
-from bench.model.records import Result
-from bench.model.slots import main_results
-from bench.report.charts.breakdown import where_charts
+from bench.report.charts.breakdown import breakdown_charts
 from bench.report.charts.overview import curve_chart, loss_chart, speedup_chart, time_chart
 from bench.report.charts.speedup_map import map_chart
-from bench.report.elements import sentences as wording
+from bench.report.elements.case_rows import case_rows
 from bench.report.elements.chart import Chart
 from bench.report.elements.files import (
     ReportPaths,
@@ -29,32 +23,26 @@ from bench.report.elements.files import (
     templates_for,
     write_pages,
 )
-from bench.report.elements.focus import focused
-from bench.report.elements.result_table import result_table
+from bench.report.elements.sentences import slot_names
 from bench.report.run.page import FILES, make_page
 from bench.storage import runs as store
 
 
-def build(run_dir: Path) -> ReportPaths:
+def build(run_dir: Path, analysis: RunAnalysis | None = None) -> ReportPaths:
     """Make the report of a run from its stored data, again each time.
 
     Args:
         run_dir: The folder of the run, such as `results/reference`.
+        analysis: The run, where it was read already.
 
     Raises:
         StoreError: The run is missing, damaged or from a newer version, or the folder cannot be
             written.
     """
-    stored = store.load(run_dir)
-    readings = stored.run, stored.samples, stored.parity, stored.faults
-    results = stats.results(*readings)
-    table = result_table(stored.run, results)
-    # What compares two sides speaks of one candidate; the table and the ladder have all.
-    one, mine = focused(stored), main_results(stored.run, results)
-    charts = make_charts(one, result_table(one.run, mine))
+    analysis = analysis or analyse_stored(store.load(run_dir))
     files = {name for name, _ in FILES if (run_dir / name).exists()} | {"results.csv"}
-    by_name = {chart.name: chart for chart in charts}
-    page = make_page(stored, results, table, stats.geometric_means(*readings), by_name, files)
+    by_name = {chart.name: chart for chart in make_charts(analysis.of_main)}
+    page = make_page(analysis, by_name, files)
     for section in (*page.overview, *page.more):
         by_name |= {chart.name: chart for chart in (*section.charts, *section.folded)}
     paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
@@ -62,7 +50,7 @@ def build(run_dir: Path) -> ReportPaths:
     script, script_hash = script_of(for_html)
     # All is made before the first file is written: what fails leaves the report that is there.
     made = {
-        run_dir / "results.csv": csv_text(table),
+        run_dir / "results.csv": csv_text(case_rows(analysis.run, analysis.results)),
         paths.markdown: for_markdown.get_template("report.md").render(page=page),
         paths.html: for_html.get_template("report.html").render(
             page=page, script=script, script_hash=script_hash
@@ -78,34 +66,27 @@ def build(run_dir: Path) -> ReportPaths:
     return paths
 
 
-def conclusion(stored: store.Stored, results: Sequence[Result]) -> str:
-    """Say in one sentence what the results of a run support."""
-    return wording.conclusion(stored.run, results)
+def make_charts(analysis: RunAnalysis) -> list[Chart]:
+    """Draw every chart of two sides that the data of a run allows."""
+    run, training = analysis.run, analysis.training
+    names = slot_names(run)
+    kinds = {"baseline": run.baseline.implementation, "candidate": run.main.implementation}
 
-
-def make_charts(stored: store.Stored, table: pd.DataFrame) -> list[Chart]:
-    """Draw every chart that the data of a run allows."""
-    names = wording.slot_names(stored.run)
-    slots = {
-        worker.role: worker.implementation
-        for worker in stored.run.plan.workers
-        if worker.role != "again"
-    }
-
-    def of_both(kind: str) -> dict[str, Any]:
+    def of_both(what: str) -> dict[str, store.Array]:
         return {
-            role: stored.training[f"{implementation}/{kind}"]
-            for role, implementation in slots.items()
-            if f"{implementation}/{kind}" in stored.training
+            role: training[f"{kind}/{what}"]
+            for role, kind in kinds.items()
+            if f"{kind}/{what}" in training
         }
 
-    kept = {"X": "X", "y": "y", f"{slots['baseline']}/grid": "grid"}
-    curves = {kept[key]: array for key, array in stored.training.items() if key in kept}
+    kept = {"X": "X", "y": "y", f"{kinds['baseline']}/grid": "grid"}
+    curves = {kept[key]: array for key, array in training.items() if key in kept}
+    rows = case_rows(run, analysis.results)
     charts = (
-        map_chart(stored.run, table, *names),
-        speedup_chart(table, *names),
-        time_chart(table, *names),
-        loss_chart(of_both("training_loss"), stored.run.plan.request.training_epochs, *names),
+        map_chart(run, rows, *names),
+        speedup_chart(rows, *names),
+        time_chart(rows, *names),
+        loss_chart(of_both("training_loss"), run.plan.request.training_epochs, *names),
         curve_chart(curves | of_both("curve"), *names),
     )
-    return [chart for chart in (*charts, *where_charts(stored)) if chart is not None]
+    return [chart for chart in (*charts, *breakdown_charts(analysis)) if chart is not None]

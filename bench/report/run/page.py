@@ -9,28 +9,27 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.numbers import count_text
-from bench.model.records import Ratio, Result, Run
-from bench.model.slots import candidates_of, main_results
+from bench.model.records import Run
+from bench.model.tables import Table
 from bench.report.charts.roofline import rooflines
+from bench.report.elements.case_rows import case_rows
 from bench.report.elements.chart import Chart
-from bench.report.elements.focus import focused
 from bench.report.elements.scaling_text import crossover_text
-from bench.report.elements.section import Facts, Section
+from bench.report.elements.section import Section
 from bench.report.elements.sentences import (
     GLOSSARY,
     HOW_TO_READ,
     HOW_TO_READ_IMPORTED,
     IMPORTED_NOTICE,
-    conclusion_parts,
+    conclude,
     machine_text,
     slot_names,
 )
-from bench.report.sections.breakdown import where_section
+from bench.report.sections.breakdown import breakdown_section
 from bench.report.sections.conclusion import would_change
-from bench.report.sections.costs import ledger
+from bench.report.sections.costs import cost_section
 from bench.report.sections.diagnostics import Diagnostics, diagnostics_of
 from bench.report.sections.distribution import distribution_section
 from bench.report.sections.ladder import ladder_section
@@ -44,8 +43,7 @@ from bench.report.sections.provenance import (
     roofline_of,
 )
 from bench.report.sections.results import ResultTable, result_rows
-from bench.report.sections.scaling import crossovers_of, scaling_section
-from bench.storage.runs import Stored
+from bench.report.sections.scaling import scaling_section
 
 BEFORE = (("how-to-read", "How to read"),)
 RESULTS = ("results", "Results")
@@ -91,49 +89,39 @@ class Page:
     same: Sequence[Chart]  # what both came to
     diagnostics: Diagnostics
     faults: Faults
-    environment: Sequence[Facts]
+    environment: Sequence[Table]
     glossary: Sequence[tuple[str, str]]
     reproduce: Sequence[Mapping[str, str]]
     files: Sequence[tuple[str, str]]
     cite: str
 
 
-def make_page(
-    stored: Stored,
-    results: Sequence[Result],
-    table: pd.DataFrame,
-    means: Sequence[Ratio],
-    charts: Mapping[str, Chart],
-    files: Collection[str],
-) -> Page:
+def make_page(analysis: RunAnalysis, charts: Mapping[str, Chart], files: Collection[str]) -> Page:
     """Say everything there is to say of a run.
 
     Args:
-        stored: The run as read from disk.
-        results: What `bench.analysis.verdicts` derives from it.
-        table: The same as `bench.report.elements.result_table.result_table`.
-        means: Geometric mean ratio of each phase.
+        analysis: The run, whole.
         charts: By name.
         files: Names of the files that lie beside the page.
     """
-    run = stored.run
+    run, of_main = analysis.run, analysis.of_main
+    rows = case_rows(run, analysis.results)
     baseline, candidate = slot_names(run)
-    whole, phases = conclusion_parts(run, results)
-    roofline = roofline_of(stored, results)
-    one, mine = focused(stored), main_results(run, results)
-    others = len(candidates_of(run)) - 1
+    whole, phases = conclude(run, of_main.results).parts
+    roofline = roofline_of(analysis)
+    others = len(run.candidates) - 1
     overview = [one for one in (_speedup(charts),) if one is not None]
     sections = (
-        ladder_section(stored, results, means),
-        scaling_section(one, mine),
-        _roofline(roofline, one, mine),
-        where_section(one, charts),
+        ladder_section(analysis),
+        scaling_section(of_main),
+        _roofline(roofline, of_main),
+        breakdown_section(of_main, charts),
     )
     more = [one for one in sections if one is not None]
     drawn = [*charts.values(), *(chart for one in more for chart in (*one.charts, *one.folded))]
     last = (
-        distribution_section(one, mine, sum(len(chart.svg) for chart in drawn)),
-        ledger(stored, mine),
+        distribution_section(of_main, sum(len(chart.svg) for chart in drawn)),
+        cost_section(analysis),
     )
     more += [one for one in last if one is not None]
     return Page(
@@ -141,8 +129,8 @@ def make_page(
         conclusion=whole,
         conclusion_by_phase=phases,
         machine=_machine_line(run),
-        changes=_changes(one, mine),
-        notices=[*roofline.errors, *_notices(stored, table)],
+        changes=_changes(of_main),
+        notices=[*roofline.errors, *_notices(analysis)],
         contents=[
             *BEFORE,
             *((section.anchor, section.short) for section in overview),
@@ -164,13 +152,13 @@ def make_page(
         ),
         baseline=baseline,
         candidate=candidate,
-        results=result_rows(table, means, baseline, candidate),
+        results=result_rows(rows, analysis.means, baseline, candidate),
         overview=overview,
         more=more,
-        parity=parity_facts(run, stored.parity),
+        parity=parity_facts(run, analysis.parity),
         same=_charts(charts, "loss", "curve"),
-        diagnostics=diagnostics_of(stored, results),
-        faults=fault_facts(run, stored.faults, table),
+        diagnostics=diagnostics_of(analysis),
+        faults=fault_facts(run, analysis.faults, rows),
         environment=environment_facts(run),
         glossary=GLOSSARY,
         reproduce=(
@@ -200,10 +188,10 @@ def _cite(run: Run) -> str:
     )
 
 
-def _changes(stored: Stored, results: Sequence[Result]) -> list[str]:
+def _changes(analysis: RunAnalysis) -> list[str]:
     """Say where the faster side changes, and what would change the verdicts."""
-    changes = would_change(stored.run, results)
-    crossing = crossover_text(crossovers_of(stored, results), *slot_names(stored.run))
+    changes = would_change(analysis)
+    crossing = crossover_text(analysis.crossovers, *slot_names(analysis.run))
     return [crossing[0].upper() + crossing[1:], *changes] if changes and crossing else changes
 
 
@@ -220,10 +208,10 @@ def _speedup(charts: Mapping[str, Chart]) -> Section | None:
     )
 
 
-def _roofline(found: Roofline, stored: Stored, results: Sequence[Result]) -> Section | None:
+def _roofline(found: Roofline, analysis: RunAnalysis) -> Section | None:
     if not found.groups:
         return None
-    charts, table = rooflines(stored, results)
+    charts, table = rooflines(analysis)
     return Section(
         "roofline",
         "Percent of peak",
@@ -249,29 +237,30 @@ def _machine_line(run: Run) -> str:
     return " · ".join(parts)
 
 
-def _notices(stored: Stored, table: pd.DataFrame) -> list[str]:
-    run = stored.run
-    notices = [f"In reading this run: {note}." for note in stored.notes]
+def _notices(analysis: RunAnalysis) -> list[str]:
+    run = analysis.run
+    several = len(run.candidates) > 1
+    notices = [f"In reading this run: {note}." for note in analysis.notes]
     if run.source != "bench":
         notices.append(IMPORTED_NOTICE)
     if run.status in ("running", "interrupted"):
-        seen = len({sample.invocation for sample in stored.samples})
+        seen = len({sample.invocation for sample in analysis.samples})
         notices.append(
             f"This run did not finish ({run.status}): it holds readings of {seen} of "
             f"{count_text(run.plan.invocations, 'planned invocation')}."
         )
-    failed = [result for result in stored.parity if not result.ok]
+    failed = [result for result in analysis.parity if not result.ok]
     if failed:
-        what = "comparison" if len(candidates_of(run)) > 1 else "problem"
+        what = "comparison" if several else "problem"
         notices.append(
-            f"{count_text(len(failed), what)} of {len(stored.parity)} failed parity: there "
+            f"{count_text(len(failed), what)} of {len(analysis.parity)} failed parity: there "
             "the implementations do not compute the same, so no ratio is given."
         )
-    if stored.faults:
-        notices.append(f"{count_text(len(stored.faults), 'fault')}: see Faults and disturbances.")
-    drifting = int((table["drifting"] > 0).sum())
+    if analysis.faults:
+        notices.append(f"{count_text(len(analysis.faults), 'fault')}: see Faults and disturbances.")
+    drifting = sum(result.drifting > 0 for result in analysis.results)
     if drifting:
-        what = "comparison" if len(candidates_of(run)) > 1 else "case"
+        what = "comparison" if several else "case"
         notices.append(
             f"In {count_text(drifting, what)} readings of some invocation still moved at its "
             "end: see Faults and disturbances."

@@ -14,6 +14,7 @@ from bench.analysis.breakdown import (
     REST,
     Split,
 )
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.numbers import (
     DASH,
     count_text,
@@ -23,36 +24,37 @@ from bench.model.numbers import (
     unit_for,
 )
 from bench.model.records import PHASES, Estimate, Phase
-from bench.report.charts.breakdown import ANCHOR, Pair, _name, _network, _percent, pairs_of
+from bench.model.tables import Table
+from bench.report.charts.breakdown import ANCHOR, Pair, chart_name, pairs_of, percent_text
+from bench.report.elements.case_names import CaseNames
 from bench.report.elements.chart import (
     Chart,
 )
-from bench.report.elements.section import Facts, Section
+from bench.report.elements.section import Section
 from bench.report.elements.sentences import slot_names
-from bench.storage.runs import Stored
 
 WORTH_NAMING = 0.01
 """Of a difference, a smaller part is not."""
 
 
-def where_section(stored: Stored, charts: Mapping[str, Chart]) -> Section | None:
+def breakdown_section(analysis: RunAnalysis, charts: Mapping[str, Chart]) -> Section | None:
     """Say where the time goes; None where no phase was taken apart.
 
     Args:
-        stored: The run.
+        analysis: The run.
         charts: All charts of the page, by name.
     """
-    pairs = pairs_of(stored)
+    pairs = pairs_of(analysis)
     if not pairs:
         return None
-    names = slot_names(stored.run)
+    names = slot_names(analysis.run)
     phases = [phase for phase in PHASES if any(pair.case.phase == phase for pair in pairs)]
     return Section(
         ANCHOR,
         "Where the time goes",
         "Where the time goes",
         text=[_how(), _rest(*names), *_facts(pairs, *names)],
-        charts=[charts[_name(phase)] for phase in phases if _name(phase) in charts],
+        charts=[charts[name] for name in map(chart_name, phases) if name in charts],
         tables=[_table(phase, pairs, *names) for phase in phases],
     )
 
@@ -118,12 +120,13 @@ def _facts(pairs: Sequence[Pair], baseline: str, candidate: str) -> list[str]:
 
 def _of_what(pair: Pair, pairs: Sequence[Pair]) -> str:
     phase = "an epoch" if pair.case.phase == "epoch" else pair.case.phase
-    return f"In {phase} of {_network(pair, pairs)}"
+    names = CaseNames.of(one.case for one in pairs)
+    return f"In {phase} of {names.network(pair.case.problem)}"
 
 
 def _largest(split: Split) -> str:
     part = max(split.parts, key=lambda part: part.time_ns.point)
-    return f"{part.name} ({_percent(part.time_ns.point / split.total_ns.point)})"
+    return f"{part.name} ({percent_text(part.time_ns.point / split.total_ns.point)})"
 
 
 def _difference(pair: Pair, baseline: str, candidate: str) -> str:
@@ -138,9 +141,9 @@ def _difference(pair: Pair, baseline: str, candidate: str) -> str:
     }
     first, second = sorted(shares, key=lambda name: -shares[name])[:2]
     words = f"Of the {time_text(abs(saved_ns))} by which {less} is ahead of {more}, {first} "
-    words += f"{_verb(first)} {_percent(shares[first])}"
+    words += f"{_verb(first)} {percent_text(shares[first])}"
     return words + (
-        f" and {second} {_percent(shares[second])}." if shares[second] >= WORTH_NAMING else "."
+        f" and {second} {percent_text(shares[second])}." if shares[second] >= WORTH_NAMING else "."
     )
 
 
@@ -163,9 +166,10 @@ def _not_above_0(found: Sequence[Split]) -> dict[str, str]:
     }
 
 
-def _table(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -> Facts:
+def _table(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -> Table:
     mine = [pair for pair in pairs if pair.case.phase == phase]
     names = [part.name for part in mine[0].baseline.parts]
+    cases = CaseNames.of(pair.case for pair in pairs)
     rows = []
     for pair in mine:
         for name, split in zip((baseline, candidate), pair.sides, strict=True):
@@ -173,8 +177,8 @@ def _table(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
             times = [split.total_ns, *(part.time_ns for part in split.parts)]
             cells = [_cell(time, length) for time in times]
             cells.append(_cell(split.floor_ns, length) if split.floor_ns else DASH)
-            rows.append((f"{_network(pair, pairs)} · {name}, {unit}", *cells))
-    return Facts(("network", phase, *names, "one wide"), rows, f"Parts of {phase}")
+            rows.append((f"{cases.network(pair.case.problem)} · {name}, {unit}", *cells))
+    return Table(("network", phase, *names, "one wide"), rows, f"Parts of {phase}")
 
 
 def _cell(time: Estimate, length: float) -> str:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import get_args
 
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.arithmetic import flops
 from bench.model.cases import case_text
 from bench.model.numbers import count_text, listing, ratio_text
@@ -20,9 +21,10 @@ from bench.report.elements.sentences import MARKS, implementation_name, slot_nam
 DECIDED = ("FASTER", "SLOWER", "EQUIVALENT")
 
 
-def would_change(run: Run, results: Sequence[Result]) -> list[str]:
+def would_change(analysis: RunAnalysis) -> list[str]:
     """Say what would change the verdicts of a run, a sentence each; none where there are none."""
-    judged = [result for result in results if result.verdict is not None]
+    run = analysis.run
+    judged = [result for result in analysis.results if result.verdict is not None]
     if not judged:
         return []
     found = [_closest(run, judged), _open(judged), _invalid(judged), _scope(run, judged)]

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis.intervals import estimate, t_interval
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.numbers import DASH, interval, significant, time_text, unit_for
 from bench.model.records import COSTS, Cost, Estimate, Result, WorkerSpec
-from bench.model.slots import candidates_of, main_candidate, main_results
-from bench.report.elements.section import Facts, Section
+from bench.model.tables import Table
+from bench.report.elements.section import Section
 from bench.report.elements.sentences import implementation_name, problem_text, slot_names
-from bench.storage.runs import Stored
 
 MEASURE = "python -m mojo_impl.building --measure"
 NOT_TOLD = "not told"
@@ -52,19 +52,15 @@ MOST_EPOCHS = 1e9
 """Beyond so many, nobody trains."""
 
 
-def ledger(stored: Stored, results: Sequence[Result]) -> Section | None:
-    """Tell what each side costs besides, and after how many epochs that is paid back.
+def cost_section(analysis: RunAnalysis) -> Section | None:
+    """Table what each side costs besides, and after how many epochs that is paid back.
 
     None where the run has no costs of its baseline or candidate. Of several candidates each has a
-    column; what is paid back is said of one, by `bench.model.slots`.
+    column; what is paid back is said of the main one.
     """
-    run = stored.run
-    main = main_candidate(run)
-    if main is None:
-        return None
-    pair = next(spec for spec in run.plan.workers if spec.role == "baseline"), main
-    results = main_results(run, results)
-    every = {spec: _readings(stored.costs, spec) for spec in (pair[0], *candidates_of(run))}
+    run = analysis.run
+    pair = run.baseline, run.main
+    every = {spec: _readings(analysis.costs, spec) for spec in (pair[0], *run.candidates)}
     told = [spec for spec, mine in every.items() if mine or spec in pair]
     columns = [every[spec] for spec in told]
     rows = [_row(name, columns) for name in TEXTS if any(name in side for side in columns)]
@@ -78,10 +74,10 @@ def ledger(stored: Stored, results: Sequence[Result]) -> Section | None:
         "stands the 95 % interval over them. What has none was read once or was always the same."
     ]
     heads = [implementation_name(spec.implementation) for spec in told]
-    tables = [Facts(("what", *heads), rows)]
+    tables = [Table(("what", *heads), rows)]
     points = []
     if any(name in found[1] for name, _ in COMPILES):
-        tables.append(_break_even(found, results, pair, names))
+        tables.append(_break_even(found, analysis.of_main.results, pair, names))
         if not _later(found):
             points.append("How long either takes to start was not told: it is left out of that.")
         text.append(
@@ -209,7 +205,7 @@ def _break_even(
     results: Sequence[Result],
     pair: tuple[WorkerSpec, WorkerSpec],
     names: tuple[str, str],
-) -> Facts:
+) -> Table:
     """Make the table of all networks of which an epoch was timed."""
     differences = _later(found)
     columns = {
@@ -234,4 +230,4 @@ def _break_even(
             ]
         )
     heads = [f"epochs, {text} (and {names[0]}'s time for them)" for text in columns]
-    return Facts(("network", *heads), rows, "Break-even")
+    return Table(("network", *heads), rows, "Break-even")

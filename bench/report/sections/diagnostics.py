@@ -9,24 +9,18 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from bench.analysis.intervals import CONFIDENCE, quantile
+from bench.analysis.readings import PREEMPTED_SHARE
+from bench.analysis.run_analysis import RunAnalysis
 from bench.measuring.schedule import Cost, invocation_s
 from bench.model.cases import case_id, case_text
 from bench.model.numbers import DASH, count_text, duration_text
-from bench.model.records import BREAKDOWN, FairnessCheck, Result, Run, Sample
-from bench.model.slots import candidates_of
-from bench.report.elements.section import Facts
-from bench.storage.runs import Stored
+from bench.model.records import FairnessCheck, Run
+from bench.model.tables import Table
 from bench.workers.fairness import CLAUSES
 
 NOT_KNOWN = "This run was made by an older version, which did not record it."
-PREEMPTED_SHARE, PREEMPTED_LEAST = 0.05, 3
-"""A case counts as disturbed if a larger share of its readings lost their core to another process,
-and so many at least: of few readings a single one is a large share."""
-KEPT = 0.98
-"""A reading lost its core if it was preempted and worked for less than this share of its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +28,19 @@ class Diagnostics:
     """How a run went."""
 
     contract_text: str
-    contract: Facts
+    contract: Table
     system_text: str
-    system: Facts
+    system: Table
     spent_text: str  # empty where it is not known
     shortfalls: Sequence[str]  # a line for each case that did not reach the target
 
 
-def diagnostics_of(stored: Stored, results: Sequence[Result]) -> Diagnostics:
+def diagnostics_of(analysis: RunAnalysis) -> Diagnostics:
     """Tell how a run went."""
-    text, table = _contract(stored)
-    system_text, system = _system(stored)
-    missed = shortfalls(stored.run, results)
-    return Diagnostics(text, table, system_text, system, spent_text(stored.run), missed)
+    text, table = _contract(analysis)
+    system_text, system = _system(analysis)
+    spent = spent_text(analysis.run)
+    return Diagnostics(text, table, system_text, system, spent, shortfalls(analysis))
 
 
 def spent_text(run: Run) -> str:
@@ -62,30 +56,27 @@ def spent_text(run: Run) -> str:
     )
 
 
-def disturbed(stored: Stored) -> list[str]:
+def disturbed(analysis: RunAnalysis) -> list[str]:
     """Say in a line what the system disturbed, if anything."""
-    cases = [
-        name
-        for name, (lost, of) in _preempted(stored.samples).items()
-        if lost > PREEMPTED_SHARE * of and lost >= PREEMPTED_LEAST
-    ]
+    cases = analysis.disturbance.disturbed
     if not cases:
         return []
-    names = {case_id(case): case_text(case) for case in stored.run.plan.cases}
+    worst = case_text(analysis.cases[cases[0]])
     return [
         f"disturbed: in {count_text(len(cases), 'case')} more than {PREEMPTED_SHARE:.0%} of the "
-        f"readings lost their core to another process, in {names[cases[0]]} the most"
+        f"readings lost their core to another process, in {worst} the most"
     ]
 
 
-def shortfalls(run: Run, results: Sequence[Result]) -> list[str]:
+def shortfalls(analysis: RunAnalysis) -> list[str]:
     """Say which cases did not reach the target of the run, and what it would take."""
+    run = analysis.run
     target = run.plan.request.target
     if target is None:
         return []
     lines = []
-    several = len(candidates_of(run)) > 1
-    for result in results:
+    several = len(run.candidates) > 1
+    for result in analysis.results:
         if result.ratio is None or result.ratio.estimate.count < 2:
             continue
         estimate = result.ratio.estimate
@@ -104,17 +95,17 @@ def shortfalls(run: Run, results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def _contract(stored: Stored) -> tuple[str, Facts]:
+def _contract(analysis: RunAnalysis) -> tuple[str, Table]:
     """Sum up the lines of the contract."""
     by_name: dict[str, list[FairnessCheck]] = defaultdict(list)
     # A run that was resumed may have checked one twice: the last look counts.
     for fairness_check in {
-        (one.subject, one.name, _who(one)): one for one in stored.contract
+        (one.subject, one.name, _who(one)): one for one in analysis.fairness
     }.values():
         by_name[fairness_check.name].append(fairness_check)
     heads = ("line", "what it asks", "kept", "found")
-    if stored.run.schema < 3 or stored.run.source != "bench":
-        return NOT_KNOWN, Facts(heads, ())
+    if analysis.run.schema < 3 or analysis.run.source != "bench":
+        return NOT_KNOWN, Table(heads, ())
     rows = []
     for name, meaning in CLAUSES.items():
         fairness_checks = by_name.get(name, [])
@@ -131,10 +122,10 @@ def _contract(stored: Stored) -> tuple[str, Facts]:
     total = sum(map(len, by_name.values()))
     wrong = sum(not one.ok for fairness_checks in by_name.values() for one in fairness_checks)
     if not total:
-        return "Nothing was checked: the run ended before.", Facts(heads, ())
+        return "Nothing was checked: the run ended before.", Table(heads, ())
     kept = "all were kept" if not wrong else f"{wrong} were broken, and their cases are INVALID"
     text = f"Before the first sample {count_text(total, 'check')} were made inside the workers: "
-    return f"{text}{kept}.", Facts(heads, rows)
+    return f"{text}{kept}.", Table(heads, rows)
 
 
 def _who(fairness_check: FairnessCheck) -> str:
@@ -142,50 +133,24 @@ def _who(fairness_check: FairnessCheck) -> str:
     return fairness_check.found.partition(":")[0] if ":" in fairness_check.found else ""
 
 
-def _preempted(samples: Sequence[Sample]) -> dict[str, tuple[int, int]]:
-    """Return by case id how many readings lost their core, and of how many; worst case first.
-
-    What was timed for the breakdown of the phases has no verdict, and is left out.
-    """
-    known = [
-        sample
-        for sample in samples
-        if not sample.warmup
-        and sample.preempted is not None
-        and sample.case.partition("/")[0] not in BREAKDOWN
-    ]
-    counts: dict[str, list[bool]] = defaultdict(list)
-    for sample in known:
-        # A long reading always sees some switch; what counts is that it cost time.
-        worked = sample.elapsed_ns if sample.cpu_ns is None else sample.cpu_ns
-        counts[sample.case].append(bool(sample.preempted) and worked < KEPT * sample.elapsed_ns)
-    found = {name: (sum(hits), len(hits)) for name, hits in counts.items()}
-    return dict(sorted(found.items(), key=lambda pair: -pair[1][0] / pair[1][1]))
-
-
-def _system(stored: Stored) -> tuple[str, Facts]:
+def _system(analysis: RunAnalysis) -> tuple[str, Table]:
     """Tell what the system did while samples were taken."""
-    labels = [spec.label for spec in stored.run.plan.workers if spec.role != "again"]
+    labels = [spec.label for spec in analysis.run.plan.workers if spec.role != "again"]
     heads = ("case", "readings that lost their core", *(f"page faults, {one}" for one in labels))
-    lost = _preempted(stored.samples)
+    lost, page_faults = analysis.disturbance.preempted, analysis.disturbance.page_faults
     if not lost:
-        return NOT_KNOWN, Facts(heads, ())
-    faults: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for sample in stored.samples:
-        if not sample.warmup and sample.page_faults is not None:
-            faults[sample.case, sample.worker].append(sample.page_faults / sample.loops)
+        return NOT_KNOWN, Table(heads, ())
     rows = []
-    for case in stored.run.plan.cases:
-        name = case_id(case)
+    for name, case in analysis.cases.items():
         if name not in lost:
             continue
-        mine = [faults.get((name, label), []) for label in labels]
-        cells = [f"{median(one):.3g}" if one else DASH for one in mine]
+        mine = [page_faults.get((name, label)) for label in labels]
+        cells = [DASH if one is None else f"{one:.3g}" for one in mine]
         hits, of = lost[name]
         rows.append((case_text(case), f"{hits / of:.1%}", *cells))
     text = (
         "What the system says of the workers' processes during the readings that count: how many "
         "lost their core to another process, and the pages that came for the first time, in the "
-        f"median for a repetition. {'; '.join(disturbed(stored)) or 'No case is disturbed'}."
+        f"median for a repetition. {'; '.join(disturbed(analysis)) or 'No case is disturbed'}."
     )
-    return text, Facts(heads, rows)
+    return text, Table(heads, rows)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from bench.analysis.distribution import histories_of, in_order_of_telling, texts
+from bench.analysis.distribution import in_order_of_telling, texts
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.numbers import count_text
-from bench.model.records import Result
 from bench.report.charts.distribution import distribution_chart, names_of
 from bench.report.elements.chart import Chart
 from bench.report.elements.section import Section
 from bench.report.elements.sentences import slot_names
-from bench.storage.runs import Stored
 
 MOST_CHARACTERS = 900_000
 """Of all charts of the section."""
@@ -23,10 +20,7 @@ MOST_NAMED = 12
 
 
 def distribution_section(
-    stored: Stored,
-    results: Sequence[Result],
-    taken: int = 0,
-    most_charts: int = MOST_CHARTS,
+    analysis: RunAnalysis, taken: int = 0, most_charts: int = MOST_CHARTS
 ) -> Section | None:
     """Show the readings themselves; None where none were taken.
 
@@ -34,16 +28,15 @@ def distribution_section(
     the plan. Where there are too many, only those that are worth showing by themselves are drawn.
 
     Args:
-        stored: The run.
-        results: What `bench.analysis.verdicts` derives from it.
+        analysis: The run.
         taken: Characters of all other charts of the page.
         most_charts: Of more cases, only those that tell something by themselves are drawn, and so
             many at most.
     """
-    histories = histories_of(stored.run, stored.samples, results)
+    histories = analysis.histories
     if not histories:
         return None
-    names = names_of(*slot_names(stored.run))
+    names = names_of(*slot_names(analysis.run))
     places = {history.case: place for place, history in enumerate(histories)}
     drawn: dict[int, Chart] = {}
     size = 0

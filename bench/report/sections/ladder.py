@@ -5,44 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.analysis.ladder_steps import Step, in_order, steps_of
+from bench.analysis.ladder_steps import Step, in_order
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.arithmetic import flops
 from bench.model.numbers import DASH, ratio_text, time_text
 from bench.model.records import PHASES, Case, Phase, Ratio, Result, Run
-from bench.model.slots import candidates_of
+from bench.model.tables import Table
 from bench.report.charts.ladder import Group, Variant, family_of, ladder_chart
-from bench.report.elements.case_names import namer
-from bench.report.elements.section import Facts, Section
+from bench.report.elements.case_names import CaseNames
+from bench.report.elements.case_rows import size_of
+from bench.report.elements.section import Section
 from bench.report.elements.sentences import implementation_name, slot_names
-from bench.storage.runs import Stored
 
 MOST_TOLD = 12
 """Cases of which it is said who is first and last; the charts have all."""
 
 
-def ladder_section(
-    stored: Stored, results: Sequence[Result], means: Sequence[Ratio] = ()
-) -> Section | None:
-    """Show all candidates of a run beside each other; None where there is one only.
-
-    Args:
-        stored: The run, whole.
-        results: Of every candidate.
-        means: Geometric mean ratio of each phase and candidate.
-    """
-    run = stored.run
-    timed = [one for one in results if one.case.phase in PHASES]
-    if len(candidates_of(run)) < 2 or not timed:
+def ladder_section(analysis: RunAnalysis) -> Section | None:
+    """Show all candidates of a run beside each other; None where there is one only."""
+    run = analysis.run
+    timed = [one for one in analysis.results if one.case.phase in PHASES]
+    if len(run.candidates) < 2 or not timed:
         return None
     baseline, _ = slot_names(run)
     groups = {phase: _groups(run, timed, phase) for phase in PHASES}
     charts = [chart for phase in PHASES if (chart := ladder_chart(phase, groups[phase], baseline))]
-    steps = steps_of(run, stored.samples, stored.parity, stored.faults)
-    overall = _mean_table(run, means)
+    overall = _mean_table(run, analysis.means)
     tables = [
         table
         for phase in PHASES
-        if (table := _step_table(phase, [step for step in steps if step.phase == phase]))
+        if (table := _step_table(phase, [step for step in analysis.steps if step.phase == phase]))
     ]
     text = [
         f"Every implementation of this run beside {baseline}: all went through the same parity and "
@@ -72,22 +64,19 @@ def _groups(run: Run, results: Sequence[Result], phase: Phase) -> list[Group]:
     mine = [one for one in results if one.case.phase == phase]
     cases = sorted(
         dict.fromkeys(one.case for one in mine),
-        key=lambda case: (
-            flops(Case("forward", case.problem)),
-            case.problem.dtype != "float64",
-            case.problem.threads,
-        ),
+        key=size_of,
     )
-    text = namer([one.case for one in results])
+    names = CaseNames.of(one.case for one in results)
     return [
-        Group(text(case), _variants(run, [r for r in mine if r.case == case])) for case in cases
+        Group(names.network(case.problem), _variants(run, [r for r in mine if r.case == case]))
+        for case in cases
     ]
 
 
 def _variants(run: Run, results: Sequence[Result]) -> list[Variant]:
     """Make the variants of one case: the baseline, and every candidate that takes part in it."""
     slots = {spec.label: spec for spec in run.plan.workers}
-    base = next(spec for spec in run.plan.workers if spec.role == "baseline")
+    base = run.baseline
     time = next((one.times[base.label] for one in results if base.label in one.times), None)
     found: list[tuple[str, Variant]] = [
         (
@@ -122,9 +111,9 @@ def _variants(run: Run, results: Sequence[Result]) -> list[Variant]:
     return [variant for _, variant in sorted(found, key=lambda pair: order.index(pair[0]))]
 
 
-def _mean_table(run: Run, means: Sequence[Ratio]) -> Facts:
+def _mean_table(run: Run, means: Sequence[Ratio]) -> Table:
     """Table the geometric mean of each candidate's ratios: a row each, a column per phase."""
-    kinds = {spec.label: spec.implementation for spec in candidates_of(run)}
+    kinds = {spec.label: spec.implementation for spec in run.candidates}
     known = {
         (kinds[one.candidate], one.case): ratio_text(one.estimate)
         for one in means
@@ -132,7 +121,7 @@ def _mean_table(run: Run, means: Sequence[Ratio]) -> Facts:
     }
     phases = [phase for phase in PHASES if any(of == phase for _, of in known)]
     names = in_order(kind for kind, _ in known)
-    return Facts(
+    return Table(
         ("implementation", *phases),
         [
             (implementation_name(name), *(known.get((name, phase), DASH) for phase in phases))
@@ -142,7 +131,7 @@ def _mean_table(run: Run, means: Sequence[Ratio]) -> Facts:
     )
 
 
-def _step_table(phase: Phase, steps: Sequence[Step]) -> Facts | None:
+def _step_table(phase: Phase, steps: Sequence[Step]) -> Table | None:
     """Table what each step buys in one phase: a row per step, a column per network."""
     if not steps:
         return None
@@ -151,7 +140,7 @@ def _step_table(phase: Phase, steps: Sequence[Step]) -> Facts | None:
         (Case(phase, problem) for problem in problems),
         key=lambda case: (flops(Case("forward", case.problem)), case.problem.threads),
     )
-    text = namer(cases)
+    names = CaseNames.of(cases)
     rows = [
         (
             _step_name(step),
@@ -163,7 +152,11 @@ def _step_table(phase: Phase, steps: Sequence[Step]) -> Facts | None:
         )
         for step in steps
     ]
-    return Facts(("step", "what is new", *map(text, cases)), rows, f"What each step buys: {phase}")
+    return Table(
+        ("step", "what is new", *(names.network(case.problem) for case in cases)),
+        rows,
+        f"What each step buys: {phase}",
+    )
 
 
 def _step_name(step: Step) -> str:

@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
-from bench.analysis.roofline import rates, shares
+from bench.analysis.run_analysis import RunAnalysis
 from bench.model.arithmetic import flops
 from bench.model.cases import case_id, case_text, problem_id
 from bench.model.numbers import (
@@ -26,12 +24,10 @@ from bench.model.numbers import (
     significant,
     time_text,
 )
-from bench.model.records import PHASES, Estimate, Fault, ParityResult, Rate, Result, Run, Share
-from bench.model.slots import candidates_of, main_candidate, main_results
-from bench.report.elements.result_table import error_share, parity_table, rows_of
-from bench.report.elements.section import Facts
+from bench.model.records import PHASES, Estimate, Fault, ParityResult, Rate, Run, Share, TensorCheck
+from bench.model.tables import Table
+from bench.report.elements.case_rows import CaseRow, KindOfTensor, error_share, worst_of_kinds
 from bench.report.elements.sentences import implementation_name, problem_text, slot_names
-from bench.storage.runs import Stored
 
 IMPOSSIBLE = "✕"
 FAILED = f"\N{NO-BREAK SPACE}{IMPOSSIBLE}"
@@ -44,7 +40,7 @@ class Failure:
 
     problem: str
     reason: str
-    tensors: Facts
+    tensors: Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class Parity:
     """What was compared before timing."""
 
     text: str
-    table: Facts
+    table: Table
     failures: Sequence[Failure]
 
 
@@ -61,32 +57,39 @@ class Faults:
     """What went wrong while measuring."""
 
     text: str
-    table: Facts
-    disturbed: Facts
+    table: Table
+    disturbed: Table
 
 
 def parity_facts(run: Run, parity: Sequence[ParityResult]) -> Parity:
     """Tell what was compared before timing: the worst of each kind, and every failure."""
-    table = parity_table(parity)
-    kinds = list(dict.fromkeys(table["kind"]))
+    tensors: dict[tuple[str, str], list[TensorCheck]] = {}
+    for result in parity:
+        tensors.setdefault((result.problem, result.candidate), []).extend(result.tensors)
+    worst = {key: worst_of_kinds(checks) for key, checks in tensors.items() if checks}
+    kinds = list(dict.fromkeys(kind for of in worst.values() for kind in of))
     names = {problem_id(case.problem): problem_text(case.problem) for case in run.plan.cases}
-    several = len(candidates_of(run)) > 1
+    several = len(run.candidates) > 1
 
     def name(problem: str, candidate: str) -> str:
         found = names.get(problem, problem)
         return f"{found} · {implementation_name(candidate)}" if several else found
 
-    rows = []
-    for (problem, candidate), part in table.groupby(["problem", "candidate"], sort=False):
-        cells = {row.kind: _share_text(row.share, ok=row.ok) for row in rows_of(part)}
-        rows.append(
-            [name(str(problem), str(candidate)), *(cells.get(kind, DASH) for kind in kinds)]
-        )
+    rows = [
+        [
+            name(*key),
+            *(
+                _share_text(of[kind].share, ok=of[kind].ok) if kind in of else DASH
+                for kind in kinds
+            ),
+        ]
+        for key, of in worst.items()
+    ]
     failures = [
         Failure(
             name(result.problem, result.candidate),
             result.reason,
-            Facts(
+            Table(
                 ("tensor", "shape", "error", "tolerance", "error/tolerance"),
                 [
                     (
@@ -104,20 +107,21 @@ def parity_facts(run: Run, parity: Sequence[ParityResult]) -> Parity:
         for result in parity
         if not result.ok
     ]
-    return Parity(_parity_text(parity, table), Facts(("problem", *kinds), rows), failures)
+    text = _parity_text(parity, [one for of in worst.values() for one in of.values()])
+    return Parity(text, Table(("problem", *kinds), rows), failures)
 
 
-def _parity_text(parity: Sequence[ParityResult], table: pd.DataFrame) -> str:
+def _parity_text(parity: Sequence[ParityResult], kinds: Sequence[KindOfTensor]) -> str:
     if not parity:
         return "Nothing was compared in this run, so nothing here says that both compute the same."
-    tensors = count_text(int(table["tensors"].sum()), "tensor")
+    tensors = count_text(sum(kind.tensors for kind in kinds), "tensor")
     several = len({result.candidate for result in parity}) > 1
     problems = count_text(len({result.problem for result in parity}), "problem")
     if several:
         problems += f" and {count_text(len({one.candidate for one in parity}), 'implementation')}"
     of = count_text(len(parity), "comparison") if several else problems
     failed = sum(not result.ok for result in parity)
-    worst = table["share"].max()
+    worst = max((kind.share for kind in kinds), default=0.0)
     if failed:
         verdict = f"{failed} of {of} failed"
     elif not worst:
@@ -138,17 +142,17 @@ def _share_text(share: float, *, ok: bool) -> str:
     return text if ok else f"{text}{FAILED}"
 
 
-def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Faults:
+def fault_facts(run: Run, faults: Sequence[Fault], cases: Sequence[CaseRow]) -> Faults:
     """Tell which workers failed and which invocations were disturbed."""
     names = {case_id(case): case_text(case) for case in run.plan.cases}
     rows = [
         (names.get(fault.case, fault.case), fault.worker, str(fault.invocation), fault.reason)
         for fault in faults
     ]
-    several = len(candidates_of(run)) > 1
+    several = len(run.candidates) > 1
     disturbed = [
         (_whose(names[row.case], row, several=several), str(row.drifting), str(row.incomplete))
-        for row in rows_of(table)
+        for row in cases
         if row.drifting or row.incomplete
     ]
     found = []
@@ -163,12 +167,12 @@ def fault_facts(run: Run, faults: Sequence[Fault], table: pd.DataFrame) -> Fault
     text = "None: every worker answered, every invocation is complete, and no readings drifted."
     return Faults(
         f"{listing(found)}." if found else text,
-        Facts(("case", "worker", "invocation", "reason"), rows),
-        Facts(("case", "drifting invocations", "incomplete invocations"), disturbed),
+        Table(("case", "worker", "invocation", "reason"), rows),
+        Table(("case", "drifting invocations", "incomplete invocations"), disturbed),
     )
 
 
-def _whose(case: str, row: Any, *, several: bool) -> str:
+def _whose(case: str, row: CaseRow, *, several: bool) -> str:
     return f"{case} · {implementation_name(row.implementation)}" if several else case
 
 
@@ -177,35 +181,31 @@ class Roofline:
     """How near the cases come to the machine's peak; without groups, no peak was read."""
 
     text: str
-    groups: Sequence[Facts]  # a problem each
+    groups: Sequence[Table]  # a problem each
     limits: Sequence[str]  # what the probes found, a line each
     errors: Sequence[str]  # a line, if rates lie above the peak
 
     @property
-    def table(self) -> Facts:
+    def table(self) -> Table:
         """The groups as one table."""
         heads = self.groups[0].heads if self.groups else ("",)
         rows = [(f"{g.name} · {row[0]}", *row[1:]) for g in self.groups for row in g.rows]
-        return Facts(("case", *heads[1:]), rows)
+        return Table(("case", *heads[1:]), rows)
 
 
-def roofline_of(stored: Stored, results: Sequence[Result]) -> Roofline:
+def roofline_of(analysis: RunAnalysis) -> Roofline:
     """Tell the part of the machine's peak that each case reaches, and what the peak is.
 
-    Of several candidates the table is of one, by `bench.model.slots`; errors are of all.
+    Of several candidates the table is of the main one; errors are of all.
     """
-    run = stored.run
-    readings = run, stored.samples, stored.parity, stored.faults
+    run = analysis.run
     baseline, candidate = slot_names(run)
-    labels = {str(spec.role): spec.label for spec in run.plan.workers}
-    main = main_candidate(run)
-    labels |= {"candidate": main.label} if main else {}
-    found = {(share.case, share.worker): share for share in shares(*readings)}
+    found = {(share.case, share.worker): share for share in analysis.shares}
     groups: dict[str, list[tuple[str, ...]]] = {}
-    for result in main_results(run, results):
+    for result in analysis.of_main.results:
         case = result.case
-        time = result.times.get(labels["candidate"])
-        mine = found.get((case, labels["candidate"]))
+        time = result.times.get(run.main.label)
+        mine = found.get((case, run.main.label))
         if case.phase not in PHASES or time is None or mine is None:
             continue
         groups.setdefault(problem_text(case.problem), []).append(
@@ -214,7 +214,7 @@ def roofline_of(stored: Stored, results: Sequence[Result]) -> Roofline:
                 time_text(time.median_ns.point),
                 significant(flops(case) / time.median_ns.point),
                 _percent_text(mine),
-                _percent_text(found.get((case, labels["baseline"]))),
+                _percent_text(found.get((case, run.baseline.label))),
                 ratio_text(result.ratio.estimate) if result.ratio else DASH,
             )
         )
@@ -227,8 +227,8 @@ def roofline_of(stored: Stored, results: Sequence[Result]) -> Roofline:
         "each network, with the 95 % interval. Arithmetic is that of the matrix products, 2MNK "
         f"each; {candidate}'s epoch moves the weights inside the product that forms their "
         f"gradient. The last column is {baseline}'s time over {candidate}'s.",
-        [Facts(heads, rows, name) for name, rows in groups.items()],
-        [_limit_text(rate) for rate in rates(*readings)],
+        [Table(heads, rows, name) for name, rows in groups.items()],
+        [_limit_text(rate) for rate in analysis.rates],
         _errors([share for share in found.values() if share.impossible], len(found)),
     )
 
@@ -269,7 +269,7 @@ def _limit_text(rate: Rate) -> str:
     return f"{names[rate.phase]}, {count_text(rate.threads, 'thread')}: {value} ({ends}) {unit}"
 
 
-def environment_facts(run: Run) -> list[Facts]:
+def environment_facts(run: Run) -> list[Table]:
     """Tell where the run took place: machine, software, workers, data."""
     before, after = run.environment, run.environment_after
     machine = flatten(before.machine)
@@ -280,9 +280,9 @@ def environment_facts(run: Run) -> list[Facts]:
         if machine.get(key) != value
     ]
     tables = [
-        Facts(("fact", "value"), list(machine.items()), "Machine"),
-        Facts(("fact", "before", "after"), changed, "What changed on the machine during the run"),
-        Facts(("name", "version"), list(flatten(before.software).items()), "Software"),
+        Table(("fact", "value"), list(machine.items()), "Machine"),
+        Table(("fact", "before", "after"), changed, "What changed on the machine during the run"),
+        Table(("name", "version"), list(flatten(before.software).items()), "Software"),
     ]
     workers = {
         label: {
@@ -293,7 +293,7 @@ def environment_facts(run: Run) -> list[Facts]:
     }
     keys = list(dict.fromkeys(key for facts in workers.values() for key in facts))
     tables += [
-        Facts(
+        Table(
             ("fact", *workers),
             [
                 _agreement(key, {who: facts.get(key, DASH) for who, facts in workers.items()})
@@ -301,7 +301,7 @@ def environment_facts(run: Run) -> list[Facts]:
             ],
             "Workers, as each described itself (threads confirmed inside the process)",
         ),
-        Facts(("data", "sha256"), list(flatten(before.data).items()), "Data"),
+        Table(("data", "sha256"), list(flatten(before.data).items()), "Data"),
     ]
     return [table for table in tables if table.rows]
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
 
 from bench.model.cases import file_stem
-from bench.model.numbers import DASH, TIMES, count_text, interval, ratio_text, significant, unit_for
+from bench.model.numbers import DASH, TIMES, interval, ratio_text, significant, unit_for
 from bench.model.records import OVERHEADS, PHASES, Ratio
-from bench.report.elements.result_table import Shown, rows_of
-from bench.report.elements.section import Facts
+from bench.model.tables import Table
+from bench.report.elements.case_names import CaseNames
+from bench.report.elements.case_rows import CaseRow, Shown
 from bench.report.elements.sentences import MARKS, PHASE_TEXTS, VERDICTS, implementation_name
 
 
@@ -50,7 +48,7 @@ class PhaseTable:
     name: str
     text: str
     rows: Sequence[Row]
-    details: Facts
+    details: Table
     mean: str
 
 
@@ -63,7 +61,7 @@ class ResultTable:
     dtypes: bool  # whether the cases have more than one
     threads: bool
     several: bool  # whether there is more than one candidate
-    floors: Facts
+    overheads: Table
 
     @property
     def names(self) -> list[str]:
@@ -77,24 +75,28 @@ class ResultTable:
 
 
 def result_rows(
-    table: pd.DataFrame, means: Sequence[Ratio], baseline: str, candidate: str
+    cases: Sequence[CaseRow], means: Sequence[Ratio], baseline: str, candidate: str
 ) -> ResultTable:
     """Write the results of all cases.
 
     Args:
-        table: What `bench.report.elements.result_table.result_table` returns.
+        cases: Small networks first.
         means: Geometric mean ratio of each phase and candidate.
         baseline: Display name.
         candidate: Display name, where there is one only.
     """
-    kinds = list(dict.fromkeys(table["implementation"]))
+    kinds = list(dict.fromkeys(row.implementation for row in cases))
     several = len(kinds) > 1
-    timed = table[table["phase"].isin(PHASES)]
-    unit, length = unit_for([*timed["baseline_ns"], *timed["candidate_ns"]])
-    # The table comes with small networks first; so shall who sorts by network find them.
-    names = [*dict.fromkeys(timed["network"]), *kinds]
-    places = {name: place for place, name in enumerate(names)}
+    timed = [row for row in cases if row.phase in PHASES]
+    unit, length = unit_for(time for row in timed for time in (row.baseline_ns, row.candidate_ns))
+    # Small networks come first; so shall who sorts by network find them.
+    places = {
+        name: place
+        for place, name in enumerate([*dict.fromkeys(row.network for row in timed), *kinds])
+    }
     anchors = _anchors(timed, several=several)
+    by_phase = {phase: [row for row in timed if row.phase == phase] for phase in PHASES}
+    names = _names(timed)
     return ResultTable(
         unit=unit,
         phases=[
@@ -102,27 +104,31 @@ def result_rows(
                 name=phase,
                 text=PHASE_TEXTS[phase],
                 rows=[
-                    _row(row, rows, length, places, anchors[row.case, row.implementation])
-                    for row in rows_of(rows)
+                    _row(row, what, length, places, anchors[row.case, row.implementation])
+                    for row, what in zip(rows, map(_differing(rows), rows), strict=True)
                 ],
                 details=_details(rows, unit, length, baseline),
                 mean="" if several else _mean_text(means, phase),
             )
-            for phase in PHASES
-            if len(rows := timed[timed["phase"] == phase])
+            for phase, rows in by_phase.items()
+            if rows
         ],
-        dtypes=timed["dtype"].nunique() > 1,
-        threads=timed["threads"].nunique() > 1,
+        dtypes=names.dtypes,
+        threads=names.threads,
         several=several,
-        floors=_floors(table[table["phase"].isin(OVERHEADS)], baseline, candidate),
+        overheads=_overheads([r for r in cases if r.phase in OVERHEADS], baseline, candidate),
     )
 
 
-def _anchors(table: pd.DataFrame, *, several: bool) -> dict[tuple[str, str], str]:
+def _names(rows: Iterable[CaseRow]) -> CaseNames:
+    return CaseNames.of_settings((row.dtype, row.threads) for row in rows)
+
+
+def _anchors(rows: Iterable[CaseRow], *, several: bool) -> dict[tuple[str, str], str]:
     """Give every row a name for links: that of its case, and of its candidate if there are more."""
     found: dict[tuple[str, str], str] = {}
     taken: set[str] = set()
-    for row in rows_of(table):
+    for row in rows:
         stem = file_stem(row.case)
         if several:
             stem = f"{stem}_{re.sub(r'[^A-Za-z0-9]+', '-', row.implementation)[:40]}"
@@ -135,7 +141,7 @@ def _anchors(table: pd.DataFrame, *, several: bool) -> dict[tuple[str, str], str
 
 
 def _row(
-    row: Any, rows: pd.DataFrame, length: float, places: Mapping[str, int], anchor: str
+    row: CaseRow, differs: Sequence[str], length: float, places: Mapping[str, int], anchor: str
 ) -> Row:
     numbers = {
         "phase": PHASES.index(row.phase),
@@ -156,35 +162,36 @@ def _row(
         dtype=row.dtype,
         threads=str(row.threads),
         implementation=implementation_name(row.implementation),
-        baseline=_shown(row, "baseline", length, "_ns"),
-        candidate=_shown(row, "candidate", length, "_ns"),
-        ratio=_shown(row, "ratio"),
+        baseline=_shown_time(row.times("baseline"), length),
+        candidate=_shown_time(row.times("candidate"), length),
+        ratio=_shown(row.ratio, row.ratio_low, row.ratio_high),
         mark=MARKS.get(row.verdict, ""),
         verdict=row.verdict or DASH,
         reason=row.reason,
-        again=_shown(row, "again"),
+        again=_shown(row.again, row.again_low, row.again_high),
         keys={name: repr(float(n)) if math.isfinite(n) else "" for name, n in numbers.items()},
-        differs=_what_differs(rows, row),
+        differs=differs,
     )
 
 
-def _details(rows: pd.DataFrame, unit: str, length: float, baseline: str) -> Facts:
+def _details(rows: Sequence[CaseRow], unit: str, length: float, baseline: str) -> Table:
     lines = []
+    names = _names(rows)
     seen: set[str] = set()
-    for row in rows_of(rows):
-        sides = [("candidate", implementation_name(row.implementation))]
+    for row in rows:
+        sides = [("candidate", implementation_name(row.implementation), row.candidate_minimum_ns)]
         if row.case not in seen:  # once, however many candidates there are
             seen.add(row.case)
-            sides.insert(0, ("baseline", baseline))
+            sides.insert(0, ("baseline", baseline, row.baseline_minimum_ns))
         lines += [
             (
-                " · ".join([row.network, *_setting(rows, row)]),
+                " · ".join([row.network, *names.setting(row.dtype, row.threads)]),
                 name,
-                significant(getattr(row, f"{role}_minimum_ns") / length),
-                _rate(row, role),
+                significant(minimum_ns / length),
+                _rate(row.flops, *row.times(role)),
                 TIMES.join(str(n or DASH) for n in (row.invocations, row.rounds, row.loops)),
             )
-            for role, name in sides
+            for role, name, minimum_ns in sides
         ]
     heads = (
         "network",
@@ -193,7 +200,7 @@ def _details(rows: pd.DataFrame, unit: str, length: float, baseline: str) -> Fac
         "GFLOP/s",
         TIMES.join(("invocations", "rounds", "repetitions")),
     )
-    return Facts(heads, lines)
+    return Table(heads, lines)
 
 
 def _mean_text(means: Sequence[Ratio], phase: str) -> str:
@@ -203,64 +210,55 @@ def _mean_text(means: Sequence[Ratio], phase: str) -> str:
     return f"Geometric mean of its ratios: {ratio_text(found[0])}." if known else ""
 
 
-def _what_differs(rows: pd.DataFrame, row: Any) -> list[str]:
-    """Name a row's dtype, threads and candidate where the rows of its table do not share them."""
-    several = rows["implementation"].nunique() > 1
-    return _setting(rows, row) + ([implementation_name(row.implementation)] if several else [])
-
-
-def _setting(rows: pd.DataFrame, row: Any) -> list[str]:
-    parts = [row.dtype] if rows["dtype"].nunique() > 1 else []
-    return parts + ([count_text(row.threads, "thread")] if rows["threads"].nunique() > 1 else [])
-
-
-def _shown(row: Any, name: str, length: float = 1.0, unit: str = "") -> Shown:
-    point, low, high = (getattr(row, f"{name}{end}{unit}") for end in ("", "_low", "_high"))
-    return Shown(*interval(point, low, high, length, apart=math.nan if unit else 1))
-
-
-def _rate(row: Any, role: str) -> str:
-    """Write GFLOP/s of the matrix products: flops per nanosecond."""
-    point, low, high = (getattr(row, f"{role}{end}_ns") for end in ("", "_low", "_high"))
-    if not (math.isfinite(point) and point > 0):
-        return DASH
-    if not (math.isfinite(low) and low > 0):
-        return significant(row.flops / point)
-    return interval(row.flops / point, row.flops / high, row.flops / low)[0]
-
-
-def _floors(rows: pd.DataFrame, baseline: str, candidate: str) -> Facts:
-    """Table what timing itself costs: a row per floor; of several candidates a row for each."""
-    unit, length = unit_for([*rows["baseline_ns"], *rows["candidate_ns"]])
-    kinds = list(dict.fromkeys(rows["implementation"]))
-    if len(kinds) < 2:
-        lines = [
-            (
-                _floor_name(rows, row),
-                _cell(row, "baseline", length),
-                _cell(row, "candidate", length),
-            )
-            for row in rows_of(rows)
-        ]
-        return Facts(("floor", f"{baseline}, {unit}", f"{candidate}, {unit}"), lines)
-    names = list(dict.fromkeys(_floor_name(rows, row) for row in rows_of(rows)))
-    cells: dict[str, dict[str, str]] = {baseline: {}}
-    for row in rows_of(rows):
-        name = _floor_name(rows, row)
-        cells[baseline].setdefault(name, _cell(row, "baseline", length))
-        cells.setdefault(implementation_name(row.implementation), {})[name] = _cell(
-            row, "candidate", length
-        )
-    heads = ("implementation", *(f"{name}, {unit}" for name in names))
-    return Facts(
-        heads, [(who, *(of.get(name, DASH) for name in names)) for who, of in cells.items()]
+def _differing(rows: Sequence[CaseRow]) -> Callable[[CaseRow], list[str]]:
+    """Choose how to tell rows apart: dtype, threads and candidate where they do not share them."""
+    names, several = _names(rows), len({row.implementation for row in rows}) > 1
+    return lambda row: (
+        names.setting(row.dtype, row.threads)
+        + ([implementation_name(row.implementation)] if several else [])
     )
 
 
-def _floor_name(rows: pd.DataFrame, row: Any) -> str:
-    return " · ".join([PHASE_TEXTS[row.phase], *_setting(rows, row)])
+def _shown(point: float, low: float, high: float) -> Shown:
+    return Shown(*interval(point, low, high, apart=1))
 
 
-def _cell(row: Any, role: str, length: float) -> str:
-    shown = _shown(row, role, length, "_ns")
+def _shown_time(ends: tuple[float, float, float], length: float) -> Shown:
+    return Shown(*interval(*ends, length))
+
+
+def _rate(flops: int, point: float, low: float, high: float) -> str:
+    """Write GFLOP/s of the matrix products: flops per nanosecond."""
+    if not (math.isfinite(point) and point > 0):
+        return DASH
+    if not (math.isfinite(low) and low > 0):
+        return significant(flops / point)
+    return interval(flops / point, flops / high, flops / low)[0]
+
+
+def _overheads(rows: Sequence[CaseRow], baseline: str, candidate: str) -> Table:
+    """Table what timing itself costs: a row per case; of several candidates a row for each."""
+    unit, length = unit_for(time for row in rows for time in (row.baseline_ns, row.candidate_ns))
+    names = _names(rows)
+    of: dict[str, dict[str, str]] = {}  # by implementation and case
+    cases: list[str] = []
+    for row in rows:
+        name = " · ".join([PHASE_TEXTS[row.phase], *names.setting(row.dtype, row.threads)])
+        cases += [] if name in cases else [name]
+        for who, role in ((baseline, "baseline"), (row.implementation, "candidate")):
+            of.setdefault(who, {}).setdefault(name, _cell(_shown_time(row.times(role), length)))
+    if len(of) <= 2:
+        sides = list(of.values())
+        heads = ("overhead", f"{baseline}, {unit}", f"{candidate}, {unit}")
+        return Table(heads, [(name, *(side[name] for side in sides)) for name in cases])
+    return Table(
+        ("implementation", *(f"{name}, {unit}" for name in cases)),
+        [
+            (implementation_name(who), *(mine.get(name, DASH) for name in cases))
+            for who, mine in of.items()
+        ],
+    )
+
+
+def _cell(shown: Shown) -> str:
     return f"{shown.value} ({shown.ends})" if shown.ends else shown.value

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bench.analysis.roofline import rates
+from bench.analysis.run_analysis import RunAnalysis
 from bench.analysis.scaling import (
     LEAST_VALUES,
-    Crossover,
     Fitted,
     Setting,
     Sweep,
-    crossover,
     fitted,
-    settings_of,
     sweeps,
 )
 from bench.model.numbers import DASH, listing, significant
 from bench.model.records import PHASES, WIDTH_ONE, Case, DType, Phase, Problem, Result
+from bench.model.tables import Table
 from bench.model.workload import AXES, Axis, rest_text
 from bench.report.charts.scaling import scaling_chart, sweep_chart
 from bench.report.elements.chart import Chart
@@ -29,9 +27,8 @@ from bench.report.elements.scaling_text import (
     setting_name,
     slope_text,
 )
-from bench.report.elements.section import Facts, Section
+from bench.report.elements.section import Section
 from bench.report.elements.sentences import slot_names
-from bench.storage.runs import Stored
 
 COMMAND = "bench run --preset scaling"
 FLOOR: Phase = "call"
@@ -44,31 +41,22 @@ MOST_SWEEPS = 24
 """Charts of sweeps; the table has all."""
 
 
-def crossovers_of(stored: Stored, results: Sequence[Result]) -> list[Crossover]:
-    """Find in every phase the sizes at which the faster side changes."""
-    run = stored.run
-    found = settings_of(run, stored.samples, stored.parity, stored.faults, results)
-    return [crossover(setting) for setting in found]
-
-
-def scaling_section(stored: Stored, results: Sequence[Result]) -> Section | None:
+def scaling_section(analysis: RunAnalysis) -> Section | None:
     """Say how time grows with work and with each axis of a network.
 
     None where no phase was timed at two sizes: nothing grows then.
     """
-    run = stored.run
+    run, settings, results = analysis.run, analysis.settings, analysis.results
     baseline, candidate = slot_names(run)
     names = {"baseline": baseline, "candidate": candidate}
-    labels = {str(spec.role): spec.label for spec in reversed(run.plan.workers)}
-    readings = run, stored.samples, stored.parity, stored.faults
-    settings = settings_of(*readings, results)
+    labels = {"baseline": run.baseline.label, "candidate": run.candidates[0].label}
     if max((_sizes(setting) for setting in settings), default=0) < 2:
         return None
-    found = [crossover(setting) for setting in settings]
+    found = analysis.crossovers
     fits = [(setting, fitted(setting)) for setting in settings]
     peaks = {
         (rate.dtype, rate.threads): rate.estimate.point
-        for rate in rates(*readings)
+        for rate in analysis.rates
         if rate.phase == "peak"
     }
     groups: dict[tuple[DType, int], list[tuple[Setting, Fitted]]] = {}
@@ -153,7 +141,7 @@ def _text(swept: Sequence[Sweep]) -> list[str]:
 
 def _exponent_table(
     fits: Sequence[tuple[Setting, Fitted]], swept: Sequence[Sweep], names: dict[str, str]
-) -> Facts:
+) -> Table:
     settings = [setting for setting, _ in fits]
     rows = [_row(setting, settings, "work", fit, flop_text) for setting, fit in fits if _told(fit)]
     rows += [
@@ -162,7 +150,7 @@ def _exponent_table(
         if _told(one.fitted)
     ]
     heads = ("phase", "against", "from", "to", *names.values(), "farthest point")
-    return Facts(heads, rows, "Exponents: how time grows")
+    return Table(heads, rows, "Exponents: how time grows")
 
 
 def _against(one: Sweep, swept: Sequence[Sweep]) -> str:

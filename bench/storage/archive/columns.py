@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bench.analysis.readings import Readings, sorted_by_candidate
+from bench.analysis.readings import Readings, readings_by_candidate
 from bench.model.cases import case_id
 from bench.model.records import Run, Sample
 from bench.storage import runs as store
@@ -95,7 +95,7 @@ def columns_of(run: Run, samples: Sequence[Sample]) -> Columns:
 
 
 def readings_of(stored: Stored, columns: Columns) -> dict[str, dict[str, Readings]]:
-    """Sort columns as `bench.analysis.readings.read_each` sorts records, to the same bits."""
+    """Sort columns as `bench.analysis.readings` sorts records, to the same bits."""
     kept = ~columns.warmup
     names = ("invocation", "round", "loops", "elapsed_ns")
     invocation, turn, loops, elapsed = (columns.numbers[name][kept] for name in names)
@@ -116,7 +116,7 @@ def readings_of(stored: Stored, columns: Columns) -> dict[str, dict[str, Reading
     for (c, i, w), start, end in zip(heads.T.tolist(), starts.tolist(), ends.tolist(), strict=True):
         mine = values[start:end][last[start:end]]
         found.setdefault(columns.cases[c], {}).setdefault(i, {})[columns.workers[w]] = mine
-    return sorted_by_candidate(stored.run, found, stored.parity, stored.faults)
+    return readings_by_candidate(stored.run, found, stored.parity, stored.faults)
 
 
 def _columns_of_file(path: Path, run: Run) -> Columns:

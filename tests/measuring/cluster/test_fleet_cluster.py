@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.readings import read
+from bench.analysis.run_analysis import analyse_stored
 from bench.measuring.cluster.identity import PRETENDED
 from bench.storage.runs import LINES, Stored, load
 
@@ -117,7 +117,7 @@ def readings(run: Path) -> bytes:
 
 def whole_invocations(stored: Stored) -> dict[str, int]:
     """Count the whole invocations of each case that the machine's noise let be measured."""
-    found = read(stored.run, stored.samples, stored.parity, stored.faults)
+    found = analyse_stored(stored).readings
     return {name: len(one.invocations) for name, one in found.items() if one.invocations}
 
 

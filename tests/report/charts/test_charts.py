@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_run import SEED_NETWORK, SMALL, Truth, make_parity, make_run, make_samples, problems
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse
 from bench.model.cases import case_id
 from bench.model.records import PHASES, Case, Problem
 from bench.report.charts.overview import (
@@ -23,6 +23,7 @@ from bench.report.charts.overview import (
     speedup_chart,
     time_chart,
 )
+from bench.report.elements.case_rows import case_rows
 from bench.report.elements.chart import (
     BASELINE_COLOUR,
     CANDIDATE_COLOUR,
@@ -30,7 +31,6 @@ from bench.report.elements.chart import (
     number_on_axis,
     round_numbers,
 )
-from bench.report.elements.result_table import result_table, rows_of
 from bench.workers.datasets import true_sinc
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -39,7 +39,9 @@ LINK = "{http://www.w3.org/1999/xlink}href"
 
 def table_of(truth: Truth):
     run = make_run(truth)
-    return result_table(run, results(run, make_samples(truth), make_parity(truth), truth.faults))
+    return case_rows(
+        run, analyse(run, make_samples(truth), make_parity(truth), truth.faults).results
+    )
 
 
 def both(losses):
@@ -95,7 +97,7 @@ def points_of(svg: str, panel: int, colour: str) -> list[float]:
 
 
 def test_speedups_lie_where_the_ratios_are(charts, table):
-    rows = [row for row in rows_of(table) if row.phase == "forward"]
+    rows = [row for row in table if row.phase == "forward"]
     assert [row.verdict for row in rows] == ["FASTER", "SLOWER"]
     (faster,) = points_of(charts[0].svg, 1, CANDIDATE_COLOUR)
     (slower,) = points_of(charts[0].svg, 1, BASELINE_COLOUR)
@@ -104,7 +106,7 @@ def test_speedups_lie_where_the_ratios_are(charts, table):
 
 
 def test_times_lie_where_the_medians_are(charts, table):
-    rows = [row for row in rows_of(table) if row.phase == "forward"]
+    rows = [row for row in table if row.phase == "forward"]
     baselines = points_of(charts[1].svg, 1, BASELINE_COLOUR)
     candidates = points_of(charts[1].svg, 1, CANDIDATE_COLOUR)
     assert baselines == pytest.approx([row.baseline_ns / 1e3 for row in rows], rel=1e-3)

@@ -10,14 +10,14 @@ import matplotlib as mpl
 import pytest
 from sample_run import SEED_NETWORK, SMALL, Truth, make_parity, make_run, make_samples, problems
 
-from bench.analysis.verdicts import results
+from bench.analysis.run_analysis import analyse
 from bench.model.cases import case_id
 from bench.model.numbers import significant
 from bench.model.presets import PRESETS, preset_problems
 from bench.model.records import PHASES, Case, Problem
 from bench.report.charts.speedup_map import FAINTEST, MOST_ROWS, STRONGEST, map_chart, tint
+from bench.report.elements.case_rows import case_rows
 from bench.report.elements.chart import BASELINE_COLOUR, CANDIDATE_COLOUR, Chart, compact
-from bench.report.elements.result_table import result_table, rows_of
 from bench.report.elements.sentences import MARKS
 
 TEXT = "{http://www.w3.org/2000/svg}text"
@@ -27,7 +27,9 @@ GROUNDS = (("#ffffff", "#1b1b1b"), ("#f6f7f8", "#1d2126"), ("#1d2125", "#e4e7ea"
 
 def table_of(truth: Truth):
     run = make_run(truth)
-    return result_table(run, results(run, make_samples(truth), make_parity(truth), truth.faults))
+    return case_rows(
+        run, analyse(run, make_samples(truth), make_parity(truth), truth.faults).results
+    )
 
 
 def drawn(truth: Truth, names: tuple[str, str] = ("NumPy", "Mojo")) -> Chart | None:
@@ -52,7 +54,7 @@ MIXED = Truth(
 def test_each_cell_has_its_sign_and_number():
     chart = drawn(MIXED)
     shown = texts(chart)
-    rows = [row for row in rows_of(table_of(MIXED)) if row.verdict]
+    rows = [row for row in table_of(MIXED) if row.verdict]
     assert {row.verdict for row in rows} == {"FASTER", "SLOWER", "EQUIVALENT", "INVALID"}
     for verdict in ("FASTER", "SLOWER", "EQUIVALENT"):
         mine = [row for row in rows if row.verdict == verdict]
@@ -66,7 +68,7 @@ def test_each_cell_has_its_sign_and_number():
 
 def test_the_words_hold_every_ratio_with_its_interval():
     chart = drawn(MIXED)
-    rows = [row for row in rows_of(table_of(MIXED)) if row.verdict and row.verdict != "INVALID"]
+    rows = [row for row in table_of(MIXED) if row.verdict and row.verdict != "INVALID"]
     assert len(rows) == 12
     for row in rows:
         part = next(p for p in chart.alt.split(". ") if p.startswith(f"{row.network}: "))
@@ -121,8 +123,8 @@ def test_what_is_not_resolved_is_hatched_and_has_no_colour():
 def test_no_verdict_no_map():
     assert drawn(Truth(problems=())) is None
     imported = replace(make_run(Truth()), source="pytest-benchmark")
-    found = results(imported, make_samples(Truth()), [], [])
-    assert map_chart(imported, result_table(imported, found), "N", "M") is None
+    found = analyse(imported, make_samples(Truth()), [], []).results
+    assert map_chart(imported, case_rows(imported, found), "N", "M") is None
 
 
 def test_all_invalid_one_invocation_one_cell():
@@ -133,7 +135,7 @@ def test_all_invalid_one_invocation_one_cell():
     assert "3 unresolved" in single.caption
     run = make_run(Truth(problems=(SMALL,)))
     table = table_of(Truth(problems=(SMALL,)))
-    one = map_chart(run, table[table["phase"] == "epoch"], "NumPy", "Mojo")
+    one = map_chart(run, [row for row in table if row.phase == "epoch"], "NumPy", "Mojo")
     assert "1 case: 1 faster" in one.caption
 
 
@@ -188,7 +190,7 @@ def test_same_input_same_bytes():
 def test_narrow_cells_show_three_digits():
     table = table_of(Truth(problems=problems("float64", "float32")))
     chart = drawn(Truth(problems=problems("float64", "float32")))
-    row = rows_of(table)[0]
+    row = table[0]
     assert f"▲ {significant(row.ratio)}" in texts(chart)
 
 

@@ -11,6 +11,7 @@ import pytest
 from known_truth import make_run
 from test_roofline import CASES, PEAK_NS, derived, reaching, stored_of
 
+from bench.analysis.run_analysis import analyse_stored
 from bench.model.arithmetic import PEAK_FLOPS, TRIAD_BYTES, TRIAD_ELEMENTS, flops, least_bytes
 from bench.model.cases import case_id
 from bench.model.records import Estimate, Rate
@@ -64,7 +65,7 @@ def test_bandwidths_hold_for_every_dtype_of_their_threads() -> None:
 
 def test_the_chart_and_the_table_say_the_numbers() -> None:
     stored = stored_of(reaching(0.8))
-    charts, table = rooflines(stored, derived(stored))
+    charts, table = rooflines(analyse_stored(stored))
     (chart,) = charts
     ElementTree.fromstring(chart.svg)
     assert chart.name == "roofline_float64_t1"
@@ -82,7 +83,7 @@ def test_the_chart_and_the_table_say_the_numbers() -> None:
         limit = float(re.match(r"[\d.]+", row[5])[0])  # type: ignore[index]
         assert limit == pytest.approx(min(PEAK, memory * intensity), rel=0.005)
         assert float(row[7]) == pytest.approx(80 * PEAK / min(PEAK, memory * intensity), rel=0.005)
-    assert rooflines(stored, derived(stored)) == (charts, table)
+    assert rooflines(analyse_stored(stored)) == (charts, table)
 
 
 def test_nothing_without_probes() -> None:
@@ -91,7 +92,7 @@ def test_nothing_without_probes() -> None:
     names = {case_id(case) for case in bare.plan.cases}
     samples = tuple(sample for sample in stored.samples if sample.case in names)
     without = replace(stored, run=bare, samples=samples)
-    charts, table = rooflines(without, derived(without))
+    charts, table = rooflines(analyse_stored(without))
     assert charts == []
     assert table.rows == []
 

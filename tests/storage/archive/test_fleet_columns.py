@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from bench.analysis.run_analysis import analyse
+
 pytest.importorskip("pyarrow", reason="the store of runs needs pyarrow")
 
 from sample_run import SMALL, Truth, write_run
 
 from bench.analysis import verdicts as stats
-from bench.analysis.readings import read_each
 from bench.model.errors import StoreError
 from bench.model.records import Fault, Problem, Sample
 from bench.storage import runs as store
@@ -64,11 +65,11 @@ def assert_same(path: Path) -> None:
     rest, found = load_columns(path)
     records = stored.run, stored.samples, stored.parity, stored.faults
     assert len(found) == len(stored.samples)
-    assert as_text(readings_of(rest, found)) == as_text(read_each(*records))
+    assert as_text(readings_of(rest, found)) == as_text(analyse(*records).each)
     mine = stats.results_of(rest.run, readings_of(rest, found))
-    assert repr(mine) == repr(stats.results(*records))
+    assert repr(mine) == repr(analyse(*records).results)
     slow = readings_of(rest, columns_of(stored.run, stored.samples))
-    assert as_text(slow) == as_text(read_each(*records))
+    assert as_text(slow) == as_text(analyse(*records).each)
 
 
 def as_text(readings: Any) -> dict[tuple[str, str], Any]:

@@ -18,6 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.analysis.run_analysis import analyse_stored
+
 pytest.importorskip("pyarrow", reason="the store of runs needs pyarrow")
 
 from hostile import spoil
@@ -100,7 +102,7 @@ def test_a_merge_keeps_every_reading_and_the_results_of_the_statistics(
         assert kept == list(theirs)
         results = {
             case_id(one.case): one
-            for one in stats.results(stored.run, stored.samples, stored.parity, stored.faults)
+            for one in analyse_stored(stored).results
             if one.case.phase in PHASES
         }
         rows = [r for r in read_results(path).to_pylist() if r["run"] == row["run"]]
