@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from known_truth import FORWARD, SMALL, Time, agreed, make_run, make_samples, spread_around
 from scipy import stats as scipy_stats
 
-from bench.analysis.comparison import Change, Side, changes, welch
-from bench.analysis.run_analysis import analyse
+from bench.analysis.comparison import Change, changes, welch
+from bench.analysis.run_analysis import RunAnalysis, analyse
 from bench.model.cases import case_id
 from bench.model.presets import cases_of
 from bench.model.records import Case, Fault, Run
@@ -25,7 +25,7 @@ so the standard error is 0.01291 * sqrt(2 / 10) = 0.0057735, times 2.1009, t for
 
 def side_of(
     time: Time, *cases: Case, invocations: int = 10, faults: tuple[Fault, ...] = ()
-) -> Side:
+) -> RunAnalysis:
     run = make_run(*(cases or (FORWARD,)), invocations=invocations)
     return analyse(run, make_samples(run, time), agreed(run), faults)
 

@@ -104,11 +104,12 @@ def test_a_run_adds_invocations_to_what_varies(world: World, tmp_path: Path) -> 
     assert run.plan.spreads[wide].between == pytest.approx(math.log(1.1) / 2, rel=0.1)
     assert run.plan.spreads[small].between == 0
     stored = load(tmp_path / "run")
-    found = {case_id(r.case): r for r in analyse(run, stored.samples, stored.parity, ()).results}
+    analysis = analyse(run, stored.samples, stored.parity, ())
+    found = {case_id(result.case): result for result in analysis.results}
     counts = {name: r.ratio.estimate.count for name, r in found.items() if r.ratio}
     assert counts == {small: 10, wide: 10 + run.plan.more[wide]}
     assert any(note.startswith("target ±3.0%: ") for note in world.notes)
-    assert shortfalls(run, list(found.values())) == []
+    assert shortfalls(analysis) == []
     half = float(quantile(counts[wide], CONFIDENCE)) * math.log(1.1) / 2 / math.sqrt(counts[wide])
     assert half < math.log1p(0.03)
 
@@ -121,7 +122,7 @@ def test_what_missed_the_target_is_said_with_what_it_would_take(
     run = measure(order, tmp_path / "run", __import__("pretence").NOW, world, edges)
     assert run.plan.more == {}
     stored = load(tmp_path / "run")
-    (line,) = shortfalls(run, analyse(run, stored.samples, stored.parity, ()).results)
+    (line,) = shortfalls(analyse(run, stored.samples, stored.parity, ()))
     assert line.startswith("forward · 1,8,1 batch 5, 20 rows · float64 · 1 thread: ±3.")
     assert "not ±3.0%; about " in line
     assert line.endswith("would do")

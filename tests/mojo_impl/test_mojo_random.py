@@ -47,7 +47,7 @@ def draws_of_numpy(seed: int, count: int) -> list[int]:
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program that prints draws, compiled with the flags of the library."""
     path = tmp_path_factory.mktemp("mojo") / "random_stream"
-    source = ROOT / "tests" / "mojo" / "random_stream.mojo"
+    source = ROOT / "tests" / "mojo_impl" / "mojo" / "random_stream.mojo"
     line = [find_compiler(), "build", *FLAGS, "-I", "mojo_impl", "-o", str(path), str(source)]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

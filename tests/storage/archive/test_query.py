@@ -175,7 +175,7 @@ def test_any_value_can_be_written() -> None:
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.cli.terminal.console.WIDTH_OF_FILES", 80)
+    monkeypatch.setattr("bench.cli.terminal.text.WIDTH_OF_FILES", 80)
 
 
 @pytest.mark.usefixtures("narrow")
