@@ -122,6 +122,7 @@ def test_a_worker_that_writes_nothing_is_told_tensor_by_tensor(world: World) -> 
     def trouble(event: Event) -> None:
         if event.op == "tensors" and event.worker == "mojo":
             event.op = "told"
+            event.answer = {"inputs": "12ab34cd", "layout": "dense, C order"}
 
     world.trouble = trouble
     _, stored = world.run(request_of(SMALL))
