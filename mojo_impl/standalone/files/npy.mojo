@@ -6,8 +6,8 @@ size of the file before memory is taken, and what is not read is refused by name
 from std.sys import size_of
 
 from mlp.runtime.memory import Buffer, Ptr
-from standalone.files.files import InputFile, OutputFile, shown
-from standalone.files.npy_header import Header
+from .files import InputFile, OutputFile, shown
+from .npy_header import Header
 
 comptime _MAGIC = 6  # bytes: \x93NUMPY
 comptime _MOST_HEADER = 10_000

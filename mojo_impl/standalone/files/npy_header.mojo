@@ -3,7 +3,7 @@
 It may come from anyone: no value is read but text, truth and numbers, and all are bounded.
 """
 from mlp.runtime.memory import Buffer
-from standalone.files.files import shown
+from .files import shown
 
 comptime _MOST_DIGITS = 18  # a number of that many is below 2**63
 comptime _MOST_DIMENSIONS = 64  # NumPy's limit

@@ -3,7 +3,7 @@ from std.collections import Optional
 from std.ffi import external_call
 
 from mlp.runtime.memory import Buffer
-from standalone.worker.json import json_text
+from .json import json_text
 
 comptime _MOST_LINE = 1 << 20  # bytes; a longer one is no request
 comptime _CHUNK = 1 << 16

@@ -15,8 +15,8 @@ from mlp.timing.phases import (
 )
 from standalone.files.files import shown
 from standalone.files.npy import NpyFile, Table
-from standalone.worker.json import Request
-from standalone.worker.system import thread_count
+from .json import Request
+from .system import thread_count
 
 comptime RATE = 0.01
 """Learning rate of all problems of the benchmark."""

@@ -7,8 +7,8 @@ from std.time import perf_counter_ns
 
 from mlp.runtime.memory import Buffer
 from mlp.runtime.threads import Team
-from standalone.worker.json import json_text
-from standalone.worker.lines import environment
+from .json import json_text
+from .lines import environment
 
 comptime VERSION = get_defined_string["MOJO_IMPL_VERSION", "unknown"]()
 """Of the compiler, as it was told when it compiled this."""

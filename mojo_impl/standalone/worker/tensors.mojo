@@ -10,7 +10,7 @@ from mlp.loops import loss
 from mlp.runtime.memory import Buffer, Plan
 from mlp.timing.phases import Gradients, time_backprop, time_epoch, time_forward
 from standalone.files.npy import Table, write_array
-from standalone.worker.prepared import Prepared
+from .prepared import Prepared
 
 comptime REPETITIONS = 2
 """Of the code that is timed, before its results are written."""

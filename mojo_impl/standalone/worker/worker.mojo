@@ -6,11 +6,11 @@ from std.collections import Optional
 from std.time import perf_counter_ns
 
 from standalone.files.files import shown
-from standalone.worker.json import Request
-from standalone.worker.lines import Lines
-from standalone.worker.prepared import Prepared, offered
-from standalone.worker.system import description, meters, peak_memory
-from standalone.worker.tensors import write_tensors, write_training
+from .json import Request
+from .lines import Lines
+from .prepared import Prepared, offered
+from .system import description, meters, peak_memory
+from .tensors import write_tensors, write_training
 
 comptime PROTOCOL = 1
 """The version of the lines."""
