@@ -137,7 +137,9 @@ def mojo_imports_of(path: Path) -> set[str]:
     form = re.compile(r"^ *from ([\w.]+) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
     assert not re.search(r"^ *(?:import|from)\b", form.sub("", code), re.MULTILINE), path
     found: set[str] = set()
-    for module, several, one in form.findall(code):
+    package = ".".join(path.parent.relative_to(MOJO_IMPL).parts)
+    for named, several, one in form.findall(code):
+        module = f"{package}{named}" if named.startswith(".") else named
         if module.partition(".")[0] not in OUTSIDE_MOJO:
             names = {f"{module}.{name}" for name in re.findall(r"\w+", several or one)}
             found |= names & set(MOJO_MODULES) or {module}
