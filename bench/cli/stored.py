@@ -82,15 +82,10 @@ def report_command(
     Of several runs: multi_run.html and multi_run.md, with the history of each machine's ratios, and
     machines side by side. No ratio is ever formed between two runs.
     """
-    from bench.analysis.run_analysis import analyse_stored
-    from bench.cli.terminal.multi_run import show_multi_run
-    from bench.cli.terminal.results import show_run
-    from bench.report.multi_run.build import build_multi_run
-    from bench.report.run.build import build
-    from bench.storage.pytest_import import import_file
-    from bench.storage.runs import load
-
     if len(sources) > 1:
+        from bench.cli.terminal.multi_run import show_multi_run
+        from bench.report.multi_run.build import build_multi_run
+
         groups, paths = build_multi_run(sources, out or Path("results") / "multi_run")
         if as_json:
             from bench.cli.documents import judged_runs
@@ -99,6 +94,12 @@ def report_command(
             emit(found)
             raise typer.Exit(int(not found.ok))
         raise typer.Exit(int(show_multi_run(groups, paths, plain=plain)))
+    from bench.analysis.run_analysis import analyse_stored
+    from bench.cli.terminal.results import show_run
+    from bench.report.run.build import build
+    from bench.storage.pytest_import import import_file
+    from bench.storage.runs import load
+
     (source,) = sources
     path = import_file(source, out or Path("results")) if source.is_file() else source
     analysis = analyse_stored(load(path))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.analysis.run_analysis import RunAnalysis, analyse_stored
 from bench.cli.terminal.console import UNFINISHED, show_below_one, show_results, show_roofline
 from bench.cli.terminal.plain import run_lines
 from bench.cli.terminal.text import show_lines, show_table
-from bench.measuring.doctor import Finding, worst
-from bench.measuring.pilot import eta_s
 from bench.model.errors import UsageError
 from bench.model.numbers import duration_text
 from bench.model.records import Fault, Plan, Result
@@ -19,6 +18,9 @@ from bench.report.elements.sentences import conclude
 from bench.report.sections.diagnostics import disturbed, shortfalls
 from bench.report.sections.provenance import roofline_of
 from bench.storage import runs as store
+
+if TYPE_CHECKING:
+    from bench.measuring.doctor import Finding
 
 GRADES = {"good": "ok  ", "note": "note", "bad": "BAD "}
 
@@ -60,6 +62,8 @@ def show_roofline_of(path: Path) -> bool:
 
 def show_plan(plan: Plan, faults: Sequence[Fault]) -> None:
     """Print what a run would do and how long it would take."""
+    from bench.measuring.pilot import eta_s  # it brings what measures
+
     parts = eta_s(plan)
     heads = ("case", "loops", "rounds", "invocations", "round")
     lines = [
@@ -87,6 +91,8 @@ def show_plan(plan: Plan, faults: Sequence[Fault]) -> None:
 
 def show_findings(found: Iterable[Finding]) -> None:
     """Print what was found about a machine: the grade, the fact, and below it what to do."""
+    from bench.measuring.doctor import worst  # it brings what measures
+
     found = list(found)
     width = max(len(finding.name) for finding in found)
     for finding in found:

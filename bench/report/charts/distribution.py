@@ -8,32 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.distribution import Chosen, History, Series, fences
 from bench.analysis.intervals import Floats
 from bench.model.cases import case_text
 from bench.model.numbers import count_text, significant, time_text, unit_for
-from bench.report.elements.chart import (
-    BASELINE_COLOUR,
-    CANDIDATE_COLOUR,
-    INK,
-    SMALL,
-    WIDTH_INCHES,
-    Chart,
-    finish,
-    legend,
-    log_scale,
-    style,
-)
+from bench.report.elements import chart as c
+from bench.report.elements.case_names import cut
+from bench.report.elements.chart import Chart
+from bench.report.elements.svg import Drawing, Scale, circle
 
 AGAIN_COLOUR = "#56b4e9"  # the baseline's second slot; of the same palette
-COLOURS = {"baseline": BASELINE_COLOUR, "again": AGAIN_COLOUR, "candidate": CANDIDATE_COLOUR}
-PANEL_INCHES = 1.75
+COLOURS = {"baseline": c.BASELINE_COLOUR, "again": AGAIN_COLOUR, "candidate": c.CANDIDATE_COLOUR}
+TOP, PANEL, GAP, BOTTOM = 42.0, 124.0, 12.0, 24.0
+LEFT, MIDDLE, RIGHT, END = 46.0, 232.0, 247.0, 311.0
+"""In points: the key, a panel and the room below it; the axes from left to right."""
+LONGEST_NAME = 24
 MOST_POINTS = 6000
 """Of a chart; of more, every second, third, ... of each slot is drawn, and all beyond the fence."""
 MOST_STEPS = 64
@@ -58,90 +51,109 @@ def distribution_chart(name: str, chosen: Chosen, names: Mapping[str, str]) -> C
     ]
     panels = [panel for panel in panels if panel]
     every = math.ceil(history.count / MOST_POINTS)
-    with style(name):
-        size = (WIDTH_INCHES, PANEL_INCHES * len(panels) + 0.75)
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(
-            len(panels), 2, squeeze=False, sharey="row", sharex="col", width_ratios=(3, 1)
+    width, height = 72 * c.WIDTH_INCHES, TOP + PANEL * len(panels) + BOTTOM
+    drawing = Drawing(width, height)
+    _draw_key(drawing, history, names)
+    beyond = 0
+    for place, panel in enumerate(panels):
+        y = TOP + PANEL * place, TOP + PANEL * (place + 1) - GAP
+        beyond += _draw_panel(drawing, y, panel, history, every, last=place + 1 == len(panels))
+    drawing.text((LEFT + MIDDLE) / 2, height - 6, "reading, in the order of taking")
+    drawing.text((RIGHT + END) / 2, height - 6, "share of readings")
+    title = f"Readings of {case_text(history.case)}"
+    caption = " ".join(
+        filter(
+            None,
+            (
+                f"Shown as {chosen.reason}." if chosen.reason else "",
+                _count_words(history),
+                *(_series_words(one, names) for one in history.series),
+                _drift_words(history),
+                _beyond_words(beyond),
+                f"Of each slot, 1 in {every} readings is drawn." if every > 1 else "",
+            ),
         )
-        beyond = [
-            _draw(left, right, panel, history, every)
-            for (left, right), panel in zip(axes, panels, strict=True)
-        ]
-        axes[-1, 0].set_xlabel("reading, in the order of taking")
-        axes[-1, 1].set_xlabel("share of readings")
-        handles = [
-            axes[0, 0].plot([], [], "o", color=COLOURS[one.role], label=names[one.role])[0]
-            for one in history.series
-        ]
-        look: dict[str, Any] = {"color": INK, "markerfacecolor": "none", "markersize": 4}
-        handles += axes[0, 0].plot([], [], "o", linestyle="", label="warm-up", **look)
-        legend(figure, handles)
-        title = f"Readings of {case_text(history.case)}"
-        caption = " ".join(
-            filter(
-                None,
-                (
-                    f"Shown as {chosen.reason}." if chosen.reason else "",
-                    _count_words(history),
-                    *(_series_words(one, names) for one in history.series),
-                    _drift_words(history),
-                    _beyond_words(sum(beyond)),
-                    f"Of each slot, 1 in {every} readings is drawn." if every > 1 else "",
-                ),
-            )
-        )
-        return finish(name, title, figure, caption, f"{title}. {caption}")
-
-
-def _draw(left: Axes, right: Axes, panel: Sequence[Series], history: History, every: int) -> int:
-    """Draw the slots of a panel; return how many readings lie beyond its axis."""
-    counted = np.concatenate([one.counted for one in panel])
-    low, high = fences(counted)
-    unit, length = unit_for([low])
-    log_scale(left, "y", low / length, high / length)
-    left.set_ylabel(unit)
-    edges = np.array([start - 0.5 for start in history.starts[1:]])
-    across = left.get_xaxis_transform()
-    ends = np.tile([0.0, 1.0], len(edges))
-    left.plot(
-        *_segments(np.repeat(edges, 2), ends), color=INK, lw=0.4, alpha=0.35, transform=across
     )
+    return c.described(name, title, drawing.svg(), caption, f"{title}. {caption}")
+
+
+def _draw_key(drawing: Drawing, history: History, names: Mapping[str, str]) -> None:
+    """Draw what the marks mean, in two columns."""
+    entries = [(names[one.role], f"fill: {COLOURS[one.role]}") for one in history.series]
+    entries.append(("warm-up", f"fill: none; stroke: {c.CURRENT}; stroke-width: 0.7"))
+    for place, (text, style) in enumerate(entries):
+        x, y = 12 + 150 * (place % 2), 12 + 14 * (place // 2)
+        drawing.marks([x], [y - 3], circle(2.4), style)
+        drawing.text(x + 9, y, cut(text, LONGEST_NAME), anchor="start")
+
+
+def _draw_panel(
+    drawing: Drawing,
+    y_ends: tuple[float, float],
+    panel: Sequence[Series],
+    history: History,
+    every: int,
+    *,
+    last: bool,
+) -> int:
+    """Draw the slots of a panel; return how many readings lie beyond its axis."""
+    low, high = fences(np.concatenate([one.counted for one in panel]))
+    unit, length = unit_for([low])
+    top, bottom = y_ends
+    times = Scale(*c.log_ends(low / length, high / length), bottom, top, log=True)
+    readings = Scale(-1, max(history.count, 1), LEFT, MIDDLE)
+    shares = Scale(0, 1, RIGHT, END)
+    _draw_axes(drawing, times, readings, shares, unit, last=last)
+    starts = readings.at(np.array(history.starts[1:], np.float64) - 0.5)
+    thin = f"stroke: {c.CURRENT}; stroke-opacity: 0.35; stroke-width: 0.4"
+    drawing.segments(((x, bottom, x, top) for x in starts), thin)
     beyond = 0
     for one in panel:
-        times = one.times / length
-        outside = (one.times < low) | (one.times > high)
-        drawn = (np.arange(len(times)) % every == 0) | outside
-        plain = drawn & ~one.warmup & ~outside
         colour = COLOURS[one.role]
-        x, y = (np.repeat(values[plain], 2) for values in (one.places, times))
-        left.plot(*_segments(x, y), color=colour, linewidth=2.4, solid_capstyle="round", alpha=0.8)
-        clipped = np.clip(times, low / length, high / length)
-        hollow: dict[str, Any] = {"color": colour, "linestyle": "", "markerfacecolor": "none"}
+        x, y = (
+            readings.at(one.places.astype(np.float64)),
+            times.at(np.clip(one.times, low, high) / length),
+        )
+        above, below = one.times > high, one.times < low
+        drawn = (np.arange(len(x)) % every == 0) | above | below
+        plain = drawn & ~one.warmup & ~above & ~below
+        dot = f"stroke: {colour}; stroke-opacity: 0.8; stroke-width: 2.4; stroke-linecap: round"
+        drawing.marks(x[plain], y[plain], "h0", f"fill: none; {dot}")
         warm = drawn & one.warmup
-        left.plot(one.places[warm], clipped[warm], "o", markersize=2.6, mew=0.7, **hollow)
-        far = outside & ~one.warmup
-        for which, marker in ((one.times > high, "^"), (one.times < low, "v")):
-            at = far & which
-            left.plot(one.places[at], clipped[at], marker, color=colour, ms=4)
-        beyond += int(far.sum())
-        right.plot(*_steps(one.counted / length), color=colour, linewidth=1.2)
-    left.set_xlim(-1, history.count)
-    right.set(xlim=(0, 1), xticks=(0, 0.5, 1))
-    right.set_xticklabels(("0", "½", "1"), fontsize=SMALL)
-    right.tick_params(axis="y", length=0, labelleft=False)
-    left.grid(axis="y")
-    right.grid()
+        hollow = f"fill: none; stroke: {colour}; stroke-width: 0.7"
+        drawing.marks(x[warm], y[warm], circle(1.3), hollow)
+        for which, form in ((above, "m0 -2l-2 4h4z"), (below, "m0 2l-2 -4h4z")):
+            far = which & ~one.warmup
+            drawing.marks(x[far], y[far], form, f"fill: {colour}; stroke: {colour}")
+            beyond += int(far.sum())
+        share, time = _steps(one.counted / length)
+        drawing.line(shares.at(share), times.at(time), f"stroke: {colour}; stroke-width: 1.2")
     return beyond
 
 
-def _segments(x: Any, y: Any) -> tuple[Floats, Floats]:
-    """Part a line that goes through pairs of points into one line for each pair."""
-    gaps = np.full(len(x) // 2, np.nan)
-    parted = [
-        np.column_stack([v[::2], v[1::2], gaps]).ravel() for v in (np.asarray(x), np.asarray(y))
-    ]
-    return parted[0], parted[1]
+def _draw_axes(
+    drawing: Drawing, times: Scale, readings: Scale, shares: Scale, unit: str, *, last: bool
+) -> None:
+    """Draw the frames of a panel, with ticks; the last panel names those along the bottom."""
+    bottom, top = times.start, times.end
+    grid = f"stroke: {c.CURRENT}; stroke-opacity: 0.15; stroke-width: 0.5"
+    frame = f"stroke: {c.CURRENT}; stroke-width: 0.6"
+    for tick in c.round_numbers(times.low, times.high):
+        y = float(times.at(tick))
+        drawing.segments([(LEFT, y, MIDDLE, y), (RIGHT, y, END, y)], grid)
+        drawing.segments([(LEFT - 3.5, y, LEFT, y)], frame)
+        drawing.text(LEFT - 6, y + 3, c.number_on_axis(tick), anchor="end")
+    drawing.text(10, (top + bottom) / 2, unit, turned=True)
+    counts = [tick for tick in MaxNLocator(6).tick_values(0, readings.high) if tick < readings.high]
+    along = [(float(readings.at(tick)), c.number_on_axis(tick)) for tick in counts if tick >= 0]
+    parts = [(float(shares.at(share)), text) for share, text in ((0, "0"), (0.5, "½"), (1, "1"))]
+    drawing.segments([(x, bottom, x, top) for x, _ in parts], grid)
+    for x, text in (*along, *parts):
+        drawing.segments([(x, bottom, x, bottom + 3.5)], frame)
+        if last:
+            drawing.text(x, bottom + 13, text, size=c.SMALL)
+    for left, right in ((LEFT, MIDDLE), (RIGHT, END)):
+        drawing.line([left, left, right], [top, bottom, bottom], frame)
 
 
 def _steps(times: Floats) -> tuple[Floats, Floats]:

@@ -14,19 +14,9 @@ from matplotlib.figure import Figure
 
 from bench.model.numbers import count_text, ratio_text, significant, unit_for
 from bench.model.records import Estimate, Phase
+from bench.report.elements import chart as c
 from bench.report.elements.case_names import cut
-from bench.report.elements.chart import (
-    BASELINE_COLOUR,
-    CANDIDATE_COLOUR,
-    INK,
-    SMALL,
-    TRUTH_COLOUR,
-    WIDTH_INCHES,
-    Chart,
-    finish,
-    log_scale,
-    style,
-)
+from bench.report.elements.chart import Chart
 from bench.report.elements.sentences import MARKS
 
 ROW_INCHES, GROUP_INCHES, EDGE_INCHES = 0.17, 0.26, 0.98
@@ -36,9 +26,9 @@ MOST_ROWS = 120
 """Of a chart; networks beyond are in the table of results."""
 LONGEST_NAME, LONGEST_NETWORK, LONGEST_HEAD = 15, 60, 26
 FAMILIES: tuple[tuple[str, str, str, str], ...] = (
-    ("python", "Python and NumPy", BASELINE_COLOUR, "o"),
-    ("mojo", "Mojo", CANDIDATE_COLOUR, "D"),
-    ("other", "others", TRUTH_COLOUR, "s"),
+    ("python", "Python and NumPy", c.BASELINE_COLOUR, "o"),
+    ("mojo", "Mojo", c.CANDIDATE_COLOUR, "D"),
+    ("other", "others", c.TRUTH_COLOUR, "s"),
 )
 """Of implementations: key, name, colour and marker."""
 
@@ -95,17 +85,17 @@ def ladder_chart(phase: Phase, groups: Sequence[Group], baseline: str) -> Chart 
         return None
     unit, length = unit_for([min(times)])
     name = f"ladder-{phase}"
-    with style(name):
+    with c.style(name):
         inches = [ROW_INCHES * len(group.variants) + GROUP_INCHES for group in shown]
         height = sum(inches) + EDGE_INCHES
-        figure = Figure(figsize=(WIDTH_INCHES, height))
+        figure = Figure(figsize=(c.WIDTH_INCHES, height))
         bottom, top = 0.42 / height, 1 - (EDGE_INCHES - 0.42) / height
         ax = figure.add_axes((LEFT, bottom, RIGHT - LEFT, top - bottom))
-        log_scale(ax, "x", min(times) / length, max(times) / length)
+        c.log_scale(ax, "x", min(times) / length, max(times) / length)
         handles = _draw(ax, shown, length)
         ax.set_xlabel(f"time of one repetition, {unit} (log scale)")
         beside = cut(f"{baseline} time / its own", LONGEST_HEAD)
-        figure.text(RIGHT + 0.02, top, beside, fontsize=SMALL, va="bottom")
+        figure.text(RIGHT + 0.02, top, beside, fontsize=c.SMALL, va="bottom")
         _legend(figure, handles, baseline)
         title = f"The ladder: {phase}"
         left = len(groups) - len(shown)
@@ -121,7 +111,7 @@ def ladder_chart(phase: Phase, groups: Sequence[Group], baseline: str) -> Chart 
             + ", ".join(_words(variant, unit, length) for variant in group.variants)
             for group in shown
         ]
-        return finish(name, title, figure, caption, f"{title}. {'. '.join(words)}.")
+        return c.finish(name, title, figure, caption, f"{title}. {'. '.join(words)}.")
 
 
 def _that_fit(groups: Sequence[Group]) -> list[Group]:
@@ -147,7 +137,7 @@ def _draw(ax: Axes, groups: Sequence[Group], length: float) -> Mapping[str, obje
     for group in groups:
         network = cut(group.network, LONGEST_NETWORK)
         ax.text(
-            -(LEFT - 0.02) / (RIGHT - LEFT), top + 0.6 * step, network, fontsize=SMALL,
+            -(LEFT - 0.02) / (RIGHT - LEFT), top + 0.6 * step, network, fontsize=c.SMALL,
             fontweight="bold", va="center", transform=beside,
         )  # fmt: skip
         first = top + step
@@ -167,11 +157,13 @@ def _draw(ax: Axes, groups: Sequence[Group], length: float) -> Mapping[str, obje
                 if variant.is_baseline:
                     ends = [first, first + len(group.variants)]
                     x = [time.point / length] * 2
-                    (line,) = ax.plot(x, ends, color=INK, linewidth=0.7, alpha=0.5, zorder=1)
+                    (line,) = ax.plot(x, ends, color=c.INK, linewidth=0.7, alpha=0.5, zorder=1)
                     handles["line"] = line
-            ax.text(1.03, y, _beside(variant), fontsize=SMALL - 0.5, va="center", transform=beside)
+            ax.text(
+                1.03, y, _beside(variant), fontsize=c.SMALL - 0.5, va="center", transform=beside
+            )
         top = first + len(group.variants)
-    ax.set_yticks(places, labels, fontsize=SMALL - 0.5)
+    ax.set_yticks(places, labels, fontsize=c.SMALL - 0.5)
     ax.set_ylim(top, 0)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)

@@ -13,25 +13,10 @@ from numpy.typing import NDArray
 
 from bench.model.numbers import interval, significant, unit_for
 from bench.model.records import PHASES
+from bench.report.elements import chart as c
 from bench.report.elements.case_names import CaseNames
 from bench.report.elements.case_rows import CaseRow
-from bench.report.elements.chart import (
-    BASELINE_COLOUR,
-    CANDIDATE_COLOUR,
-    GAP,
-    INK,
-    SMALL,
-    TRUTH_COLOUR,
-    WIDTH_INCHES,
-    Chart,
-    ends_of,
-    finish,
-    label_rows,
-    legend,
-    log_scale,
-    stack,
-    style,
-)
+from bench.report.elements.chart import Chart
 from bench.workers.datasets import true_sinc
 
 MOST_ROWS = 40
@@ -52,24 +37,24 @@ def speedup_chart(cases: Sequence[CaseRow], baseline: str, candidate: str) -> Ch
     panels = _panels(cases)
     if not panels or not any(math.isfinite(row.ratio_low) for row in cases):
         return None
-    low, high = ends_of(
+    low, high = c.ends_of(
         end
         for row in cases
         for end in (row.ratio, row.ratio_low, row.ratio_high, row.again_low, row.again_high)
     )
-    with style("speedup"):
-        figure, axes = stack([len(rows) for _, rows in panels])
+    with c.style("speedup"):
+        figure, axes = c.stack([len(rows) for _, rows in panels])
         for ax, (phase, rows) in zip(axes, panels, strict=True):
-            label_rows(ax, phase, _labels(rows))
-            ax.axvline(1, color=INK, linewidth=0.9, zorder=1)
+            c.label_rows(ax, phase, _labels(rows))
+            ax.axvline(1, color=c.INK, linewidth=0.9, zorder=1)
             for place, row in enumerate(rows):
                 _draw_ratio(ax, place, row)
-            log_scale(ax, "x", min(low, 0.97), max(high, 1.03))
-        (point,) = axes[0].plot([], [], "o-", color=INK, label="ratio, 95 % interval")
-        floor = axes[0].fill_between([], [], color=INK, alpha=0.2, linewidth=0, label="A/A floor")
-        legend(figure, (point, floor))
+            c.log_scale(ax, "x", min(low, 0.97), max(high, 1.03))
+        (point,) = axes[0].plot([], [], "o-", color=c.INK, label="ratio, 95 % interval")
+        floor = axes[0].fill_between([], [], color=c.INK, alpha=0.2, linewidth=0, label="A/A floor")
+        c.legend(figure, (point, floor))
         middle = f"{baseline} time / {candidate} time"
-        axes[-1].set_xlabel(GAP.join((f"← {baseline} faster", middle, f"{candidate} faster →")))
+        axes[-1].set_xlabel(c.GAP.join((f"← {baseline} faster", middle, f"{candidate} faster →")))
         title = f"Speed-up of {candidate} over {baseline}, by phase and network"
         caption = (
             f"Right of the line at 1 {candidate} is faster, left of it {baseline}. Bars are 95 % "
@@ -81,7 +66,7 @@ def speedup_chart(cases: Sequence[CaseRow], baseline: str, candidate: str) -> Ch
             f"{phase}: " + ", ".join(f"{r.network} {r.dtype} {_ratio_words(r)}" for r in rows)
             for phase, rows in panels
         ]
-        return finish("speedup", title, figure, caption, f"{title}. {'. '.join(words)}.")
+        return c.finish("speedup", title, figure, caption, f"{title}. {'. '.join(words)}.")
 
 
 def time_chart(cases: Sequence[CaseRow], baseline: str, candidate: str) -> Chart | None:
@@ -103,33 +88,33 @@ def time_chart(cases: Sequence[CaseRow], baseline: str, candidate: str) -> Chart
     words = []
     sides: tuple[tuple[str, str, dict[str, Any]], ...] = (
         # both markers are seen where they coincide
-        ("baseline", baseline, {"color": BASELINE_COLOUR, "marker": "o", "markersize": 7.5}),
-        ("candidate", candidate, {"color": CANDIDATE_COLOUR, "marker": "D", "markersize": 4}),
+        ("baseline", baseline, {"color": c.BASELINE_COLOUR, "marker": "o", "markersize": 7.5}),
+        ("candidate", candidate, {"color": c.CANDIDATE_COLOUR, "marker": "D", "markersize": 4}),
     )
-    with style("times"):
-        figure, axes = stack([len(rows) for _, rows in panels])
+    with c.style("times"):
+        figure, axes = c.stack([len(rows) for _, rows in panels])
         for ax, (phase, rows) in zip(axes, panels, strict=True):
             times = {role: np.array([row.times(role) for row in rows]) for role, *_ in sides}
             unit, length = unit_for([end for of in times.values() for end in of[:, 0]])
-            label_rows(ax, phase, _labels(rows))
+            c.label_rows(ax, phase, _labels(rows))
             places = np.arange(len(rows))
             ours, theirs = (of[:, 0] / length for of in times.values())
-            ax.hlines(places, ours, theirs, color=INK, alpha=0.3, linewidth=1)
+            ax.hlines(places, ours, theirs, color=c.INK, alpha=0.3, linewidth=1)
             for role, name, look in sides:
                 point, low, high = (times[role] / length).T
                 ax.hlines(places, low, high, color=look["color"], linewidth=2)
                 ax.plot(point, places, linestyle="", label=name, **look)
-            log_scale(ax, "x", *ends_of(np.array([*times.values()]).ravel() / length))
+            c.log_scale(ax, "x", *c.ends_of(np.array([*times.values()]).ravel() / length))
             ax.set_xlabel(f"time of one repetition, {unit} (log scale)")
             words += [_time_words(row, unit, length, baseline, candidate) for row in rows]
-        legend(figure, axes[0].get_legend_handles_labels()[0])
+        c.legend(figure, axes[0].get_legend_handles_labels()[0])
         title = f"Times of {baseline} and {candidate}, by phase and network"
         bars = "with 95 %" if any(math.isfinite(r.baseline_low_ns) for r in cases) else "without"
         caption = (
             f"Medians {bars} intervals; to the left is faster. Each phase has its own axis."
             f"{_left_out(cases)}"
         )
-        return finish("times", title, figure, caption, f"{title}. {'; '.join(words)}.")
+        return c.finish("times", title, figure, caption, f"{title}. {'; '.join(words)}.")
 
 
 def loss_chart(
@@ -157,18 +142,18 @@ def loss_chart(
     shown = np.where(np.isfinite(apart) & (apart > 0), apart, np.nan)
     worst = significant(float(apart.max()), 2)
     at = np.arange(1, epochs + 1)
-    with style("loss"):
-        figure = Figure(figsize=(WIDTH_INCHES, 4.2), layout="constrained")
+    with c.style("loss"):
+        figure = Figure(figsize=(c.WIDTH_INCHES, 4.2), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
         top.set_title("training loss, mean over each epoch")
         _twins(top, at, means, baseline, candidate)
         if (np.isfinite(means) & (np.array(means) > 0)).any():
-            log_scale(top, "y", *ends_of(np.ravel(means)))
+            c.log_scale(top, "y", *c.ends_of(np.ravel(means)))
         top.legend()
         bottom.set_title("largest relative difference in an epoch")
         if np.isfinite(shown).any():
-            bottom.plot(at, shown, ".", color=INK, markersize=2.5)
-            log_scale(bottom, "y", *ends_of(shown))
+            bottom.plot(at, shown, ".", color=c.INK, markersize=2.5)
+            c.log_scale(bottom, "y", *c.ends_of(shown))
         else:
             text = "none at all" if not apart.any() else "not finite"
             bottom.text(0.5, 0.5, text, ha="center", transform=bottom.transAxes)
@@ -187,7 +172,7 @@ def loss_chart(
             f"{title}, {epochs} epochs: {baseline} from {ends[0]}, {candidate} from {ends[1]}; "
             f"largest relative difference of a batch {worst}."
         )
-        return finish("loss", title, figure, caption, alt)
+        return c.finish("loss", title, figure, caption, alt)
 
 
 def curve_chart(
@@ -212,14 +197,14 @@ def curve_chart(
         return None
     truth = true_sinc(grid)
     apart = _farthest(curves[1], curves[0])
-    with style("curve"):
-        figure = Figure(figsize=(WIDTH_INCHES, 3.2), layout="constrained")
+    with c.style("curve"):
+        figure = Figure(figsize=(c.WIDTH_INCHES, 3.2), layout="constrained")
         ax = figure.subplots()
-        ax.plot(X, y, ".", color=INK, alpha=0.25, markersize=3, label="training data")
-        ax.plot(grid, truth, color=TRUTH_COLOUR, linewidth=1, label="true curve")
+        ax.plot(X, y, ".", color=c.INK, alpha=0.25, markersize=3, label="training data")
+        ax.plot(grid, truth, color=c.TRUTH_COLOUR, linewidth=1, label="true curve")
         _twins(ax, grid, curves, baseline, candidate)
         ax.set(xlabel="x", ylabel="y")
-        ax.legend(fontsize=SMALL)
+        ax.legend(fontsize=c.SMALL)
         ax.grid()
         title = f"What {baseline} and {candidate} learned"
         caption = (
@@ -232,7 +217,7 @@ def curve_chart(
             f"most {apart} apart; from the true curve {baseline} is at most "
             f"{_farthest(curves[0], truth)} away, {candidate} {_farthest(curves[1], truth)}."
         )
-        return finish("curve", title, figure, caption, alt)
+        return c.finish("curve", title, figure, caption, alt)
 
 
 def _panels(cases: Sequence[CaseRow]) -> list[tuple[str, list[CaseRow]]]:
@@ -270,13 +255,13 @@ def _labels(rows: Sequence[CaseRow]) -> list[str]:
 def _draw_ratio(ax: Axes, place: int, row: CaseRow) -> None:
     if math.isfinite(row.again_low) and math.isfinite(row.again_high):
         height = [place - 0.38, place + 0.38]
-        ax.fill_betweenx(height, row.again_low, row.again_high, color=INK, alpha=0.2, linewidth=0)
-    colour = {"FASTER": CANDIDATE_COLOUR, "SLOWER": BASELINE_COLOUR}.get(row.verdict, INK)
+        ax.fill_betweenx(height, row.again_low, row.again_high, color=c.INK, alpha=0.2, linewidth=0)
+    colour = {"FASTER": c.CANDIDATE_COLOUR, "SLOWER": c.BASELINE_COLOUR}.get(row.verdict, c.INK)
     if math.isfinite(row.ratio):
         ax.plot([row.ratio_low, row.ratio_high], [place, place], color=colour, linewidth=2)
         ax.plot(row.ratio, place, "o", color=colour, markersize=5.5)
     beside = ax.get_yaxis_transform()
-    ax.text(1.02, place, _ratio_words(row), fontsize=SMALL, va="center", transform=beside)
+    ax.text(1.02, place, _ratio_words(row), fontsize=c.SMALL, va="center", transform=beside)
 
 
 def _ratio_words(row: CaseRow) -> str:
@@ -299,8 +284,8 @@ def _twins(
     ax: Axes, x: NDArray[Any], lines: Sequence[NDArray[Any]], baseline: str, candidate: str
 ) -> None:
     """Draw two lines that may lie on each other so that both are seen."""
-    ax.plot(x, lines[0], color=BASELINE_COLOUR, linewidth=4, alpha=0.65, label=baseline)
-    ax.plot(x, lines[1], "--", color=CANDIDATE_COLOUR, linewidth=1.2, label=candidate)
+    ax.plot(x, lines[0], color=c.BASELINE_COLOUR, linewidth=4, alpha=0.65, label=baseline)
+    ax.plot(x, lines[1], "--", color=c.CANDIDATE_COLOUR, linewidth=1.2, label=candidate)
 
 
 def _farthest(one: NDArray[Any], other: NDArray[Any]) -> str:

@@ -22,18 +22,8 @@ from bench.model.cases import case_text, network_text
 from bench.model.numbers import NARROW_SPACE, count_text, interval, listing, significant
 from bench.model.records import PHASES, Case, DType, Phase, Rate, Result
 from bench.model.tables import Table
-from bench.report.elements.chart import (
-    BASELINE_COLOUR,
-    CANDIDATE_COLOUR,
-    INK,
-    SMALL,
-    WIDTH_INCHES,
-    Chart,
-    finish,
-    legend,
-    log_scale,
-    style,
-)
+from bench.report.elements import chart as c
+from bench.report.elements.chart import Chart
 from bench.report.elements.sentences import slot_names
 
 HEIGHT_INCHES = 4.0
@@ -42,7 +32,7 @@ MOST_CHARTS = 12
 MOST_LABELLED = 12
 """Networks of a chart whose points bear a number."""
 MARKERS: dict[str, str] = {"forward": "o", "backprop": "s", "epoch": "^"}
-COLOURS = {"baseline": BASELINE_COLOUR, "candidate": CANDIDATE_COLOUR}
+COLOURS = {"baseline": c.BASELINE_COLOUR, "candidate": c.CANDIDATE_COLOUR}
 SLOPES: tuple[tuple[Phase, str, str], ...] = (("memory", "memory", "--"), ("cache", "cache", ":"))
 """Roofs that rise with the intensity: probe, name, line."""
 
@@ -144,8 +134,8 @@ def _chart(
     networks = list(dict.fromkeys(network_text(point.case.problem) for point in points))
     numbers = {network: place + 1 for place, network in enumerate(networks)}
     labelled = len(networks) <= MOST_LABELLED
-    with style(name):
-        figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), layout="constrained")
+    with c.style(name):
+        figure = Figure(figsize=(c.WIDTH_INCHES, HEIGHT_INCHES), layout="constrained")
         ax = figure.subplots()
         low, high = _draw_roofs(ax, points, roofs)
         for point in points:
@@ -156,12 +146,12 @@ def _chart(
             handles += ax.plot([], [], "o", color=colour, label=names[role])
         phases = {point.case.phase for point in points}
         for phase in (phase for phase in PHASES if phase in phases):
-            look: dict[str, Any] = {"color": INK, "markerfacecolor": "none", "linestyle": ""}
+            look: dict[str, Any] = {"color": c.INK, "markerfacecolor": "none", "linestyle": ""}
             handles += ax.plot([], [], marker=MARKERS[phase], label=phase, **look)
-        legend(figure, handles)
+        c.legend(figure, handles)
         reached = [rate[0] for point in points for rate in point.rates.values()]
-        log_scale(ax, "x", low, high)
-        log_scale(ax, "y", 0.8 * min(reached), max(roofs.peak, *reached))
+        c.log_scale(ax, "x", low, high)
+        c.log_scale(ax, "y", 0.8 * min(reached), max(roofs.peak, *reached))
         ax.set(xlabel="FLOP per byte that must move at least once (log scale)", ylabel="GFLOP/s")
         ax.grid()
         title = f"Roofline, {where}"
@@ -176,7 +166,7 @@ def _chart(
             f"A line joins the two sides of a case.{f' Networks: {key}.' if labelled else ''}"
         )
         words = "; ".join(_words(point, names) for point in points)
-        return finish(name, title, figure, caption, f"{title}: {'; '.join(below)}. {words}.")
+        return c.finish(name, title, figure, caption, f"{title}: {'; '.join(below)}. {words}.")
 
 
 def _draw_roofs(ax: Axes, points: Sequence[Point], roofs: Roofs) -> tuple[float, float]:
@@ -185,13 +175,13 @@ def _draw_roofs(ax: Axes, points: Sequence[Point], roofs: Roofs) -> tuple[float,
     xs = [point.intensity for point in points] + ridges
     low, high = min(xs) / 2, max(xs) * 2
     peak = f"peak {significant(roofs.peak)} GFLOP/s"
-    ax.plot([low / 2, high * 2], [roofs.peak] * 2, "-", color=INK, linewidth=1.2, label=peak)
+    ax.plot([low / 2, high * 2], [roofs.peak] * 2, "-", color=c.INK, linewidth=1.2, label=peak)
     for probe, name, line in SLOPES:
         if probe in roofs.slopes:
             slope = roofs.slopes[probe]
             x = np.array([low / 2, roofs.peak / slope])
             label = f"{name} {significant(slope)} GB/s"
-            ax.plot(x, x * slope, line, color=INK, linewidth=1.2, label=label)
+            ax.plot(x, x * slope, line, color=c.INK, linewidth=1.2, label=label)
     return low, high
 
 
@@ -209,13 +199,13 @@ def _draw_point(ax: Axes, point: Point, number: str) -> None:
     """Draw one case: both sides, their intervals, the line between them, its network's number."""
     x, marker = point.intensity, MARKERS[point.case.phase]
     values = [rate[0] for rate in point.rates.values()]
-    ax.plot([x, x], [min(values), max(values)], color=INK, linewidth=0.6, alpha=0.4)
+    ax.plot([x, x], [min(values), max(values)], color=c.INK, linewidth=0.6, alpha=0.4)
     for role, (rate, low, high) in point.rates.items():
         ax.plot([x, x], [low, high], color=COLOURS[role], linewidth=2)
         ax.plot(x, rate, marker, color=COLOURS[role], markersize=4.5)
     if number:
         away: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top"}
-        ax.annotate(number, (x, min(values)), (0, -4), fontsize=SMALL - 0.5, **away)
+        ax.annotate(number, (x, min(values)), (0, -4), fontsize=c.SMALL - 0.5, **away)
 
 
 def _words(point: Point, names: Mapping[str, str]) -> str:

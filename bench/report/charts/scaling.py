@@ -16,18 +16,8 @@ from bench.model.arithmetic import flops
 from bench.model.numbers import count_text, interval, time_text, unit_for
 from bench.model.records import Case, Estimate
 from bench.model.workload import Axis, rest_text
-from bench.report.elements.chart import (
-    BASELINE_COLOUR,
-    CANDIDATE_COLOUR,
-    INK,
-    WIDTH_INCHES,
-    Chart,
-    finish,
-    legend,
-    log_scale,
-    number_on_axis,
-    style,
-)
+from bench.report.elements import chart as c
+from bench.report.elements.chart import Chart
 from bench.report.elements.scaling_text import flop_unit, slope_text
 
 PANEL_INCHES = 2.1
@@ -35,7 +25,7 @@ MOST_MARKED = 30
 """Points of a panel that are drawn at full size."""
 MOST_TICKS = 7
 NEAR = 0.01
-"""A floor is drawn where it is at least this part of the shortest time of its panel."""
+"""An empty call is drawn where it is at least this part of the shortest time of its panel."""
 NEAR_WIDE = 0.1
 """The same for the times of networks one wide, of which there is one for each network."""
 AXIS_LABELS: dict[Axis, str] = {
@@ -46,12 +36,12 @@ AXIS_LABELS: dict[Axis, str] = {
 }
 ROLES = ("baseline", "candidate")
 LOOKS: dict[str, dict[str, Any]] = {  # both markers are seen where they coincide
-    "baseline": {"color": BASELINE_COLOUR, "marker": "o", "markersize": 6},
-    "candidate": {"color": CANDIDATE_COLOUR, "marker": "D", "markersize": 3.5},
+    "baseline": {"color": c.BASELINE_COLOUR, "marker": "o", "markersize": 6},
+    "candidate": {"color": c.CANDIDATE_COLOUR, "marker": "D", "markersize": 3.5},
 }
 Names = Mapping[str, str]
 """Display name by role."""
-Floors = Mapping[str, float]
+Calls = Mapping[str, float]
 """Nanoseconds of an empty call by role, as far as they are known."""
 OneWide = Mapping[str, Mapping[Case, float]]
 """Nanoseconds of the phase of a case in a network as deep and one wide, by role, where known."""
@@ -62,7 +52,7 @@ def scaling_chart(
     settings: Sequence[tuple[Setting, Fitted]],
     names: Names,
     labels: Names,
-    floors: Floors,
+    calls: Calls,
     one_wide: OneWide,
     peak: float | None,
 ) -> Chart:
@@ -73,7 +63,7 @@ def scaling_chart(
         settings: At least one, with at least one case each, and how time grows in it.
         names: Display name by role.
         labels: Label of the slot by role.
-        floors: What an empty call takes, by role.
+        calls: What an empty call takes, by role.
         one_wide: What a case takes where every layer is one wide: dispatch, whatever the size.
         peak: What the machine can do, in FLOP per nanosecond; None if it was not measured.
 
@@ -81,7 +71,7 @@ def scaling_chart(
         The chart, with each exponent in its caption's words.
     """
     first = settings[0][0]
-    with style(name):
+    with c.style(name):
         figure, axes = _panels(len(settings))
         words = []
         handles: dict[str, Any] = {}
@@ -93,16 +83,16 @@ def scaling_chart(
             if peak:
                 ends = np.array([sizes.min(), sizes.max()])
                 (handles["at the measured peak"],) = ax.plot(
-                    ends, ends / peak, ":", color=INK, linewidth=1.2
+                    ends, ends / peak, ":", color=c.INK, linewidth=1.2
                 )
             shortest = min(_times(setting.cases, labels, "low"), default=math.nan)
-            for role, floor in floors.items():
-                if floor >= NEAR * shortest:
+            for role, call_ns in calls.items():
+                if call_ns >= NEAR * shortest:
                     line = ax.axhline(
-                        floor, color=LOOKS[role]["color"], linewidth=1, linestyle="-."
+                        call_ns, color=LOOKS[role]["color"], linewidth=1, linestyle="-."
                     )
                     handles[f"{names[role]}, empty call"] = line
-                    shortest = min(shortest, floor)
+                    shortest = min(shortest, call_ns)
                     drawn.add(role)
             for role, times in one_wide.items():
                 known = [times.get(one.case, math.nan) for one in setting.cases]
@@ -114,7 +104,7 @@ def scaling_chart(
                     shortest = min(shortest, least)
             longest = max(_times(setting.cases, labels, "high"), default=math.nan)
             _time_axis(ax, shortest, longest)
-            log_scale(ax, "x", float(sizes.min()), float(sizes.max()))
+            c.log_scale(ax, "x", float(sizes.min()), float(sizes.max()))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: _flop_tick(tick)))
             words.append(f"{setting.phase}: {_growth(fit, names)}")
         axes[-1].set_xlabel("FLOP of one repetition (log scale)")
@@ -124,7 +114,7 @@ def scaling_chart(
         caption = (
             "Medians of one repetition with 95 % intervals, against the arithmetic of its matrix "
             f"products. {_dashed(words)}"
-            f"{_floor_words(floors, names, drawn)}{_one_wide_words(settings, one_wide, names)}"
+            f"{_call_words(calls, names, drawn)}{_one_wide_words(settings, one_wide, names)}"
             + (
                 f" The dotted line is the same work at the measured peak of {peak:.3g} GFLOP/s."
                 if peak
@@ -134,7 +124,7 @@ def scaling_chart(
         ranges = "; ".join(
             f"{setting.phase}: {_range_words(setting, names, labels)}" for setting, _ in settings
         )
-        return finish(
+        return c.finish(
             name, title, figure, caption, f"{title}. {ranges}. Exponents: {'; '.join(words)}."
         )
 
@@ -152,7 +142,7 @@ def sweep_chart(name: str, sweeps: Sequence[Sweep], names: Names, labels: Names)
         The chart, with each exponent in its caption's words.
     """
     first = sweeps[0]
-    with style(name):
+    with c.style(name):
         figure, axes = _panels(len(sweeps))
         words = []
         handles: dict[str, Any] = {}
@@ -164,10 +154,10 @@ def sweep_chart(name: str, sweeps: Sequence[Sweep], names: Names, labels: Names)
             low = min(_times(cases, labels, "low"), default=math.nan)
             high = max(_times(cases, labels, "high"), default=math.nan)
             _time_axis(ax, low, high)
-            log_scale(ax, "x", float(values.min()), float(values.max()))
+            c.log_scale(ax, "x", float(values.min()), float(values.max()))
             if len(values) <= MOST_TICKS:
                 ax.xaxis.set_major_locator(FixedLocator(list(values)))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: number_on_axis(tick)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: c.number_on_axis(tick)))
             words.append(f"{sweep.setting.phase}: {_growth(sweep.fitted, names)}")
         label = AXIS_LABELS[first.axis]
         axes[-1].set_xlabel(f"{label} (log scale)")
@@ -185,7 +175,7 @@ def sweep_chart(name: str, sweeps: Sequence[Sweep], names: Names, labels: Names)
             f"{_range_words(one.setting, names, labels)}"
             for one in sweeps
         )
-        return finish(
+        return c.finish(
             name,
             title,
             figure,
@@ -195,7 +185,7 @@ def sweep_chart(name: str, sweeps: Sequence[Sweep], names: Names, labels: Names)
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(WIDTH_INCHES, PANEL_INCHES * count + 0.7), layout="constrained")
+    figure = Figure(figsize=(c.WIDTH_INCHES, PANEL_INCHES * count + 0.7), layout="constrained")
     return figure, list(figure.subplots(count, 1, squeeze=False)[:, 0])
 
 
@@ -225,7 +215,7 @@ def _draw(
 
 
 def _time_axis(ax: Axes, low: float, high: float) -> None:
-    log_scale(ax, "y", low, high)
+    c.log_scale(ax, "y", low, high)
     ax.set_ylabel("one repetition")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: _time_tick(tick)))
 
@@ -247,7 +237,7 @@ def _time(one: Measured, label: str) -> Estimate:
 def _time_tick(value: float) -> str:
     """Write a time on an axis: `100 µs`, `1 ms`."""
     unit, length = unit_for([value])
-    return f"{number_on_axis(value / length)} {unit}"
+    return f"{c.number_on_axis(value / length)} {unit}"
 
 
 def _flop_tick(value: float) -> str:
@@ -259,7 +249,7 @@ def _flop_tick(value: float) -> str:
 def _legend(figure: Figure, handles: Mapping[str, Any]) -> None:
     for label, handle in handles.items():
         handle.set_label(label)
-    legend(figure, handles.values())
+    c.legend(figure, handles.values())
 
 
 def _growth(fit: Fitted, names: Names) -> str:
@@ -276,11 +266,11 @@ def _dashed(words: Sequence[str]) -> str:
     return f"Dashed lines by least squares, with their exponents: {'; '.join(words)}."
 
 
-def _floor_words(floors: Floors, names: Names, drawn: set[str]) -> str:
+def _call_words(calls: Calls, names: Names, drawn: set[str]) -> str:
     """Say what an empty call costs, and where its line is not drawn."""
-    if not floors:
+    if not calls:
         return ""
-    told = ", ".join(f"{names[role]} {time_text(floor)}" for role, floor in floors.items())
+    told = ", ".join(f"{names[role]} {time_text(call_ns)}" for role, call_ns in calls.items())
     text = f" An empty call from Python takes {told}"
     if not drawn:
         return f"{text}: less than {NEAR:.0%} of every time here, and not drawn."

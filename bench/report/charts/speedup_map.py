@@ -20,19 +20,10 @@ from bench.model.arithmetic import flops
 from bench.model.cases import case_id, network_text
 from bench.model.numbers import count_text, interval, listing, significant
 from bench.model.records import PHASES, Case, DType, Phase, Problem, Run
+from bench.report.elements import chart as c
 from bench.report.elements.case_names import CaseNames, cut
 from bench.report.elements.case_rows import CaseRow
-from bench.report.elements.chart import (
-    BASELINE_COLOUR,
-    CANDIDATE_COLOUR,
-    INK,
-    SMALL,
-    WIDTH_INCHES,
-    Chart,
-    finish,
-    number_on_axis,
-    style,
-)
+from bench.report.elements.chart import Chart
 from bench.report.elements.sentences import MARKS, VERDICTS
 
 FAINTEST, STRONGEST = 0.1, 0.55
@@ -94,12 +85,12 @@ def map_chart(run: Run, cases: Sequence[CaseRow], baseline: str, candidate: str)
         default=0.0,
     )
     farthest = max(farthest, math.log(LEAST_FARTHEST))
-    with style("map"):
+    with c.style("map"):
         small = len(columns) <= MOST_WITH_INTERVALS
         each = ROW_INCHES if small else FLAT_ROW_INCHES
         lines = max(len(_column_text(column, columns).split()) for column in columns)
         head = HEAD_INCHES + HEAD_LINE_INCHES * lines
-        figure = Figure(figsize=(WIDTH_INCHES, head + KEY_INCHES + each * len(rows)))
+        figure = Figure(figsize=(c.WIDTH_INCHES, head + KEY_INCHES + each * len(rows)))
         _draw_cells(figure, rows, columns, cells, farthest, each, with_intervals=small)
         _draw_key(figure, farthest, baseline, candidate)
         title = f"Map of speed-ups of {candidate} over {baseline}"
@@ -122,13 +113,13 @@ def map_chart(run: Run, cases: Sequence[CaseRow], baseline: str, candidate: str)
             )
             for row in rows
         ]
-        return finish("map", title, figure, caption, f"{title}. {'. '.join(words)}.")
+        return c.finish("map", title, figure, caption, f"{title}. {'. '.join(words)}.")
 
 
 def tint(ratio: float, farthest: float) -> tuple[str, float]:
     """Choose colour and opacity of a ratio's cell; `farthest` is the log of the strongest."""
     part = min(1.0, abs(math.log(ratio)) / farthest)
-    colour = CANDIDATE_COLOUR if ratio >= 1 else BASELINE_COLOUR
+    colour = c.CANDIDATE_COLOUR if ratio >= 1 else c.BASELINE_COLOUR
     return colour, FAINTEST + (STRONGEST - FAINTEST) * part
 
 
@@ -200,9 +191,9 @@ def _draw_cells(
     for spine in ax.spines.values():
         spine.set_visible(False)
     names = [_label(_row_text(row, rows), two_lines=each > FLAT_ROW_INCHES) for row in rows]
-    ax.set_yticks([place + 0.5 for place in range(len(rows))], names, fontsize=SMALL)
+    ax.set_yticks([place + 0.5 for place in range(len(rows))], names, fontsize=c.SMALL)
     heads = [_column_text(column, columns).replace(" ", "\n") for column in columns]
-    ax.set_xticks([place + 0.5 for place in range(len(columns))], heads, fontsize=SMALL)
+    ax.set_xticks([place + 0.5 for place in range(len(columns))], heads, fontsize=c.SMALL)
     ax.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
     for y, row in enumerate(rows):
         for x, column in enumerate(columns):
@@ -214,17 +205,22 @@ def _draw_cell(
     ax: Axes, x: int, y: int, cell: CaseRow, farthest: float, *, with_intervals: bool
 ) -> None:
     """Draw one cell: its ground by verdict and ratio, its sign and number, its interval."""
-    ground: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "linewidth": 0.4, "alpha": 0.3}
+    ground: dict[str, Any] = {
+        "facecolor": "none",
+        "edgecolor": c.INK,
+        "linewidth": 0.4,
+        "alpha": 0.3,
+    }
     if _is_coloured(cell):
         colour, strength = tint(cell.ratio, farthest)
         ground = {"facecolor": colour, "alpha": strength, "linewidth": 0}
     _add_box(ax, x, y, **ground)
     if cell.verdict == "UNRESOLVED":
         # Opacity counts twice, for the pattern and for the box that it fills.
-        _add_box(ax, x, y, facecolor="none", edgecolor=INK, linewidth=0, alpha=0.4, hatch="///")
+        _add_box(ax, x, y, facecolor="none", edgecolor=c.INK, linewidth=0, alpha=0.4, hatch="///")
     if cell.verdict == "INVALID":
         for ends in ((0.06, 0.94), (0.94, 0.06)):
-            ax.plot([x + 0.03, x + 0.97], [y + end for end in ends], color=INK, lw=0.4, alpha=0.4)
+            ax.plot([x + 0.03, x + 0.97], [y + end for end in ends], color=c.INK, lw=0.4, alpha=0.4)
     value, ends_text = _number(cell)
     value = value if with_intervals or not value else significant(cell.ratio)
     sign = MARKS.get(cell.verdict, "")
@@ -234,7 +230,7 @@ def _draw_cell(
         x + 0.5,
         y + (0.34 if two else 0.5),
         f"{sign} {value}".strip(),
-        fontsize=9 if with_intervals else SMALL,
+        fontsize=9 if with_intervals else c.SMALL,
         fontweight="bold" if with_intervals else "normal",
         **where,
     )
@@ -271,12 +267,14 @@ def _draw_key(figure: Figure, farthest: float, baseline: str, candidate: str) ->
         ax.add_patch(Rectangle((step / steps, 0), 1 / steps, 1, facecolor=colour, alpha=strength))
     ax.set(xlim=(-1, 1), ylim=(0, 1), yticks=[])
     ends = (-1, -0.5, 0, 0.5, 1)
-    texts = [significant(math.exp(end * farthest), 2) if end else number_on_axis(1) for end in ends]
-    ax.set_xticks(ends, texts, fontsize=SMALL)
+    texts = [
+        significant(math.exp(end * farthest), 2) if end else c.number_on_axis(1) for end in ends
+    ]
+    ax.set_xticks(ends, texts, fontsize=c.SMALL)
     for spine in ax.spines.values():
         spine.set_visible(False)
     for side, name, place in (
         ("left", f"← {baseline} faster", -1),
         ("right", f"{candidate} faster →", 1),
     ):
-        ax.text(place, -3.1, name, fontsize=SMALL, ha=side, va="center")
+        ax.text(place, -3.1, name, fontsize=c.SMALL, ha=side, va="center")

@@ -11,17 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.model.numbers import significant
-from bench.report.elements.chart import (
-    BASELINE_COLOUR,
-    CANDIDATE_COLOUR,
-    INK,
-    SMALL,
-    TRUTH_COLOUR,
-    Chart,
-    finish,
-    log_scale,
-    style,
-)
+from bench.report.elements import chart as c
+from bench.report.elements.chart import Chart
 from bench.training.datasets import Task
 from bench.training.train import (
     Settings,
@@ -38,17 +29,17 @@ from bench.workers.datasets import true_sinc
 Array = NDArray[Any]
 
 SIZE_INCHES = (9.0, 6.6)
-COLOURS = (BASELINE_COLOUR, CANDIDATE_COLOUR)
+COLOURS = (c.BASELINE_COLOUR, c.CANDIDATE_COLOUR)
 # The first is wide and the second thin and dashed, so that both are seen where they coincide.
 LOOKS: tuple[dict[str, Any], ...] = (
-    {"color": BASELINE_COLOUR, "linewidth": 3.5, "alpha": 0.65},
-    {"color": CANDIDATE_COLOUR, "linewidth": 1.2, "linestyle": "--"},
+    {"color": c.BASELINE_COLOUR, "linewidth": 3.5, "alpha": 0.65},
+    {"color": c.CANDIDATE_COLOUR, "linewidth": 1.2, "linestyle": "--"},
 )
 
 
 def training_chart(task: Task, settings: Settings, sides: Sequence[Side]) -> Chart:
     """Draw both trainings, also where one ran away."""
-    with style("training"), np.errstate(all="ignore"):
+    with c.style("training"), np.errstate(all="ignore"):
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
         axes = figure.subplot_mosaic(
             [["fit", "training"], ["fit", "validation"], ["time", "time"]],
@@ -63,7 +54,7 @@ def training_chart(task: Task, settings: Settings, sides: Sequence[Side]) -> Cha
         held = _draw_losses(
             axes["validation"], "validation loss: mean, range of batches", losses, settings.epochs
         )
-        axes["training"].legend(fontsize=SMALL)
+        axes["training"].legend(fontsize=c.SMALL)
         axes["validation"].set_xlabel("epoch")
         _draw_times(axes["time"], sides)
         names = " and ".join(side.name for side in sides)
@@ -77,7 +68,7 @@ def training_chart(task: Task, settings: Settings, sides: Sequence[Side]) -> Cha
             "after the other: bench run measures."
         )
         alt = f"{title}. {fit}. Training loss: {ends}. Validation loss: {held}. {times(sides)}."
-        return finish("training", title, figure, caption, alt)
+        return c.finish("training", title, figure, caption, alt)
 
 
 def outcome(task: Task, side: Side) -> str:
@@ -112,13 +103,13 @@ def _draw_curves(ax: Axes, task: Task, sides: Sequence[Side]) -> str:
     truth = true_sinc(grid)
     ax.set_title("data, true curve and both fits")
     X, y = task.data.X.ravel(), task.data.y.ravel()
-    ax.plot(X, y, ".", color=INK, alpha=0.25, markersize=3, label="training data")
-    ax.plot(grid, truth, color=TRUTH_COLOUR, linewidth=1, label="true curve")
+    ax.plot(X, y, ".", color=c.INK, alpha=0.25, markersize=3, label="training data")
+    ax.plot(grid, truth, color=c.TRUTH_COLOUR, linewidth=1, label="true curve")
     for side, look in zip(sides, LOOKS, strict=True):
         curve = _shown(side.curve.ravel())
         ax.plot(grid, curve, label=side.name, **look)
     ax.set(xlabel="x", ylabel="y")
-    ax.legend(fontsize=SMALL)
+    ax.legend(fontsize=c.SMALL)
     ax.grid()
     words = [
         f"{side.name} is at most {_farthest(side.curve.ravel(), truth)} from the true curve"
@@ -142,7 +133,7 @@ def _draw_classes(ax: Axes, targets: Array, task: Task, sides: Sequence[Side]) -
         ax.barh(rows, shares, height, color=colour, label=label)
     ax.set(yticks=range(classes), xlim=(0, 1), ylim=(classes + 0.9, -0.6))
     ax.set(xlabel="share of rows", ylabel="digit")
-    ax.legend(fontsize=SMALL, loc="lower left")
+    ax.legend(fontsize=c.SMALL, loc="lower left")
     ax.grid(axis="x")
     return "; ".join(f"{side.name}: {outcome(task, side)}" for side in sides)
 
@@ -151,17 +142,17 @@ def _draw_predictions(ax: Axes, targets: Array, task: Task, sides: Sequence[Side
     """Draw what each side predicts of the test rows over what was true."""
     ax.set_title(f"{len(targets)} test rows")
     ends = [float(targets.min()), float(targets.max())]
-    ax.plot(ends, ends, color=TRUTH_COLOUR, linewidth=1, label="as it was")
+    ax.plot(ends, ends, color=c.TRUTH_COLOUR, linewidth=1, label="as it was")
     looks: tuple[dict[str, Any], ...] = (
-        {"color": BASELINE_COLOUR, "marker": "o", "markersize": 6, "alpha": 0.65},
-        {"color": CANDIDATE_COLOUR, "marker": "D", "markersize": 2.5},
+        {"color": c.BASELINE_COLOUR, "marker": "o", "markersize": 6, "alpha": 0.65},
+        {"color": c.CANDIDATE_COLOUR, "marker": "D", "markersize": 2.5},
     )
     for side, look in zip(sides, looks, strict=True):
         label = f"{side.name}: {outcome(task, side)}"
         shown = _shown(side.predictions.ravel())
         ax.plot(targets.ravel(), shown, linestyle="", label=label, **look)
     ax.set(xlabel="true", ylabel="predicted")
-    ax.legend(fontsize=SMALL)
+    ax.legend(fontsize=c.SMALL)
     ax.grid()
     return "; ".join(f"{side.name}: {outcome(task, side)}" for side in sides)
 
@@ -184,7 +175,7 @@ def _draw_losses(ax: Axes, title: str, losses: Sequence[tuple[str, Array]], epoc
     numbers = np.concatenate(drawn) if drawn else np.empty(0)
     numbers = numbers[np.isfinite(numbers)]
     if numbers.size:
-        log_scale(ax, "y", float(numbers.min()), float(numbers.max()))
+        c.log_scale(ax, "y", float(numbers.min()), float(numbers.max()))
     else:
         ax.text(0.5, 0.5, "none that can be drawn", ha="center", transform=ax.transAxes)
         ax.set_yticks([])
@@ -199,7 +190,7 @@ def _draw_times(ax: Axes, sides: Sequence[Side]) -> None:
     for place, (side, colour) in enumerate(zip(sides, COLOURS, strict=True)):
         ax.barh(place, side.seconds, 0.6, color=colour)
         text = f"{significant(side.seconds)} s"
-        ax.text(side.seconds + longest / 100, place, text, va="center", fontsize=SMALL)
+        ax.text(side.seconds + longest / 100, place, text, va="center", fontsize=c.SMALL)
     ax.set_yticks(range(len(sides)), [side.name for side in sides])
     ax.set(xlim=(0, longest * 1.12), ylim=(len(sides) - 0.5, -0.5), xlabel="seconds")
     ax.grid(axis="x")

@@ -29,12 +29,14 @@ from bench.model.numbers import NARROW_SPACE
 BASELINE_COLOUR = "#0072b2"
 CANDIDATE_COLOUR = "#d55e00"
 TRUTH_COLOUR = "#009e73"
-INK = "#010203"  # stands for currentColor until the SVG is finished
+CURRENT = "currentColor"
+INK = "#010203"  # stands for `CURRENT` until the SVG is finished
 
 WIDTH_INCHES = 4.4
 ROW_INCHES = 0.33
 PANEL_INCHES = 0.75  # title, axis and label of a panel, besides its rows
-SMALL = 7.5  # points
+SIZE, SMALL = 8.5, 7.5  # of letters, in points
+FONT = "'DejaVu Sans', 'Verdana', sans-serif"
 DPI_OF_SVG = 72  # its unit is the point
 GAP = 4 * "\N{NO-BREAK SPACE}"  # SVG folds plain spaces into one
 
@@ -43,7 +45,7 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # names come from files; a $ in one is a $
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
-    "font.size": 8.5,
+    "font.size": SIZE,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -113,13 +115,18 @@ def legend(figure: Figure, handles: Iterable[Any], columns: int = 3) -> None:
 
 def log_scale(ax: Axes, which: Literal["x", "y"], low: float, high: float) -> None:
     """Make an axis logarithmic around these ends, with few round numbers in plain writing."""
-    margin = math.exp(0.06 * (math.log(high) - math.log(low)) + 0.02)
-    low, high = max(low / margin, 1e-300), min(high * margin, 1e300)  # a loss may run away
+    low, high = log_ends(low, high)
     axis = ax.xaxis if which == "x" else ax.yaxis
     ax.set(**{f"{which}lim": (low, high), f"{which}scale": "log"})
     axis.set_major_locator(FixedLocator(round_numbers(low, high)))
     axis.set_major_formatter(FuncFormatter(lambda tick, _: number_on_axis(tick)))
     axis.set_minor_locator(NullLocator())
+
+
+def log_ends(low: float, high: float) -> tuple[float, float]:
+    """Return the ends of a logarithmic axis that leave some room around these."""
+    margin = math.exp(0.06 * (math.log(high) - math.log(low)) + 0.02)
+    return max(low / margin, 1e-300), min(high * margin, 1e300)  # a loss may run away
 
 
 def ends_of(values: Iterable[float]) -> tuple[float, float]:
@@ -161,33 +168,25 @@ def finish(name: str, title: str, figure: Figure, caption: str, alt: str) -> Cha
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     canvas.print_svg(buffer, metadata=nothing)  # type: ignore[no-untyped-call]
     svg = buffer.getvalue()
-    svg = compact(svg[svg.index("<svg") :].replace(INK, "currentColor"))
+    svg = compact(svg[svg.index("<svg") :].replace(INK, CURRENT))
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    return described(name, title, svg, caption, alt)
+
+
+def described(name: str, title: str, svg: str, caption: str, alt: str) -> Chart:
+    """Give an SVG its words, for who cannot see it, and a ground."""
     attributes = f'role="img" aria-label="{escape(alt)}" style="color: #1b1b1b; background: #fff"'
     return Chart(name, title, svg.replace("<svg", f"<svg {attributes}", 1), caption, alt)
 
 
 def compact(svg: str) -> str:
-    """Leave out of an SVG what nobody sees: comments, indents, digits beyond hundredths of a point.
-
-    Of a line without a length matplotlib leaves the start alone; where lines have round ends it
-    is a dot, and drawn again as one, to tenths.
-    """
+    """Leave out what nobody sees: comments, indents, digits beyond hundredths of a point."""
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r">\s+<", ">\n<", svg)
-    svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', _rounded, svg)
-    return re.sub(r'<path d="[^"]*"[^>]*stroke-linecap: round[^>]*>', _dotted, svg)
+    return re.sub(r' (?:d|x|y|transform)="[^"]*"', _rounded, svg)
 
 
 def _rounded(attribute: re.Match[str]) -> str:
     """Round the numbers of an attribute to two decimals and fold its white space."""
     text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{round(float(found[0]), 2):g}", attribute[0])
     return " ".join(["", *text.split()])
-
-
-def _dotted(path: re.Match[str]) -> str:
-    return re.sub(
-        r"M (\S+) (\S+) ?(?=M|\")",
-        lambda found: f"M{float(found[1]):.1f} {float(found[2]):.1f}h0",
-        path[0],
-    )
