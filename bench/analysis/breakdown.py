@@ -7,6 +7,7 @@ that is fused into a product may cost nothing that can be measured, or save some
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import numpy as np
 from bench.analysis.intervals import Floats, t_interval
 from bench.analysis.readings import Readings
 from bench.model.cases import case_id
-from bench.model.records import Case, Estimate, Phase, Run
+from bench.model.records import PHASES, WIDTH_ONE, Case, Estimate, Phase, Run
 from bench.model.workload import batches_of
 
 PRODUCTS = "matrix products"
@@ -31,6 +32,9 @@ these work in memory that is there, check nothing, and are repeated by a loop th
 It holds the statements between the calls, the checks of arguments, results made anew, and caches
 that are colder than a part's; not what a library takes inside a part to get from call to call."""
 
+ONE_WIDE: Mapping[Phase, Phase] = dict(zip(PHASES, WIDTH_ONE, strict=True))
+"""The phase of a network as deep and one wide, by phase."""
+
 Sum = Mapping[Phase, int]
 """How often each time counts in a part."""
 
@@ -42,6 +46,12 @@ class Part:
     name: str  # one of `NAMES`
     time_ns: Estimate
 
+    @property
+    def above_0(self) -> bool:
+        """Whether the whole interval lies above 0, or the time itself where there is none."""
+        low = self.time_ns.low
+        return (low if math.isfinite(low) else self.time_ns.point) > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -51,7 +61,12 @@ class Split:
     worker: str
     total_ns: Estimate
     parts: tuple[Part, ...]  # together they are the total
-    floor_ns: Estimate | None  # the same phase of a network as deep and one wide
+    one_wide_ns: Estimate | None  # the same phase of a network as deep and one wide
+
+    @property
+    def largest(self) -> Part:
+        """The part that takes the most."""
+        return max(self.parts, key=lambda part: part.time_ns.point)
 
     def part_ns(self, name: str) -> float:
         """Return what a part takes; 0 for one that this phase has not."""
@@ -108,15 +123,10 @@ def splits_of(run: Run, readings: Mapping[str, Readings]) -> tuple[Split, ...]:
         (spec for spec in run.plan.workers if spec.role != "again"),
         key=lambda spec: spec.role != "baseline",
     )
-    floors: dict[Phase, Phase] = {
-        "forward": "forward-floor",
-        "backprop": "backprop-floor",
-        "epoch": "epoch-floor",
-    }
     found = []
     for case in run.plan.cases:
         phase, problem = case.phase, case.problem
-        if phase not in floors:
+        if phase not in ONE_WIDE:
             continue
         sums = sums_of(phase, batches_of(problem))
         needed = {name for one in sums.values() for name in one}
@@ -135,10 +145,10 @@ def splits_of(run: Run, readings: Mapping[str, Readings]) -> tuple[Split, ...]:
                 Part(name, _estimate(sum((at[one] * n for one, n in terms.items()), np.zeros(1))))
                 for name, terms in sums.items()
             ]
-            floor = Case(floors[phase], problem)
+            one_wide = Case(ONE_WIDE[phase], problem)
             marks = (
-                _medians(readings[case_id(floor)], spec.label)
-                if (floor.phase, problem) in planned
+                _medians(readings[case_id(one_wide)], spec.label)
+                if (one_wide.phase, problem) in planned
                 else {}
             )
             found.append(

@@ -402,7 +402,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class TimeEstimate:
-    """Time of one repetition in nanoseconds: median with interval, and `can run in`."""
+    """Time of one repetition in nanoseconds: median with interval, and minimum."""
 
     worker: str
     median_ns: Estimate

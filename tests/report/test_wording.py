@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,7 @@ from bench.model.numbers import (
     unit_for,
 )
 from bench.model.records import Case, Estimate, Phase, Problem, Ratio, Result, Verdict, VerdictKind
-from bench.report.elements.sentences import conclude
+from bench.report.elements.sentences import VERDICTS, Conclusion, conclude, counts_text
 
 sizes = st.floats(1e-9, 1e9)
 
@@ -105,79 +106,84 @@ def result(
     return Result(case, {}, ratio, None, Verdict(kind, "because") if kind else None)
 
 
-def concluded(*results: Result, **changes: object) -> str:
-    return str(conclude(replace(make_run(Truth()), **changes), results))
+def concluded(*results: Result, **changes: object) -> Conclusion:
+    return conclude(replace(make_run(Truth()), **changes), results)
 
 
 def test_a_blas_that_was_changed_is_named_in_the_conclusion():
     run = make_run(Truth())
-    for said, words in (
-        ("nothing", "1 thread each)"),
-        ("BLIS_ARCH_TYPE=zen", "BLIS_ARCH_TYPE=zen)"),
-    ):
+    for said in ("nothing", "BLIS_ARCH_TYPE=zen"):
         workers = {"numpy": {"facts": {"blas changed by": said}}, "mojo": {"facts": {}}}
         environment = replace(run.environment, workers=workers)
-        text = concluded(result("epoch", SMALL, "FASTER", 2.0), environment=environment)
-        assert words in text
-        assert ("BLAS CHANGED BY" in text) == (said != "nothing")
+        found = concluded(result("epoch", SMALL, "FASTER", 2.0), environment=environment)
+        assert (f"BLAS CHANGED BY {said}" in found.setting) == (said != "nothing")
+        assert found.setting.startswith("float64, 1 thread each")
 
 
-def test_conclusion_when_all_are_faster():
-    sentence = concluded(
+def test_a_conclusion_has_the_ends_of_each_phase():
+    found = concluded(
         result("forward", SEED_NETWORK, "FASTER", 3.2), result("forward", SMALL, "FASTER", 1.4)
     )
-    assert sentence == (
-        "On Example CPU 9000 (float64, 1 thread each), Mojo compared with NumPy was faster in both "
-        "cases: forward faster in both cases, at 1.400 (1.390–1.410) to 3.200 (3.190–3.210) times "
-        "NumPy's speed."
-    )
+    assert (found.machine, found.baseline, found.candidate) == ("Example CPU 9000", "NumPy", "Mojo")
+    (forward,) = found.phases
+    assert forward.counts == found.counts == {"FASTER": 2}
+    assert [ratio.point for ratio in forward.ratios] == [1.4, 3.2]
+    assert "faster in both cases, at 1.400 (1.390–1.410) to 3.200" in str(found)
 
 
-def test_conclusion_when_mixed_names_losers_and_invalid_as_plainly():
-    sentence = concluded(
+def test_a_mixed_conclusion_names_losers_and_invalid_as_plainly():
+    found = concluded(
         result("forward", SEED_NETWORK, "FASTER", 3.2),
         result("forward", SMALL, "SLOWER", 0.7),
         result("backprop", SEED_NETWORK, "EQUIVALENT", 1.0),
         result("backprop", SMALL, "UNRESOLVED", 1.01),
         result("epoch", SEED_NETWORK, "INVALID", 1.0),
     )
-    assert (
-        "was faster in 1 of 5 cases, slower in 1, equivalent in 1, unresolved in 1 and invalid in 1"
-    ) in sentence
-    assert "forward faster in 1 of 2 cases and slower in 1, at 0.700" in sentence
-    assert sentence.endswith("epoch invalid.")
+    assert found.counts == dict.fromkeys(VERDICTS, 1)
+    assert counts_text(found.counts) == (
+        "faster in 1 of 5 cases, slower in 1, equivalent in 1, unresolved in 1 and invalid in 1"
+    )
+    assert found.phases[2].ratios == ()
+    assert found.parts[1][2] == "epoch invalid"
 
 
-def test_conclusion_claims_nothing_where_nothing_is_resolved():
-    sentence = concluded(
+def test_a_conclusion_claims_nothing_where_nothing_is_resolved():
+    found = concluded(
         *(result(p, SEED_NETWORK, "UNRESOLVED", 1.2) for p in ("forward", "backprop", "epoch"))
     )
-    assert "the comparison of Mojo with NumPy is unresolved in all 3 cases" in sentence
-    assert "faster" not in sentence
-    assert "slower" not in sentence
+    assert found.counts == {"UNRESOLVED": 3}
+    assert not {"faster", "slower"} & set(str(found).split())
 
 
-def test_conclusion_gives_no_ratio_without_interval():
-    sentence = concluded(result("forward", SEED_NETWORK, "UNRESOLVED", 1.5, half=math.nan))
-    assert "1.5" not in sentence
-    assert sentence.endswith("forward unresolved.")
+def test_a_conclusion_gives_no_ratio_without_interval():
+    found = concluded(result("forward", SEED_NETWORK, "UNRESOLVED", 1.5, half=math.nan))
+    assert found.phases[0].ratios == ()
+    assert "1.5" not in str(found)
 
 
-def test_conclusion_without_results_or_verdicts():
-    assert "nothing was measured" in concluded()
-    assert "nothing was measured" in concluded(result("forward", SMALL, None, 2.0))
-    assert "nothing was measured" in concluded(result("call", SMALL, None, 2.0))
+def test_a_conclusion_without_results_or_verdicts():
+    of_none = (), (result("forward", SMALL, None, 2.0),), (result("call", SMALL, None, 2.0),)
+    for results in of_none:
+        assert concluded(*results).phases == ()
+        assert "nothing was measured" in str(concluded(*results))
+    imported = concluded(result("forward", SMALL, None, 2.0), source="pytest-benchmark")
+    assert not imported.judged
+    assert "supports no verdict" in str(imported)
+    unknown = conclude(make_run(Truth(machine={"cpu": "unavailable (no cpuinfo)"})), ())
+    assert (unknown.machine, unknown.setting) == ("an unnamed processor", "no cases")
 
 
-def test_conclusion_of_an_imported_run_gives_no_verdict():
-    sentence = concluded(result("forward", SMALL, None, 2.0), source="pytest-benchmark")
-    assert "supports no verdict" in sentence
-    assert "2.0" not in sentence
-
-
-def test_conclusion_where_the_processor_is_not_known():
-    run = make_run(Truth(machine={"cpu": "unavailable (no cpuinfo)"}))
-    assert str(conclude(run, ())).startswith("On an unnamed processor (no cases)")
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"FASTER": 1}, "faster in the one case"),
+        ({"SLOWER": 2}, "slower in both cases"),
+        ({"INVALID": 6}, "invalid in all 6 cases"),
+        ({"SLOWER": 1, "FASTER": 2}, "faster in 2 of 3 cases and slower in 1"),
+    ],
+)
+def test_verdicts_are_counted_in_words(counts, words):
+    assert counts_text(Counter(counts)) == words
 
 
 def test_a_ratio_that_excludes_1_does_not_read_as_if_it_held_it() -> None:

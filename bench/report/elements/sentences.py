@@ -40,8 +40,8 @@ PHASE_TEXTS = {
     "forward": "forward: the output of one batch",
     "backprop": "backprop: the gradients of one batch, after its forward",
     "epoch": "epoch: shuffle, then forward, loss, backprop and step of every batch",
-    "call": "call: an empty crossing from Python with one array",
-    "timer": "timer: two readings of the clock",
+    "call": "call: the overhead of an empty call from Python with one array",
+    "timer": "timer: the overhead of two readings of the clock",
 }
 
 GLOSSARY = (
@@ -72,7 +72,7 @@ GLOSSARY = (
         "The baseline against itself, as a second worker in the same invocations. It shows what "
         "this machine cannot tell apart; a smaller difference is not a result.",
     ),
-    ("can run in", "The shortest reading. It is shown and never compared."),
+    ("minimum", "The shortest sample. It is not used in comparisons."),
     (
         "FASTER, SLOWER",
         "The interval excludes 1, also after Holm's correction over all cases of the run, and the "

@@ -49,7 +49,7 @@ BEFORE = (("how-to-read", "How to read"),)
 RESULTS = ("results", "Results")
 AFTER = (
     ("parity", "Same result?"),
-    ("contract", "Contract"),
+    ("fairness", "Fairness"),
     ("faults", "Faults"),
     ("environment", "Environment"),
     ("words", "Words"),
@@ -60,9 +60,9 @@ FILES = (
     ("samples.jsonl", "every reading"),
     ("samples.jsonl.gz", "every reading, packed"),
     ("parity.jsonl", "every tensor compared"),
-    ("contract.jsonl", "the contract, line by line"),
+    ("contract.jsonl", "the fairness checks"),
     ("faults.jsonl", "faults"),
-    ("costs.jsonl", "what each costs besides"),
+    ("costs.jsonl", "costs besides speed"),
     ("training.npz", "losses and curves"),
     ("results.csv", "the results with all digits"),
 )
@@ -190,7 +190,7 @@ def _cite(run: Run) -> str:
 
 def _changes(analysis: RunAnalysis) -> list[str]:
     """Say where the faster side changes, and what would change the verdicts."""
-    changes = would_change(analysis)
+    changes = [str(fact) for fact in would_change(analysis)]
     crossing = crossover_text(analysis.crossovers, *slot_names(analysis.run))
     return [crossing[0].upper() + crossing[1:], *changes] if changes and crossing else changes
 

@@ -5,11 +5,9 @@ Everything is made from `bench.analysis.breakdown`. No files, no markup, no esca
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from bench.analysis.breakdown import (
-    NAMES,
     PRODUCTS,
     REST,
     Split,
@@ -17,7 +15,6 @@ from bench.analysis.breakdown import (
 from bench.analysis.run_analysis import RunAnalysis
 from bench.model.numbers import (
     DASH,
-    count_text,
     interval,
     listing,
     time_text,
@@ -27,9 +24,7 @@ from bench.model.records import PHASES, Estimate, Phase
 from bench.model.tables import Table
 from bench.report.charts.breakdown import ANCHOR, Pair, chart_name, pairs_of, percent_text
 from bench.report.elements.case_names import CaseNames
-from bench.report.elements.chart import (
-    Chart,
-)
+from bench.report.elements.chart import Chart
 from bench.report.elements.section import Section
 from bench.report.elements.sentences import slot_names
 
@@ -53,7 +48,7 @@ def breakdown_section(analysis: RunAnalysis, charts: Mapping[str, Chart]) -> Sec
         ANCHOR,
         "Where the time goes",
         "Where the time goes",
-        text=[_how(), _rest(*names), *_facts(pairs, *names)],
+        text=[_how(), _rest(*names), *_found(pairs, *names)],
         charts=[charts[name] for name in map(chart_name, phases) if name in charts],
         tables=[_table(phase, pairs, *names) for phase in phases],
     )
@@ -84,86 +79,64 @@ def _rest(baseline: str, candidate: str) -> str:
     )
 
 
-def _facts(pairs: Sequence[Pair], baseline: str, candidate: str) -> list[str]:
+def _found(pairs: Sequence[Pair], baseline: str, candidate: str) -> list[str]:
     """Say what weighs most, what makes the difference, and what cannot be measured."""
     phase = max((pair.case.phase for pair in pairs), key=PHASES.index)
     mine = [pair for pair in pairs if pair.case.phase == phase]
-    ends = list(dict.fromkeys([mine[0].case, mine[-1].case]))
-    shown = [pair for pair in mine if pair.case in ends]
+    networks = CaseNames.of(pair.case for pair in pairs)
+    what = "an epoch" if phase == "epoch" else phase
     lines = [
         " ".join(
-            f"{_of_what(pair, pairs)}, the largest part of {baseline}'s time is "
-            f"{_largest(pair.baseline)}, and of {candidate}'s time "
-            f"{_largest(pair.candidate)}. "
-            f"{_difference(pair, baseline, candidate)}"
-            for pair in shown
+            f"In {what} of {networks.network(pair.case.problem)}, the largest part of {baseline}'s "
+            f"time is {_largest(pair.baseline)}, and of {candidate}'s time "
+            f"{_largest(pair.candidate)}. {_difference(pair, baseline, candidate)}"
+            for pair in dict.fromkeys((mine[0], mine[-1]))
         )
     ]
-    sides = {
-        baseline: [pair.baseline for pair in pairs],
-        candidate: [pair.candidate for pair in pairs],
-    }
     nothing = [
-        f"for {name}, {listing([f'{part} in {text}' for part, text in counts.items()])}"
-        for name, found in sides.items()
-        if (counts := _not_above_0(found))
+        f"for {name}, {listing([f'{part} in {hits} of {of}' for part, (hits, of) in counts])}"
+        for name, splits in (
+            (baseline, [pair.baseline for pair in pairs]),
+            (candidate, [pair.candidate for pair in pairs]),
+        )
+        if (counts := not_above_0(splits))
     ]
     if nothing:
         lines.append(
-            f"Not told from 0, for the interval reaches down to it, are: {'; '.join(nothing)}. "
-            "What is done inside a product may cost nothing beside it, or even save something; "
-            "where an interval is wide, this run cannot tell. The tables have the differences as "
-            "they are; in the charts one that is not above 0 is drawn as nothing."
+            f"The interval of these parts reaches down to 0: {'; '.join(nothing)} cases. Work that "
+            "is done inside a product may cost nothing beside it, or even save time; where an "
+            "interval is wide, this run cannot tell. The tables show the differences as they are; "
+            "the charts draw a part that is not above 0 as nothing."
         )
     return lines
 
 
-def _of_what(pair: Pair, pairs: Sequence[Pair]) -> str:
-    phase = "an epoch" if pair.case.phase == "epoch" else pair.case.phase
-    names = CaseNames.of(one.case for one in pairs)
-    return f"In {phase} of {names.network(pair.case.problem)}"
-
-
 def _largest(split: Split) -> str:
-    part = max(split.parts, key=lambda part: part.time_ns.point)
+    part = split.largest
     return f"{part.name} ({percent_text(part.time_ns.point / split.total_ns.point)})"
 
 
 def _difference(pair: Pair, baseline: str, candidate: str) -> str:
     """Say which parts make the difference between the two."""
-    saved_ns = pair.baseline.total_ns.point - pair.candidate.total_ns.point
-    if not saved_ns:
+    if not pair.saved_ns:
         return "Both take as long."
-    less, more = (candidate, baseline) if saved_ns > 0 else (baseline, candidate)
-    shares = {
-        name: (pair.baseline.part_ns(name) - pair.candidate.part_ns(name)) / saved_ns
-        for name in NAMES
-    }
-    first, second = sorted(shares, key=lambda name: -shares[name])[:2]
-    words = f"Of the {time_text(abs(saved_ns))} by which {less} is ahead of {more}, {first} "
-    words += f"{_verb(first)} {percent_text(shares[first])}"
-    return words + (
-        f" and {second} {percent_text(shares[second])}." if shares[second] >= WORTH_NAMING else "."
+    less, more = (candidate, baseline) if pair.saved_ns > 0 else (baseline, candidate)
+    (first, share), (second, other) = pair.makes_the_difference[:2]
+    make = "make" if first == PRODUCTS else "makes"
+    also = f" and {second} {percent_text(other)}" if other >= WORTH_NAMING else ""
+    return (
+        f"Of the {time_text(abs(pair.saved_ns))} by which {less} is ahead of {more}, {first} "
+        f"{make} {percent_text(share)}{also}."
     )
 
 
-def _verb(name: str) -> str:
-    return "make" if name == PRODUCTS else "makes"
-
-
-def _not_above_0(found: Sequence[Split]) -> dict[str, str]:
-    """Tell by part in how many cases its interval reaches down to 0: `3 of 5 cases`."""
+def not_above_0(splits: Sequence[Split]) -> list[tuple[str, tuple[int, int]]]:
+    """Count by part in how many cases its interval reaches down to 0, and of how many."""
     counts: dict[str, list[bool]] = {}
-    for split in found:
+    for split in splits:
         for part in split.parts:
-            time = part.time_ns
-            low = time.low if math.isfinite(time.low) else time.point
-            counts.setdefault(part.name, []).append(low <= 0)
-    return {
-        name: f"{sum(hits)} of {count_text(len(hits), 'case')}"
-        for name, hits in counts.items()
-        if any(hits)
-    }
+            counts.setdefault(part.name, []).append(not part.above_0)
+    return [(name, (sum(hits), len(hits))) for name, hits in counts.items() if any(hits)]
 
 
 def _table(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -> Table:
@@ -176,7 +149,7 @@ def _table(phase: Phase, pairs: Sequence[Pair], baseline: str, candidate: str) -
             unit, length = unit_for([split.total_ns.point])
             times = [split.total_ns, *(part.time_ns for part in split.parts)]
             cells = [_cell(time, length) for time in times]
-            cells.append(_cell(split.floor_ns, length) if split.floor_ns else DASH)
+            cells.append(_cell(split.one_wide_ns, length) if split.one_wide_ns else DASH)
             rows.append((f"{cases.network(pair.case.problem)} · {name}, {unit}", *cells))
     return Table(("network", phase, *names, "one wide"), rows, f"Parts of {phase}")
 

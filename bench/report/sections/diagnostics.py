@@ -1,4 +1,4 @@
-"""How a run went: the contract, what the system did meanwhile, and what missed the target.
+"""How a run went: fairness checks, what the system did meanwhile, and what missed the target.
 
 A stored run -> plain text. No files, no markup, no escaping.
 """
@@ -27,8 +27,8 @@ NOT_KNOWN = "This run was made by an older version, which did not record it."
 class Diagnostics:
     """How a run went."""
 
-    contract_text: str
-    contract: Table
+    fairness_text: str
+    fairness: Table
     system_text: str
     system: Table
     spent_text: str  # empty where it is not known
@@ -37,7 +37,7 @@ class Diagnostics:
 
 def diagnostics_of(analysis: RunAnalysis) -> Diagnostics:
     """Tell how a run went."""
-    text, table = _contract(analysis)
+    text, table = _fairness(analysis)
     system_text, system = _system(analysis)
     spent = spent_text(analysis.run)
     return Diagnostics(text, table, system_text, system, spent, shortfalls(analysis))
@@ -95,15 +95,15 @@ def shortfalls(analysis: RunAnalysis) -> list[str]:
     return lines
 
 
-def _contract(analysis: RunAnalysis) -> tuple[str, Table]:
-    """Sum up the lines of the contract."""
+def _fairness(analysis: RunAnalysis) -> tuple[str, Table]:
+    """Sum up the fairness checks."""
     by_name: dict[str, list[FairnessCheck]] = defaultdict(list)
     # A run that was resumed may have checked one twice: the last look counts.
     for fairness_check in {
         (one.subject, one.name, _who(one)): one for one in analysis.fairness
     }.values():
         by_name[fairness_check.name].append(fairness_check)
-    heads = ("line", "what it asks", "kept", "found")
+    heads = ("check", "what it asks", "passed", "found")
     if analysis.run.schema < 3 or analysis.run.source != "bench":
         return NOT_KNOWN, Table(heads, ())
     rows = []
@@ -123,13 +123,13 @@ def _contract(analysis: RunAnalysis) -> tuple[str, Table]:
     wrong = sum(not one.ok for fairness_checks in by_name.values() for one in fairness_checks)
     if not total:
         return "Nothing was checked: the run ended before.", Table(heads, ())
-    kept = "all were kept" if not wrong else f"{wrong} were broken, and their cases are INVALID"
+    kept = "all passed" if not wrong else f"{wrong} failed, and their cases are INVALID"
     text = f"Before the first sample {count_text(total, 'check')} were made inside the workers: "
     return f"{text}{kept}.", Table(heads, rows)
 
 
 def _who(fairness_check: FairnessCheck) -> str:
-    """Return whom a line is about, where there is one for each worker."""
+    """Return whom a check is about, where there is one for each worker."""
     return fairness_check.found.partition(":")[0] if ":" in fairness_check.found else ""
 
 

@@ -196,7 +196,7 @@ def _details(rows: Sequence[CaseRow], unit: str, length: float, baseline: str) -
     heads = (
         "network",
         "implementation",
-        f"can run in, {unit}",
+        f"minimum, {unit}",
         "GFLOP/s",
         TIMES.join(("invocations", "rounds", "repetitions")),
     )

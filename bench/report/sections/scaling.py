@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from bench.analysis.breakdown import ONE_WIDE
 from bench.analysis.run_analysis import RunAnalysis
 from bench.analysis.scaling import (
     LEAST_VALUES,
@@ -15,7 +16,7 @@ from bench.analysis.scaling import (
     sweeps,
 )
 from bench.model.numbers import DASH, listing, significant
-from bench.model.records import PHASES, WIDTH_ONE, Case, DType, Phase, Problem, Result
+from bench.model.records import Case, DType, Phase, Problem, Result
 from bench.model.tables import Table
 from bench.model.workload import AXES, Axis, rest_text
 from bench.report.charts.scaling import scaling_chart, sweep_chart
@@ -31,8 +32,8 @@ from bench.report.elements.section import Section
 from bench.report.elements.sentences import slot_names
 
 COMMAND = "bench run --preset scaling"
-FLOOR: Phase = "call"
-"""What every repetition pays at least: an empty crossing from Python."""
+CALL: Phase = "call"
+"""What every repetition pays at least: the overhead of a call from Python."""
 MOST_OPEN = 4
 """Charts of a dtype and number of threads that stand open; more are folded, as are all sweeps."""
 MOST_SETTINGS = 12
@@ -68,7 +69,7 @@ def scaling_section(analysis: RunAnalysis) -> Section | None:
             group,
             names,
             labels,
-            _floors(results, threads, labels),
+            _calls(results, threads, labels),
             _one_wide(results, labels),
             peaks.get((dtype, threads)),
         )
@@ -92,10 +93,10 @@ def _sizes(setting: Setting) -> int:
     return len({one.case.problem for one in setting.cases})
 
 
-def _floors(results: Sequence[Result], threads: int, labels: dict[str, str]) -> dict[str, float]:
+def _calls(results: Sequence[Result], threads: int, labels: dict[str, str]) -> dict[str, float]:
     """Return what an empty call takes, by role, in nanoseconds."""
     times = next(
-        (r.times for r in results if r.case.phase == FLOOR and r.case.problem.threads == threads),
+        (r.times for r in results if r.case.phase == CALL and r.case.problem.threads == threads),
         {},
     )
     return {
@@ -107,7 +108,7 @@ def _floors(results: Sequence[Result], threads: int, labels: dict[str, str]) -> 
 
 def _one_wide(results: Sequence[Result], labels: dict[str, str]) -> dict[str, dict[Case, float]]:
     """Return what cases take in networks as deep and one wide, by role, in nanoseconds."""
-    of_phase = dict(zip(WIDTH_ONE, PHASES, strict=True))
+    of_phase = {one_wide: phase for phase, one_wide in ONE_WIDE.items()}
     return {
         role: {
             replace(result.case, phase=of_phase[result.case.phase]): time.median_ns.point

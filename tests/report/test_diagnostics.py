@@ -18,10 +18,8 @@ from bench.storage.runs import Stored, load
 def test_a_contract_that_was_kept(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run"))
     found = diagnostics_of(analyse_stored(stored))
-    assert found.contract_text == (
-        "Before the first sample 6 checks were made inside the workers: all were kept."
-    )
-    rows = {row[0]: row[2:] for row in found.contract.rows}
+    assert found.fairness_text.endswith("6 checks were made inside the workers: all passed.")
+    rows = {row[0]: row[2:] for row in found.fairness.rows}
     assert rows == {
         "threads": ("2 of 2", "1"),
         "inputs": ("2 of 2", "sha256 ab12"),
@@ -32,8 +30,8 @@ def test_a_contract_that_was_kept(tmp_path: Path) -> None:
 def test_a_contract_that_was_broken(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run", Truth(failed=[SMALL])))
     found = diagnostics_of(analyse_stored(stored))
-    assert found.contract_text.endswith("1 were broken, and their cases are INVALID.")
-    rows = {row[0]: row[2:] for row in found.contract.rows}
+    assert found.fairness_text.endswith(": 1 failed, and their cases are INVALID.")
+    rows = {row[0]: row[2:] for row in found.fairness.rows}
     assert rows["inputs"] == ("1 of 2", "mojo holds other data than numpy")
 
 
@@ -48,8 +46,8 @@ def test_an_older_run_did_not_record_it(tmp_path: Path) -> None:
     stored = load(write_run(tmp_path / "run"))
     old = replace(stored, run=replace(stored.run, schema=2), contract=())
     found = diagnostics_of(analyse_stored(old))
-    assert (found.contract_text, found.system_text) == (NOT_KNOWN, NOT_KNOWN)
-    assert not [*found.contract.rows, *found.system.rows]
+    assert (found.fairness_text, found.system_text) == (NOT_KNOWN, NOT_KNOWN)
+    assert not [*found.fairness.rows, *found.system.rows]
     assert disturbed(analyse_stored(old)) == []
 
 
@@ -101,6 +99,6 @@ def test_the_report_shows_it(tmp_path: Path) -> None:
     build(path)
     for file in ("report.html", "report.md"):
         text = (path / file).read_text()
-        assert "Contract: was it fair?" in text
+        assert "Fairness: was the comparison fair?" in text
         assert "6 checks were made inside the workers" in text
         assert "readings that lost their core" in text

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -23,15 +25,15 @@ from bench.analysis.breakdown import (
     Split,
     sums_of,
 )
-from bench.analysis.run_analysis import analyse, analyse_stored
+from bench.analysis.run_analysis import RunAnalysis, analyse, analyse_stored
 from bench.model.cases import case_id
 from bench.model.presets import cases_of
 from bench.model.records import PHASES, Case, Fault, ParityResult, Phase, Problem, Run, Sample
 from bench.model.slots import slots_of
 from bench.report.charts.breakdown import breakdown_charts, pairs_of
-from bench.report.run.build import build
-from bench.report.sections.breakdown import breakdown_section
-from bench.report.sections.provenance import environment_facts
+from bench.report.elements.case_rows import case_rows
+from bench.report.sections.breakdown import breakdown_section, not_above_0
+from bench.report.sections.provenance import environment_facts, roofline_of
 from bench.storage import runs as store
 
 TINY = Problem((3, 4, 2), 5, 23, "float64", 1)  # four batches
@@ -89,7 +91,7 @@ def test_parts_are_differences_of_what_was_timed_aside() -> None:
     assert points(found["epoch", "numpy"]) == {
         PRODUCTS: 4 * 90, ELEMENTWISE: 4 * 100, LOSS: 40, UPDATE: 120, SHUFFLE: 300, REST: 780,
     }  # fmt: skip
-    floor = found["epoch", "numpy"].floor_ns
+    floor = found["epoch", "numpy"].one_wide_ns
     assert floor is not None
     assert floor.point == pytest.approx(400)
 
@@ -147,7 +149,7 @@ def test_what_is_not_known_is_left_out() -> None:
     fault = Fault(case_id(Case("loss", TINY)), "mojo", 0, "died")
     assert {phase for phase, _ in taken_apart(run, faults=[fault])} == {"forward", "backprop"}
     fault = replace(fault, case=case_id(Case("forward-floor", TINY)))
-    assert taken_apart(run, faults=[fault])["forward", "mojo"].floor_ns is None
+    assert taken_apart(run, faults=[fault])["forward", "mojo"].one_wide_ns is None
 
 
 def test_parts_have_times_and_no_verdict_and_do_not_change_what_is_said_of_phases() -> None:
@@ -163,83 +165,74 @@ def test_parts_have_times_and_no_verdict_and_do_not_change_what_is_said_of_phase
         assert result.times.keys() == {SLOTS[0].label, "mojo"}
 
 
-@pytest.fixture
-def shown(tmp_path: Path) -> Path:
-    run_dir = write_run(tmp_path / "run", Truth(parts=True, probes=True))
-    build(run_dir)
-    return run_dir
+def analysis_of(folder: Path, **truth: Any) -> RunAnalysis:
+    return analyse_stored(store.load(write_run(folder / "run", Truth(parts=True, **truth))))
 
 
-def test_the_page_has_the_section_its_charts_and_tables(shown: Path) -> None:
-    html = (shown / "report.html").read_text()
-    markdown = (shown / "report.md").read_text()
-    assert '<a href="#where">Where the time goes</a>' in html
-    section = html.partition('<section id="where">')[2].partition("</section>")[0]
-    for phase in PHASES:
-        assert f"Parts of {phase}" in section
-        assert f'id="chart-where-{phase}"' in section
-        assert f"charts/where-{phase}.svg" in markdown
-        tree = ElementTree.parse(shown / "charts" / f"where-{phase}.svg").getroot()
-        assert "bias and activation" in tree.attrib["aria-label"]
-        assert "dispatch and allocation" in tree.attrib["aria-label"]
+def test_the_page_has_a_chart_and_a_table_for_each_phase(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, probes=True)
+    charts = {chart.name: chart for chart in breakdown_charts(analysis)}
+    section = breakdown_section(analysis, charts)
+    assert section is not None
+    assert [chart.name for chart in section.charts] == [f"where-{phase}" for phase in PHASES]
+    assert [table.name for table in section.tables] == [f"Parts of {phase}" for phase in PHASES]
+    for chart in section.charts:
+        tree = ElementTree.fromstring(chart.svg)
+        assert {ELEMENTWISE, REST} <= set(re.findall("|".join(NAMES), chart.alt))
         assert len(list(tree.iter("{http://www.w3.org/2000/svg}pattern"))) >= 2
-    assert "the largest part of NumPy&#39;s time is" in section
-    # Each side's floor is a twentieth of its own time, and the words below the chart say so.
-    found = re.findall(r"one wide: NumPy [^,]+, ([\d.]+).*?; Mojo [^,]+, ([\d.]+)", section)
-    assert len(found) == len(PHASES)
-    for pair in found:
-        assert [float(share) for share in pair] == pytest.approx([5, 5], abs=0.2)
-    assert "Not told from 0, for the interval reaches down to it, are: for " in section
-    assert "Mojo, bias and activation in " in section
-    # The candidate's bar of forward: half the baseline's, nearly all of it products.
-    row = re.search(r"64,128x2,10 batch 32 · Mojo, µs</th>(.*?)</tr>", section, re.DOTALL)
-    assert row
-    total, products, *_ = re.findall(r"<td>([\d.]+) ", row[1])
-    assert float(products) / float(total) == pytest.approx(0.95, abs=0.02)
-
-
-def test_the_page_names_every_limit_of_the_machine(shown: Path) -> None:
-    html = (shown / "report.html").read_text()
-    section = html.partition('<section id="roofline">')[2].partition("</section>")[0]
-    for threads in ("1 thread", "2 threads"):
-        for what in ("peak, float64", "peak, float32", "triad in memory", "second-level cache"):
-            assert re.search(rf"{what}, {threads}: [\d.]+ ", section), (what, threads)
-    results = html.partition('<section id="results">')[2].partition("</section>")[0]
-    assert "1x2" not in results
-    parity = html.partition('<section id="parity">')[2].partition("</section>")[0]
-    assert "1x2" not in parity
+        # Each side's network one wide takes a twentieth of its own time.
+        shares = re.findall(r"(?:NumPy|Mojo) [^,;]+, ([\d.]+)[^;]*? of its own time", chart.caption)
+        assert [float(share) for share in shares] == pytest.approx([5, 5], abs=0.2)
+    for pair in pairs_of(analysis):
+        if pair.case == Case("forward", SMALL):  # half as long, nearly all of it products
+            assert pair.candidate.largest.name == PRODUCTS
+            share = pair.candidate.part_ns(PRODUCTS) / pair.candidate.total_ns.point
+            assert share == pytest.approx(0.95, abs=0.02)
+    limits = roofline_of(analysis).limits
+    names = ("peak, float64", "peak, float32", "triad in memory", "second-level cache")
+    for what, threads in product(names, ("1 thread", "2 threads")):
+        assert any(f"{what}, {threads}: " in limit for limit in limits), (what, threads)
+    rows = case_rows(analysis.run, analysis.results)
+    assert not any(row.network.startswith("1x2") for row in rows if row.phase in PHASES)
 
 
 def test_without_parts_there_is_no_section(tmp_path: Path) -> None:
-    run_dir = write_run(tmp_path / "run", Truth())
-    stored = store.load(run_dir)
-    assert breakdown_charts(analyse_stored(stored)) == []
-    assert breakdown_section(analyse_stored(stored), {}) is None
-    assert pairs_of(analyse_stored(stored)) == ()
+    analysis = analyse_stored(store.load(write_run(tmp_path / "run", Truth())))
+    assert breakdown_charts(analysis) == []
+    assert breakdown_section(analysis, {}) is None
+    assert pairs_of(analysis) == ()
 
 
 @pytest.mark.parametrize("ratio", [0.01, 0.4, 1.0, 300.0])
 def test_what_is_said_holds_whoever_is_ahead(tmp_path: Path, ratio: float) -> None:
-    truth = Truth(problems=(SMALL,), parts=True, ratio=ratio, invocations=3)
-    stored = store.load(write_run(tmp_path / "run", truth))
-    section = breakdown_section(analyse_stored(stored), {})
+    analysis = analysis_of(tmp_path, problems=(SMALL,), ratio=ratio, invocations=3)
+    for pair in pairs_of(analysis):
+        if ratio != 1:
+            assert (pair.saved_ns > 0) == (ratio > 1)
+        shares = [share for _, share in pair.makes_the_difference]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) == pytest.approx(1 if pair.saved_ns else 0)
+    section = breakdown_section(analysis, {})
     assert section is not None
     text = " ".join(section.text)
-    if ratio < 1:
-        assert "by which NumPy is ahead of Mojo" in text
-    if ratio > 1:
-        assert "by which Mojo is ahead of NumPy" in text
+    ahead = {"NumPy is ahead of Mojo": ratio < 1, "Mojo is ahead of NumPy": ratio > 1}
+    assert ratio == 1 or {words: words in text for words in ahead} == ahead
     assert text.count("In an epoch of") == 1  # the smallest network is the largest
-    assert [table.name for table in section.tables] == [f"Parts of {phase}" for phase in PHASES]
+
+
+def test_parts_whose_interval_reaches_down_to_0_are_counted(tmp_path: Path) -> None:
+    pairs = pairs_of(analysis_of(tmp_path))
+    counts = dict(not_above_0([pair.candidate for pair in pairs]))
+    assert ELEMENTWISE in counts  # the candidate fuses it
+    assert all(0 < hits <= of <= len(pairs) for hits, of in counts.values())
 
 
 def test_one_invocation_has_no_interval_and_a_section_all_the_same(tmp_path: Path) -> None:
-    truth = Truth(parts=True, invocations=1, rounds=2, training_epochs=0)
-    stored = store.load(write_run(tmp_path / "run", truth))
-    section = breakdown_section(analyse_stored(stored), {})
+    analysis = analysis_of(tmp_path, invocations=1, rounds=2, training_epochs=0)
+    section = breakdown_section(analysis, {})
     assert section is not None
     assert "no interval" in section.tables[0].rows[0][1]
-    assert len(breakdown_charts(analyse_stored(stored))) == 3
+    assert len(breakdown_charts(analysis)) == 3
 
 
 def test_a_worker_with_other_threads_is_not_said_to_differ() -> None:
